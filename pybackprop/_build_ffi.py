@@ -1,0 +1,62 @@
+"""Builds the extension module ``pybackprop._pybackprop_core`` from csrc/ (run by setup.py).
+
+The declarations that Python sees are the marked block of csrc/pybackprop.h, so that the
+C compiler checks them against the header that the core itself is compiled with.
+"""
+
+import os
+import platform
+import sys
+import sysconfig
+from glob import glob
+
+import cffi
+
+HEADER = os.path.join("csrc", "pybackprop.h")
+
+
+def cdef_block(path: str) -> str:
+    """Return the part of a header between its two cffi marks."""
+    with open(path, encoding="utf-8") as header:
+        text = header.read()
+    begin, end = "/* cffi: begin */", "/* cffi: end */"
+    return text[text.index(begin) + len(begin) : text.index(end)]
+
+
+def compiler_flags() -> tuple[list[str], list[str], list[str]]:
+    """Return compiler flags, linker flags and libraries for this platform."""
+    if sys.platform == "win32":
+        return ["/O2", "/std:c11"], [], []
+    compile_args = [
+        "-std=c11",
+        "-O3",
+        "-g0",
+        "-fvisibility=hidden",
+        "-ffp-contract=off",
+        "-fno-math-errno",
+        "-fno-trapping-math",
+        *os.environ.get("PYBACKPROP_CFLAGS", "").split(),
+    ]
+    link_args = ["-Wl,-s"] if sys.platform.startswith("linux") else []
+    return compile_args, link_args, ["m", "pthread"]
+
+
+compile_args, link_args, libraries = compiler_flags()
+ffibuilder = cffi.FFI()
+ffibuilder.cdef(cdef_block(HEADER))
+ffibuilder.cdef(
+    'extern "Python" int bp_python_loss(void *user, int64_t rows, int64_t n_out,'
+    " const void *a, const void *y, void *loss, void *da);"
+)
+ffibuilder.set_source(
+    "pybackprop._pybackprop_core",
+    '#include "pybackprop.h"',
+    sources=sorted(glob("csrc/*.c") + glob("csrc/arch/*.c")),
+    include_dirs=["csrc"],
+    depends=sorted(glob("csrc/*.h") + glob("csrc/arch/*.h")),
+    extra_compile_args=compile_args,
+    extra_link_args=link_args,
+    libraries=libraries,
+    py_limited_api=platform.python_implementation() == "CPython"
+    and not sysconfig.get_config_var("Py_GIL_DISABLED"),
+)

@@ -1,0 +1,31 @@
+/* What the machine offers: instruction sets, caches, CPUs. */
+#ifndef BP_CPU_H
+#define BP_CPU_H
+
+#include <stdint.h>
+
+typedef enum {
+    BP_ISA_PORTABLE = 0,
+    BP_ISA_AVX2 = 1,
+    BP_ISA_AVX512 = 2,
+    BP_ISA_AMX = 3,
+    BP_ISA_NEON = 4,
+    BP_ISA_COUNT = 5
+} bp_isa;
+
+typedef struct {
+    int has[BP_ISA_COUNT]; /* usable: CPUID, XCR0 and (AMX) the granted permission agree */
+    int has_avx512_bf16;
+    int64_t cache[4]; /* bytes of the data cache of level 1, 2, 3; [0] unused; 0 where unknown */
+    char brand[64];
+} bp_cpu;
+
+/* The machine, read once. */
+const bp_cpu *bp_cpu_get(void);
+
+const char *bp_isa_text(bp_isa isa);
+
+/* CPUs this process may use now: affinity and cgroup quota, at least 1. */
+int bp_cpu_count(void);
+
+#endif

@@ -1,0 +1,17 @@
+/* The one place that knows which kernels run on this machine. */
+#ifndef BP_DISPATCH_H
+#define BP_DISPATCH_H
+
+#include "cpu.h"
+#include "kernels.h"
+
+/* The table for this machine, capped by PYBACKPROP_ISA; filled on the first call, by any thread. */
+const bp_kernels *bp_kernels_get(void);
+
+/* The instruction set of that table. */
+bp_isa bp_kernels_isa(void);
+
+/* Fills a table as if isa were the best that the machine had; 0 if it does not have it. */
+int bp_kernels_fill(bp_kernels *k, bp_isa isa);
+
+#endif

@@ -1,0 +1,83 @@
+/* The slots of one element type; included by kernels.h for float and double. */
+
+/* The micro-kernel that every matrix product is made of. */
+typedef struct {
+    int mr, nr; /* the largest tile; nr is also the width of a packed panel of B */
+    /* c (m x n) = a (m x k) b (k x n), plus c where accumulate is not 0; 0 <= m <= mr, 0 <= n <=
+     * nr. Element (i, p) of a is a[i * a_rs + p * a_cs]; (p, j) of b is b[p * b_rs + j]. Each
+     * element of c is one chain of fused multiply-adds over ascending p that starts at 0, or at c:
+     * so blocking over k, and any choice of tile, give the same bits. (Instruction sets without a
+     * fused multiply-add round the product: still one fixed chain.) With accumulate 0, c is not
+     * read. Only columns < n of b and c are touched. */
+    void (*run)(int64_t k, const real *a, int64_t a_rs, int64_t a_cs, const real *b, int64_t b_rs,
+                real *c, int64_t c_rs, int m, int n, int accumulate);
+} BP_T(bp_gemm_kernel);
+
+typedef struct {
+    BP_T(bp_gemm_kernel) gemm;
+
+    /* z (rows x cols) += bias (cols) unless bias is NULL, then a = act(z).
+     * a may be z itself with the same stride; otherwise z keeps the biased pre-activation.
+     * Not for BP_ACT_SOFTMAX, whose slot is NULL. */
+    void (*act_fwd[BP_ACT_COUNT])(int64_t rows, int64_t cols, real *z, int64_t ldz,
+                                  const real *bias, real *a, int64_t lda);
+
+    /* d (rows x cols) *= act'(z), where s holds z if bp_act_needs_z(act), else a = act(z).
+     * Not for BP_ACT_SOFTMAX, whose slot is NULL. */
+    void (*act_bwd[BP_ACT_COUNT])(int64_t rows, int64_t cols, const real *s, int64_t lds, real *d,
+                                  int64_t ldd);
+
+    /* y = act'(z) from z for every activation, stable near saturation; softmax: NULL. */
+    void (*act_derivative[BP_ACT_COUNT])(int64_t n, const real *z, real *y);
+
+    /* a = softmax of each row of z, shifted by the row's maximum. a may be z. */
+    void (*softmax)(int64_t rows, int64_t cols, const real *z, int64_t ldz, real *a, int64_t lda);
+
+    /* d (rows x cols) = a * (d - row sum of (a * d)): the product with softmax's Jacobian. */
+    void (*softmax_bwd)(int64_t rows, int64_t cols, const real *a, int64_t lda, real *d,
+                        int64_t ldd);
+
+    /* Per-example loss (rows) and, unless d is NULL, row_scale[i] times its derivative.
+     * mse, squared_error, mae, huber: s is a, and d is the derivative in a.
+     * cross_entropy (softmax) and binary_cross_entropy (sigmoid): s is z, and d is delta, the
+     * derivative in z, row_scale * (p - y) (softmax: row_scale * (p * sum(y) - y)).
+     * y is (rows x cols), or NULL where labels (rows; each 0 <= label < cols) are given, which only
+     * cross_entropy takes. d may be s itself with the same stride. */
+    void (*loss[BP_LOSS_COUNT])(int64_t rows, int64_t cols, const real *s, int64_t lds,
+                                const real *y, int64_t ldy, const int64_t *labels,
+                                const real *row_scale, real *loss, real *d, int64_t ldd);
+
+    /* out[j] = (accumulate ? out[j] : 0) + sum over rows of x[i][j], rows in ascending order. */
+    void (*col_sum)(int64_t rows, int64_t cols, const real *x, int64_t ldx, real *out,
+                    int accumulate);
+
+    /* Sums in double, in an order fixed by n alone. */
+    double (*sum_sq)(int64_t n, const real *x);
+    double (*sum_abs)(int64_t n, const real *x);
+
+    /* y[i] += x[i]. */
+    void (*add)(int64_t n, const real *x, real *y);
+
+    /* g = g + l2 w + l1 sign(w), sign(0) = 0: the same roundings as inside `update`. */
+    void (*add_penalty)(int64_t n, const real *w, double l1, double l2, real *g);
+
+    /* One optimizer step over n parameters: w and the state in place; which state vectors exist is
+     * written at bp_optimizer (pybackprop.h); those that do not are NULL and not touched. */
+    void (*update[BP_OPT_COUNT])(int64_t n, real *w, const real *g, real *s0, real *s1, real *s2,
+                                 const bp_update *u);
+
+    /* dst[j] = (src[j] - shift[j]) * scale[j]; shift and scale both NULL for a plain conversion. */
+    void (*load_f32)(int64_t n, const float *src, const real *shift, const real *scale, real *dst);
+    void (*load_f64)(int64_t n, const double *src, const real *shift, const real *scale, real *dst);
+    void (*load_u8)(int64_t n, const uint8_t *src, const real *shift, const real *scale, real *dst);
+
+    /* Independent chains of multiply-adds in registers; returns the flops done. */
+    double (*peak)(int64_t iterations);
+
+    /* Functions by themselves, for accuracy tests: y[i] = f(x[i]). */
+    void (*vec_exp)(int64_t n, const real *x, real *y);
+    void (*vec_log)(int64_t n, const real *x, real *y);
+    void (*vec_tanh)(int64_t n, const real *x, real *y);
+    void (*vec_sigmoid)(int64_t n, const real *x, real *y);
+    void (*vec_erf)(int64_t n, const real *x, real *y);
+} BP_T(bp_kernels);

@@ -1,0 +1,25 @@
+/* The thread pool: the calling thread and lazily started helpers run one function together.
+ *
+ * One dispatch serves a whole slice of training; phases inside it are separated by barriers. A call
+ * while another caller holds the pool runs alone: results never depend on the number of threads.
+ */
+#ifndef BP_POOL_H
+#define BP_POOL_H
+
+/* The threads that run one function: the caller is member 0. */
+typedef struct bp_team bp_team;
+
+typedef void (*bp_team_fn)(void *context, bp_team *team, int member, int members);
+
+/* Runs fn on up to `threads` threads (at most bp_get_threads()) and returns when all are done. fn
+ * sees how many came. Cannot fail: where threads cannot be started, fewer run it. */
+void bp_pool_run(int threads, bp_team_fn fn, void *context);
+
+/* Every member waits here until all have arrived; what each wrote before is visible to all after.
+ */
+void bp_team_barrier(bp_team *team, int member);
+
+/* Counts the forks that lie between this process and the one that loaded the core. */
+unsigned bp_fork_generation(void);
+
+#endif

@@ -1,0 +1,248 @@
+/* Public C API of the pybackprop core.
+ *
+ * Every function that can fail returns a bp_status and changes nothing on failure; nothing prints,
+ * exits or uses global state other than the CPU table and the thread pool. The block between the
+ * two cffi marks is also the declaration that Python sees.
+ */
+#ifndef PYBACKPROP_H
+#define PYBACKPROP_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* cffi: begin */
+
+typedef enum {
+    BP_OK = 0,
+    BP_ERR_ARGUMENT = 1,   /* an argument outside its documented range */
+    BP_ERR_MEMORY = 2,     /* an allocation failed or its size overflows */
+    BP_ERR_BUSY = 3,       /* another thread is using this network */
+    BP_ERR_FORKED = 4,     /* the network was in use in another thread when the process forked */
+    BP_ERR_NOT_FINITE = 5, /* the cost of a batch is not finite */
+    BP_ERR_CALLBACK = 6    /* the user's loss reported an error */
+} bp_status;
+
+typedef enum { BP_FLOAT32 = 0, BP_FLOAT64 = 1, BP_UINT8 = 2, BP_INT64 = 3 } bp_dtype;
+
+typedef enum { BP_PRECISION_FLOAT32 = 0 } bp_precision;
+
+typedef enum {
+    BP_ACT_IDENTITY = 0,
+    BP_ACT_SIGMOID = 1,
+    BP_ACT_TANH = 2,
+    BP_ACT_RELU = 3,
+    BP_ACT_LEAKY_RELU = 4,
+    BP_ACT_ELU = 5,
+    BP_ACT_SELU = 6,
+    BP_ACT_SOFTPLUS = 7,
+    BP_ACT_GELU = 8,
+    BP_ACT_SILU = 9,
+    BP_ACT_MISH = 10,
+    BP_ACT_SOFTMAX = 11 /* output layer only */
+} bp_act;
+
+typedef enum {
+    BP_LOSS_MSE = 0,
+    BP_LOSS_SQUARED_ERROR = 1,
+    BP_LOSS_MAE = 2,
+    BP_LOSS_HUBER = 3,
+    BP_LOSS_CROSS_ENTROPY = 4,
+    BP_LOSS_BINARY_CROSS_ENTROPY = 5,
+    BP_LOSS_CALLBACK = 6 /* the user's function, see bp_loss_fn */
+} bp_loss;
+
+typedef enum {
+    BP_OPT_SGD = 0,
+    BP_OPT_ADAM = 1,
+    BP_OPT_ADAMW = 2,
+    BP_OPT_RMSPROP = 3,
+    BP_OPT_ADAGRAD = 4
+} bp_opt;
+
+/* A network; opaque. One thread at a time may be inside any function that takes it. */
+typedef struct bp_net bp_net;
+
+/* One call of fit: the data, the order of the rows and the position; opaque. */
+typedef struct bp_fit bp_fit;
+
+/* A user's loss. a and y are (rows, n_out), C-contiguous, of the network's type; the function
+ * fills loss (rows), the loss of each example, and da (rows, n_out), its derivative in a.
+ * Returns 0, or another value to abandon the call with BP_ERR_CALLBACK. */
+typedef int (*bp_loss_fn)(void *user, int64_t rows, int64_t n_out, const void *a, const void *y,
+                          void *loss, void *da);
+
+/* A matrix in the caller's memory, of any strides (in bytes, may be negative or zero). */
+typedef struct {
+    const void *data;
+    int32_t dtype; /* bp_dtype: BP_FLOAT32, BP_FLOAT64 or BP_UINT8; BP_INT64 for labels only */
+    int64_t rows, cols;
+    int64_t row_stride, col_stride;
+} bp_matrix;
+
+/* Inputs with their targets. y: (rows, n_out) reals, or (rows, 1) BP_INT64 labels for cross
+ * entropy; data NULL where no target is given. sample_weight: rows weights >= 0, or NULL. */
+typedef struct {
+    bp_matrix x, y;
+    const double *sample_weight;
+} bp_data;
+
+typedef struct {
+    int32_t n_layers;           /* layers of weights, >= 1 */
+    const int64_t *widths;      /* n_layers + 1 of them, each >= 1 */
+    const int32_t *activations; /* n_layers of them (bp_act) */
+    int32_t loss;               /* bp_loss */
+    int32_t dtype;              /* BP_FLOAT32 or BP_FLOAT64 */
+    int32_t precision;          /* bp_precision */
+    const double *dropout;      /* n_layers - 1 rates in [0, 1), one per hidden layer */
+    double l1, l2;
+    uint64_t seed; /* of dropout and shuffling */
+} bp_net_config;
+
+/* An optimizer with its state. The state vectors belong to the caller; each has n_parameters
+ * entries of the network's type, zero before the first step (sum of Adagrad: its initial value). */
+typedef struct {
+    int32_t kind; /* bp_opt */
+    int32_t nesterov, centered;
+    double lr, momentum, beta1, beta2, alpha, eps, weight_decay, lr_decay;
+    double clip_norm; /* 0 for none */
+    int64_t step;     /* updates done so far; advanced by every update */
+    void *state[3];   /* sgd: momentum; adam: m, v; rmsprop: square, momentum, mean; adagrad: sum */
+} bp_optimizer;
+
+/* ---- the machine ------------------------------------------------------------------------- */
+
+/* Text of a status; never NULL. */
+const char *bp_status_text(int status);
+
+/* Short name of the instruction set in use: "portable", "avx2", "avx512", "amx" or "neon". */
+const char *bp_isa_name(void);
+
+/* Instruction sets this machine can run, separated by spaces, worst first. */
+const char *bp_isa_available(void);
+
+/* Compiler that built the core, and its version. */
+const char *bp_compiler(void);
+
+/* CPU brand text, "" where it is not known. */
+const char *bp_cpu_brand(void);
+
+/* Bytes of the data cache of a level (1, 2 or 3) as the machine reports it, 0 if unknown. */
+int64_t bp_cache_size(int level);
+
+/* CPUs this process may use: affinity and cgroup quota, at least 1. */
+int bp_cpu_count(void);
+
+/* Largest number of threads that a call may use; n >= 1. */
+int bp_set_threads(int n);
+int bp_get_threads(void);
+
+/* Measured multiply-add rate of a register-only loop, in flop/s. */
+int bp_peak_flops(int32_t dtype, int32_t precision, int threads, double seconds, double *flops);
+
+/* ---- random numbers ------------------------------------------------------------------------- */
+
+/* out[i] = uniform in [0, 1) with 53 bits, from Philox4x32-10 keyed by seed, counter (stream, i).
+ */
+void bp_random_uniform(uint64_t seed, uint64_t stream, int64_t n, double *out);
+
+/* A permutation of 0 … n-1 keyed by seed and epoch (Fisher and Yates). */
+void bp_random_permutation(uint64_t seed, uint64_t epoch, int64_t n, int64_t *out);
+
+/* ---- networks ------------------------------------------------------------------------------- */
+
+int bp_net_create(const bp_net_config *config, bp_net **net);
+void bp_net_destroy(bp_net *net);
+
+int64_t bp_net_parameter_count(const bp_net *net);
+
+/* The flat vector W_1, b_1, W_2, b_2, …; valid until the network is destroyed. Read only: write
+ * through bp_net_set_parameters, so that packed copies follow. */
+const void *bp_net_parameters(const bp_net *net);
+
+/* Copies count entries of the network's type into the flat vector at offset. */
+int bp_net_set_parameters(bp_net *net, int64_t offset, int64_t count, const void *values);
+
+/* Inputs become (x - shift) * scale on their way in, n_in doubles each; NULL, NULL for none. */
+int bp_net_set_scaling(bp_net *net, const double *shift, const double *scale);
+
+/* The user's loss of a BP_LOSS_CALLBACK network. */
+int bp_net_set_loss_callback(bp_net *net, bp_loss_fn loss, void *user);
+
+/* Training steps and epochs done: they key dropout and shuffling. */
+int bp_net_get_counters(const bp_net *net, int64_t *steps, int64_t *epochs);
+int bp_net_set_counters(bp_net *net, int64_t steps, int64_t epochs);
+
+/* out (rows, n_out), C-contiguous, of the network's type: a_L for each row of x. */
+int bp_net_predict(bp_net *net, const bp_matrix *x, void *out);
+
+/* The mean loss over the rows plus penalties; no dropout. */
+int bp_net_cost(bp_net *net, const bp_data *data, double *cost);
+
+/* Cost, and its gradient in the parameters (flat) and, unless dx is NULL, in the inputs
+ * (rows, n_in), C-contiguous, of the network's type; no dropout. */
+int bp_net_backprop(bp_net *net, const bp_data *data, double *cost, void *gradient, void *dx);
+
+/* z, a, delta: n_layers pointers each, to (rows, n_l) C-contiguous arrays of the network's type;
+ * delta may be NULL (then data->y is not read). No dropout. */
+int bp_net_trace(bp_net *net, const bp_data *data, void **z, void **a, void **delta);
+
+/* One update from all rows; cost is the cost before it. */
+int bp_net_step(bp_net *net, const bp_data *data, bp_optimizer *optimizer, double *cost);
+
+/* The dropout mask, 1 for a kept unit, that the next step would use after hidden layer `layer`
+ * (from 0) on a batch of `rows`: mask is (rows, n_layer), C-contiguous. */
+int bp_net_dropout_mask(bp_net *net, int32_t layer, int64_t rows, uint8_t *mask);
+
+/* ---- minibatch training --------------------------------------------------------------------- */
+
+/* A training run over data; the arrays it points to must outlive it. */
+int bp_fit_create(bp_net *net, const bp_data *data, int64_t batch_size, int shuffle, bp_fit **fit);
+void bp_fit_destroy(bp_fit *fit);
+
+/* Where a run stands, after the call that returned. */
+typedef struct {
+    int64_t epoch;     /* of this run, from 0: the epoch of the next batch */
+    int64_t batch;     /* the next batch of that epoch, from 0 */
+    int64_t n_batches; /* in an epoch */
+    int64_t completed; /* epochs completed by the last call, whose costs it wrote */
+    double cost;       /* mean cost of the current epoch's batches so far */
+} bp_fit_state;
+
+/* Trains until `epochs` more epochs have ended, or max_ns have passed (always at least one
+ * batch), or a learning rate is missing. Ends at a batch boundary.
+ * lr: n_lr learning rates for the coming batches; NULL to use optimizer->lr.
+ * costs: room for `epochs` values, the mean cost of each epoch that this call completes.
+ * BP_ERR_NOT_FINITE: state names the batch; the parameters and the optimizer's step are those at
+ * the end of the last epoch whose costs were all finite. */
+int bp_fit_run(bp_fit *fit, bp_optimizer *optimizer, const double *lr, int64_t n_lr, int64_t epochs,
+               int64_t max_ns, double *costs, bp_fit_state *state);
+
+/* ---- single kernels ------------------------------------------------------------------------- */
+
+/* c (m, n) = op(a) op(b); op is the transpose where asked. Row strides in elements. */
+int bp_matmul(int32_t dtype, int32_t precision, int64_t m, int64_t n, int64_t k, const void *a,
+              int64_t lda, int transpose_a, const void *b, int64_t ldb, int transpose_b, void *c,
+              int64_t ldc);
+
+/* y = act(x W^T + b): x (rows, n_in), w (n_out, n_in), b (n_out) or NULL, z and y (rows, n_out),
+ * all C-contiguous; z, the pre-activation, may be NULL. */
+int bp_dense_forward(int32_t dtype, int32_t act, int64_t rows, int64_t n_in, int64_t n_out,
+                     const void *x, const void *w, const void *b, void *z, void *y);
+
+/* From z, the pre-activation, and dy (rows, n_out): delta = dy * act'(z); dw = delta^T x,
+ * db = column sums of delta, dx = delta W. Any of dx, dw, db may be NULL. */
+int bp_dense_backward(int32_t dtype, int32_t act, int64_t rows, int64_t n_in, int64_t n_out,
+                      const void *x, const void *w, const void *z, const void *dy, void *dx,
+                      void *dw, void *db);
+
+/* y = act(z), or act'(z), over n elements; rows of `cols` for softmax (no derivative). */
+int bp_activation(int32_t dtype, int32_t act, int64_t rows, int64_t cols, const void *z, void *y);
+int bp_activation_derivative(int32_t dtype, int32_t act, int64_t n, const void *z, void *y);
+
+/* One update of n free parameters by a gradient, in place. */
+int bp_optimizer_update(int32_t dtype, int64_t n, void *parameters, const void *gradient,
+                        bp_optimizer *optimizer);
+
+/* cffi: end */
+
+#endif

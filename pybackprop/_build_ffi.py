@@ -5,9 +5,7 @@ C compiler checks them against the header that the core itself is compiled with.
 """
 
 import os
-import platform
 import sys
-import sysconfig
 from glob import glob
 
 import cffi
@@ -23,25 +21,36 @@ def cdef_block(path: str) -> str:
     return text[text.index(begin) + len(begin) : text.index(end)]
 
 
-def compiler_flags() -> tuple[list[str], list[str], list[str]]:
-    """Return compiler flags, linker flags and libraries for this platform."""
+def compiler_flags(cflags: list[str]) -> tuple[list[str], list[str], list[str]]:
+    """Return compiler flags, linker flags and libraries for this platform.
+
+    Parameters
+    ----------
+    cflags
+        The builder's CFLAGS, which the compiler gets before the flags returned here: where they
+        ask for an optimisation level, debug information or a sanitizer, that request stands.
+    """
     if sys.platform == "win32":
         return ["/O2", "/std:c11"], [], []
     compile_args = [
         "-std=c11",
-        "-O3",
-        "-g0",
         "-fvisibility=hidden",
         "-ffp-contract=off",
         "-fno-math-errno",
         "-fno-trapping-math",
-        *os.environ.get("PYBACKPROP_CFLAGS", "").split(),
     ]
-    link_args = ["-Wl,-s"] if sys.platform.startswith("linux") else []
+    if not any(flag.startswith("-O") for flag in cflags):
+        compile_args.append("-O3")
+    link_args: list[str] = []
+    if not any(flag.startswith(("-g", "-fsanitize")) for flag in cflags):
+        # The interpreter's own flags ask for debug information, which doubles the module's size.
+        compile_args.append("-g0")
+        if sys.platform.startswith("linux"):
+            link_args.append("-Wl,-s")
     return compile_args, link_args, ["m", "pthread"]
 
 
-compile_args, link_args, libraries = compiler_flags()
+compile_args, link_args, libraries = compiler_flags(os.environ.get("CFLAGS", "").split())
 ffibuilder = cffi.FFI()
 ffibuilder.cdef(cdef_block(HEADER))
 ffibuilder.cdef(
@@ -57,6 +66,4 @@ ffibuilder.set_source(
     extra_compile_args=compile_args,
     extra_link_args=link_args,
     libraries=libraries,
-    py_limited_api=platform.python_implementation() == "CPython"
-    and not sysconfig.get_config_var("Py_GIL_DISABLED"),
 )

@@ -1,0 +1,86 @@
+"""Computational graphs on numbers and arrays: values forward, gradients backward, and pictures.
+
+>>> from pybackprop.graph import Variable
+>>> x, y, z = Variable(-2, "x"), Variable(5, "y"), Variable(-4, "z")
+>>> f = (x + y) * z
+>>> f.backward()
+>>> float(f.value), float(x.grad), float(y.grad), float(z.grad)
+(-12.0, -4.0, -4.0, 3.0)
+"""
+
+from .functional import grad, jacobian, minimize, numerical_gradient
+from .operations import (
+    abs,
+    add,
+    concatenate,
+    cos,
+    divide,
+    erf,
+    exp,
+    expm1,
+    log,
+    logsumexp,
+    matmul,
+    max,
+    maximum,
+    mean,
+    min,
+    minimum,
+    multiply,
+    negative,
+    power,
+    relu,
+    reshape,
+    sigmoid,
+    sin,
+    softmax,
+    softplus,
+    sqrt,
+    stack,
+    subtract,
+    sum,
+    tanh,
+    transpose,
+    where,
+)
+from .variable import Variable
+
+__all__ = [
+    "Variable",
+    "abs",
+    "add",
+    "concatenate",
+    "cos",
+    "divide",
+    "erf",
+    "exp",
+    "expm1",
+    "grad",
+    "jacobian",
+    "log",
+    "logsumexp",
+    "matmul",
+    "max",
+    "maximum",
+    "mean",
+    "min",
+    "minimize",
+    "minimum",
+    "multiply",
+    "negative",
+    "numerical_gradient",
+    "power",
+    "relu",
+    "reshape",
+    "sigmoid",
+    "sin",
+    "softmax",
+    "softplus",
+    "sqrt",
+    "stack",
+    "subtract",
+    "sum",
+    "tanh",
+    "transpose",
+    "where",
+]

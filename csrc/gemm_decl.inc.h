@@ -22,22 +22,22 @@ typedef struct {
 } BP_T(bp_product);
 
 /* Elements of scratch that BP_T(bp_product_run) needs; the same for every product. */
-int64_t BP_T(bp_product_scratch)(const BP_T(bp_kernels) * kernels);
+int64_t BP_T(bp_product_scratch)(const BP_T(bp_kernels) *kernels);
 
 /* Computes rows m0 <= i < m1, columns n0 <= j < n1 of the product on the calling thread, epilogue
  * included. The bits of an element do not depend on the ranges. scratch is 64-byte aligned. */
-void BP_T(bp_product_run)(const BP_T(bp_kernels) * kernels, const BP_T(bp_product) * product,
+void BP_T(bp_product_run)(const BP_T(bp_kernels) *kernels, const BP_T(bp_product) *product,
                           int64_t m0, int64_t m1, int64_t n0, int64_t n1, real *scratch);
 
 /* The share of part `part` of `parts` (0 <= part < parts) in the tiles of an m x n result:
  * ranges[4] = m0, m1, n0, n1, aligned to tiles; empty where there is nothing left to share. */
-void BP_T(bp_product_share)(const BP_T(bp_kernels) * kernels, int64_t m, int64_t n, int part,
+void BP_T(bp_product_share)(const BP_T(bp_kernels) *kernels, int64_t m, int64_t n, int part,
                             int parts, int64_t ranges[4]);
 
 /* Elements of a packed copy of b (k x n): panels of nr columns, each (k x nr) row-major, the last
  * padded with zeros. */
-int64_t BP_T(bp_packed_count)(const BP_T(bp_kernels) * kernels, int64_t k, int64_t n);
+int64_t BP_T(bp_packed_count)(const BP_T(bp_kernels) *kernels, int64_t k, int64_t n);
 
 /* Packs panels p0 <= p < p1 of b (panel p holds columns p * nr …). */
-void BP_T(bp_pack_b)(const BP_T(bp_kernels) * kernels, int64_t k, int64_t n, const real *b,
+void BP_T(bp_pack_b)(const BP_T(bp_kernels) *kernels, int64_t k, int64_t n, const real *b,
                      int64_t b_rs, int64_t b_cs, int64_t p0, int64_t p1, real *packed);

@@ -25,7 +25,10 @@ const bp_cpu *bp_cpu_get(void);
 
 const char *bp_isa_text(bp_isa isa);
 
-/* CPUs this process may use now: affinity and cgroup quota, at least 1. */
-int bp_cpu_count(void);
+/* The cap that PYBACKPROP_ISA sets, BP_ISA_COUNT for none; 0 if it names no instruction set. */
+int bp_isa_cap(bp_isa *cap);
+
+/* Whether a cap allows an instruction set: itself, those it builds on, and always portable. */
+int bp_isa_within(bp_isa isa, bp_isa cap);
 
 #endif

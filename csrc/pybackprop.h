@@ -114,7 +114,8 @@ typedef struct {
 /* Text of a status; never NULL. */
 const char *bp_status_text(int status);
 
-/* Short name of the instruction set in use: "portable", "avx2", "avx512", "amx" or "neon". */
+/* Short name of the instruction set in use: "portable", "avx2", "avx512", "amx" or "neon"; "" if
+ * PYBACKPROP_ISA is set to none of these (the portable kernels run then). */
 const char *bp_isa_name(void);
 
 /* Instruction sets this machine can run, separated by spaces, worst first. */
@@ -136,7 +137,8 @@ int bp_cpu_count(void);
 int bp_set_threads(int n);
 int bp_get_threads(void);
 
-/* Measured multiply-add rate of a register-only loop, in flop/s. */
+/* Measured multiply-add rate of a register-only loop over `seconds`, in flop/s: the sum over up to
+ * `threads` threads (at most bp_get_threads()). */
 int bp_peak_flops(int32_t dtype, int32_t precision, int threads, double seconds, double *flops);
 
 /* ---- random numbers ------------------------------------------------------------------------- */

@@ -1,0 +1,38 @@
+#include <string.h>
+
+#include "dispatch.h"
+#include "once.h"
+
+int bp_kernels_fill(bp_kernels *k, bp_isa isa) {
+    if (!bp_cpu_get()->has[isa]) return 0;
+    memset(k, 0, sizeof *k);
+    bp_kernels_init_portable(k);
+    if (bp_isa_within(BP_ISA_AVX2, isa)) bp_kernels_init_avx2(k);
+    if (bp_isa_within(BP_ISA_AVX512, isa)) bp_kernels_init_avx512(k);
+    if (bp_isa_within(BP_ISA_NEON, isa)) bp_kernels_init_neon(k);
+    return 1;
+}
+
+static bp_kernels table;
+static bp_isa table_isa;
+static bp_once table_once = BP_ONCE_INIT;
+
+/* A cap that is not known leaves the portable kernels; bp_isa_name tells Python. */
+static void fill_table(void) {
+    bp_isa cap;
+    if (!bp_isa_cap(&cap)) cap = BP_ISA_PORTABLE;
+    for (int isa = 0; isa < BP_ISA_COUNT; isa++) {
+        if (bp_cpu_get()->has[isa] && bp_isa_within((bp_isa)isa, cap)) table_isa = (bp_isa)isa;
+    }
+    bp_kernels_fill(&table, table_isa);
+}
+
+const bp_kernels *bp_kernels_get(void) {
+    bp_once_run(&table_once, fill_table);
+    return &table;
+}
+
+bp_isa bp_kernels_isa(void) {
+    bp_kernels_get();
+    return table_isa;
+}

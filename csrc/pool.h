@@ -6,13 +6,17 @@
 #ifndef BP_POOL_H
 #define BP_POOL_H
 
+/* More members than this never run together. */
+enum { BP_MAX_THREADS = 512 };
+
 /* The threads that run one function: the caller is member 0. */
 typedef struct bp_team bp_team;
 
 typedef void (*bp_team_fn)(void *context, bp_team *team, int member, int members);
 
 /* Runs fn on up to `threads` threads (at most bp_get_threads()) and returns when all are done. fn
- * sees how many came. Cannot fail: where threads cannot be started, fewer run it. */
+ * sees how many came. Cannot fail: where threads cannot be started, fewer run it. Every member is
+ * in the floating-point mode of fpmode.h; the caller's is restored. */
 void bp_pool_run(int threads, bp_team_fn fn, void *context);
 
 /* Every member waits here until all have arrived; what each wrote before is visible to all after.

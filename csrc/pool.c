@@ -1,0 +1,303 @@
+#if defined(__linux__)
+#    define _GNU_SOURCE
+#endif
+#include <limits.h>
+#include <stdlib.h>
+
+#include "fpmode.h"
+#include "pool.h"
+#include "pybackprop.h"
+
+/* A thread count from an environment variable, of which only the first number of a list counts;
+ * 0 if there is none. */
+static int threads_from(const char *name) {
+    const char *text = getenv(name);
+    if (!text) return 0;
+    char *end;
+    long n = strtol(text, &end, 10);
+    while (*end == ' ') {
+        end++;
+    }
+    if (end == text || (*end != '\0' && *end != ',')) return 0;
+    return n >= 1 && n <= INT_MAX ? (int)n : 0;
+}
+
+static int default_threads(void) {
+    int n = threads_from("PYBACKPROP_NUM_THREADS");
+    if (n == 0) n = threads_from("OMP_NUM_THREADS");
+    return n > 0 ? n : bp_cpu_count();
+}
+
+#ifdef _WIN32
+
+static long thread_limit;
+
+struct bp_team {
+    int members;
+};
+
+int bp_get_threads(void) {
+    if (thread_limit == 0) thread_limit = default_threads();
+    return (int)thread_limit;
+}
+
+int bp_set_threads(int n) {
+    if (n < 1) return BP_ERR_ARGUMENT;
+    thread_limit = n;
+    return BP_OK;
+}
+
+void bp_pool_run(int threads, bp_team_fn fn, void *context) {
+    bp_team alone = {1};
+    (void)threads;
+    uint64_t mode = bp_fp_enter();
+    fn(context, &alone, 0, 1);
+    bp_fp_leave(mode);
+}
+
+void bp_team_barrier(bp_team *team, int member) {
+    (void)team;
+    (void)member;
+}
+
+unsigned bp_fork_generation(void) {
+    return 0;
+}
+
+#else
+
+#    include <pthread.h>
+#    include <signal.h>
+#    include <stdatomic.h>
+
+#    include "park.h"
+
+enum {
+    STACK_BYTES = 1 << 20,
+    /* How long a thread that waits looks at the word before it sleeps: longer than a phase of a
+     * small network lasts, shorter than anybody notices. */
+    SPIN_NS = 50000
+};
+
+struct bp_team {
+    int members;
+    int64_t spin_ns;
+    _Alignas(128) atomic_int arrived;
+    bp_word phase;
+};
+
+typedef struct {
+    bp_word command; /* counts the dispatches to this helper */
+    pthread_t thread;
+    int member;
+} helper;
+
+/* Who holds `taken` may use all the rest. The helpers read team, fn, context and stopping between
+ * a command and their arrival at the end of it. */
+static struct {
+    atomic_int taken;
+    int helpers; /* running; helper[i] is member i + 1 */
+    int cpus;    /* as counted when the helpers were started */
+    int stopping;
+    bp_team_fn fn;
+    void *context;
+    bp_team team;
+    helper helper[BP_MAX_THREADS - 1];
+} pool = {.team = {.members = 1}};
+
+static atomic_int thread_limit; /* 0 until somebody asks */
+static atomic_uint fork_generation;
+
+/* A fork's own handlers must know whether this fork, not another thread's, holds the pool. */
+static _Thread_local int fork_took_pool;
+
+/* ---- the team: barriers ---- */
+
+static _Thread_local bp_habit barrier_habit;
+
+/* Counts the caller in; the last to come releases the others and gets 1. */
+static int arrive(bp_team *team, unsigned phase) {
+    /* To be read first: after the last arrival of a dispatch the team is the caller's alone. */
+    int others = team->members - 1;
+    if (atomic_fetch_add_explicit(&team->arrived, 1, memory_order_acq_rel) != others) return 0;
+    atomic_store_explicit(&team->arrived, 0, memory_order_relaxed);
+    bp_word_post(&team->phase, phase + 1);
+    return 1;
+}
+
+/* The phase cannot move before the caller has arrived. */
+static unsigned current_phase(bp_team *team) {
+    return atomic_load_explicit(&team->phase.value, memory_order_relaxed);
+}
+
+void bp_team_barrier(bp_team *team, int member) {
+    (void)member;
+    if (team->members == 1) return;
+    unsigned phase = current_phase(team);
+    if (!arrive(team, phase)) bp_word_wait(&team->phase, phase, team->spin_ns, &barrier_habit);
+}
+
+/* ---- helpers ---- */
+
+static void *helper_main(void *argument) {
+    helper *self = argument;
+    unsigned command = 0;
+    int64_t spin_ns = 0;
+    bp_habit habit = {0, 0};
+    for (;;) {
+        command = bp_word_wait(&self->command, command, spin_ns, &habit);
+        if (pool.stopping) return NULL;
+        spin_ns = pool.team.spin_ns;
+        uint64_t mode = bp_fp_enter();
+        pool.fn(pool.context, &pool.team, self->member, pool.team.members);
+        bp_fp_leave(mode);
+        arrive(&pool.team, current_phase(&pool.team));
+    }
+}
+
+static void post_command(helper *h) {
+    bp_word_post(&h->command, atomic_load_explicit(&h->command.value, memory_order_relaxed) + 1);
+}
+
+static int start_helper(helper *h, int member) {
+    pthread_attr_t attributes;
+    sigset_t all, before;
+    if (pthread_attr_init(&attributes) != 0) return 0;
+    pthread_attr_setstacksize(&attributes, STACK_BYTES);
+    bp_word_reset(&h->command);
+    h->member = member;
+    /* A helper inherits the mask: signals are for the threads of the program. */
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    int started = pthread_create(&h->thread, &attributes, helper_main, h) == 0;
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    pthread_attr_destroy(&attributes);
+    return started;
+}
+
+/* Starts what is missing for a team of `members`; returns how many there can be. */
+static int gather(int members) {
+    if (pool.helpers < members - 1) pool.cpus = bp_cpu_count();
+    while (pool.helpers < members - 1) {
+        if (!start_helper(&pool.helper[pool.helpers], pool.helpers + 1)) return pool.helpers + 1;
+        pool.helpers++;
+    }
+    return members;
+}
+
+static void stop_helpers(void) {
+    pool.stopping = 1;
+    for (int i = 0; i < pool.helpers; i++) {
+        post_command(&pool.helper[i]);
+    }
+    for (int i = 0; i < pool.helpers; i++) {
+        pthread_join(pool.helper[i].thread, NULL);
+    }
+    pool.helpers = 0;
+    pool.stopping = 0;
+}
+
+/* ---- dispatch ---- */
+
+static int take_pool(void) {
+    return atomic_exchange_explicit(&pool.taken, 1, memory_order_acquire) == 0;
+}
+
+static void release_pool(void) {
+    atomic_store_explicit(&pool.taken, 0, memory_order_release);
+}
+
+static void run_alone(bp_team_fn fn, void *context) {
+    /* Barriers of a team of one touch nothing, so all such teams may share it. */
+    static bp_team alone = {.members = 1};
+    fn(context, &alone, 0, 1);
+}
+
+static void run_together(int members, bp_team_fn fn, void *context) {
+    bp_team *team = &pool.team;
+    pool.fn = fn;
+    pool.context = context;
+    team->members = members;
+    team->spin_ns = members > pool.cpus ? 0 : SPIN_NS;
+    for (int i = 0; i < members - 1; i++) {
+        post_command(&pool.helper[i]);
+    }
+    fn(context, team, 0, members);
+    bp_team_barrier(team, 0);
+    team->members = 1;
+}
+
+void bp_pool_run(int threads, bp_team_fn fn, void *context) {
+    int members = threads < bp_get_threads() ? threads : bp_get_threads();
+    if (members > BP_MAX_THREADS) members = BP_MAX_THREADS;
+    uint64_t mode = bp_fp_enter();
+    if (members > 1 && take_pool()) {
+        members = gather(members);
+        if (members > 1) {
+            run_together(members, fn, context);
+        } else {
+            run_alone(fn, context);
+        }
+        release_pool();
+    } else {
+        run_alone(fn, context);
+    }
+    bp_fp_leave(mode);
+}
+
+/* ---- fork and exit ---- */
+
+/* An idle pool is stopped, so that the fork sees no threads of ours; a busy one is left alone. */
+static void before_fork(void) {
+    fork_took_pool = take_pool();
+    if (fork_took_pool) stop_helpers();
+}
+
+static void after_fork_in_parent(void) {
+    if (fork_took_pool) release_pool();
+}
+
+/* The child has one thread, whatever the pool was doing. A team that was at work is left a team
+ * of one: if it was the forking thread's own, its barriers no longer wait for those who are gone.
+ */
+static void after_fork_in_child(void) {
+    bp_park_after_fork();
+    pool.helpers = 0;
+    pool.stopping = 0;
+    pool.team.members = 1;
+    atomic_init(&pool.team.arrived, 0);
+    bp_word_reset(&pool.team.phase);
+    atomic_init(&pool.taken, 0);
+    atomic_fetch_add_explicit(&fork_generation, 1, memory_order_relaxed);
+}
+
+__attribute__((constructor)) static void on_load(void) {
+    pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child);
+}
+
+/* The code of the helpers is about to be unmapped. The pool stays taken: late callers run alone. */
+__attribute__((destructor)) static void on_unload(void) {
+    if (take_pool()) stop_helpers();
+}
+
+unsigned bp_fork_generation(void) {
+    return atomic_load_explicit(&fork_generation, memory_order_relaxed);
+}
+
+/* ---- limits ---- */
+
+int bp_get_threads(void) {
+    int n = atomic_load_explicit(&thread_limit, memory_order_relaxed);
+    if (n > 0) return n;
+    /* Threads that come here together find the same number, unless one has set another. */
+    int wanted = default_threads();
+    return atomic_compare_exchange_strong(&thread_limit, &n, wanted) ? wanted : n;
+}
+
+int bp_set_threads(int n) {
+    if (n < 1) return BP_ERR_ARGUMENT;
+    atomic_store_explicit(&thread_limit, n, memory_order_relaxed);
+    return BP_OK;
+}
+
+#endif

@@ -1,0 +1,331 @@
+/* Stress of the thread pool: prints a line per part, exits 1 at the first wrong result.
+ * Arguments: seconds to spend, then the parts to run (all if none is named). */
+#define _GNU_SOURCE
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "clock.h"
+#include "fpmode.h"
+#include "pool.h"
+#include "pybackprop.h"
+
+enum { MEMBERS = 8, PHASES = 20 };
+
+#define CHECK(condition)                                                                           \
+    do {                                                                                           \
+        if (!(condition)) {                                                                        \
+            printf("line %d: %s\n", __LINE__, #condition);                                         \
+            fflush(stdout);                                                                        \
+            _exit(1);                                                                              \
+        }                                                                                          \
+    } while (0)
+
+static int64_t deadline_ns;
+
+static int time_left(void) {
+    return bp_clock_ns() < deadline_ns;
+}
+
+/* Each phase, a member reads what every member wrote in the phase before. The values are not
+ * atomic: only the barriers order them. */
+typedef struct {
+    int64_t value[2][MEMBERS * 16];
+    int seen[MEMBERS]; /* the `members` that each saw, 0 where none came */
+    int phases;
+} phase_job;
+
+static void run_phases(void *context, bp_team *team, int member, int members) {
+    phase_job *job = context;
+    int64_t expected = member + 1;
+    job->seen[member] = members;
+    job->value[0][member * 16] = expected;
+    for (int p = 0; p < job->phases; p++) {
+        bp_team_barrier(team, member);
+        int64_t sum = 0;
+        for (int i = 0; i < members; i++) {
+            sum += job->value[p & 1][i * 16];
+        }
+        job->value[1 - (p & 1)][member * 16] = (sum + member) % 1000003;
+    }
+}
+
+/* What member 0 ends with, by one thread. */
+static int64_t expected_value(int members, int phases) {
+    int64_t value[2][MEMBERS];
+    for (int i = 0; i < members; i++) {
+        value[0][i] = i + 1;
+    }
+    for (int p = 0; p < phases; p++) {
+        int64_t sum = 0;
+        for (int i = 0; i < members; i++) {
+            sum += value[p & 1][i];
+        }
+        for (int i = 0; i < members; i++) {
+            value[1 - (p & 1)][i] = (sum + i) % 1000003;
+        }
+    }
+    return value[phases & 1][0];
+}
+
+/* Returns the members that ran. */
+static int check_run(int threads, int phases) {
+    phase_job job;
+    memset(&job, 0, sizeof job);
+    job.phases = phases;
+    bp_pool_run(threads, run_phases, &job);
+    int members = job.seen[0];
+    CHECK(members >= 1 && members <= threads);
+    for (int i = 0; i < MEMBERS; i++) {
+        CHECK(job.seen[i] == (i < members ? members : 0));
+    }
+    CHECK(job.value[phases & 1][0] == expected_value(members, phases));
+    return members;
+}
+
+/* ---- parts ---- */
+
+static void part_counts(void) {
+    bp_set_threads(MEMBERS);
+    for (int n = 0; time_left(); n++) {
+        int threads = n % MEMBERS + 1;
+        CHECK(check_run(threads, n % PHASES) == threads);
+        if (n % 100 == 0) usleep(200);
+    }
+    bp_set_threads(2);
+    CHECK(check_run(MEMBERS, 3) == 2);
+    CHECK(bp_set_threads(0) == BP_ERR_ARGUMENT && bp_get_threads() == 2);
+}
+
+static atomic_int in_team;
+
+static void *call_often(void *unused) {
+    (void)unused;
+    while (time_left()) {
+        if (check_run(2, PHASES) == 2) atomic_fetch_add(&in_team, 1);
+    }
+    return NULL;
+}
+
+static void part_callers(void) {
+    pthread_t caller[3];
+    bp_set_threads(4);
+    for (int i = 0; i < 3; i++) {
+        CHECK(pthread_create(&caller[i], NULL, call_often, NULL) == 0);
+    }
+    for (int i = 0; i < 3; i++) {
+        pthread_join(caller[i], NULL);
+    }
+    CHECK(atomic_load(&in_team) > 0);
+}
+
+static void run_nested(void *context, bp_team *team, int member, int members) {
+    (void)team;
+    (void)members;
+    int *ran = context;
+    ran[member] = check_run(2, 3);
+}
+
+static void part_nested(void) {
+    bp_set_threads(4);
+    for (int n = 0; n < 50; n++) {
+        int ran[2] = {0, 0};
+        bp_pool_run(2, run_nested, ran);
+        CHECK(ran[0] == 1 && ran[1] == 1);
+    }
+}
+
+/* Runs the pool in a fork's child; returns what the child's main thread saw. */
+static void fork_and_run(int members) {
+    unsigned generation = bp_fork_generation();
+    pid_t child = fork();
+    CHECK(child >= 0);
+    if (child == 0) {
+        CHECK(bp_fork_generation() == generation + 1);
+        CHECK(check_run(members, PHASES) == members);
+        _exit(0);
+    }
+    int status;
+    CHECK(waitpid(child, &status, 0) == child);
+    CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+    CHECK(bp_fork_generation() == generation);
+}
+
+static int thread_count(void) {
+    char line[128];
+    int threads = 0;
+    FILE *file = fopen("/proc/self/status", "r");
+    if (!file) return 0;
+    while (fgets(line, sizeof line, file)) {
+        if (strncmp(line, "Threads:", 8) == 0) threads = atoi(line + 8);
+    }
+    fclose(file);
+    return threads;
+}
+
+static int threads_at_fork, threads_expected;
+
+/* The system may count a thread for a moment after it has been joined. */
+static void count_threads(void) {
+    for (int i = 0; i < 100; i++) {
+        threads_at_fork = thread_count();
+        if (threads_at_fork <= threads_expected) return;
+        usleep(100);
+    }
+}
+
+/* Handlers that run before a fork run last registered first: this one after the pool's. */
+__attribute__((constructor(101))) static void register_first(void) {
+    pthread_atfork(count_threads, NULL, NULL);
+}
+
+/* A fork while the pool is idle finds no threads of the pool. */
+static void part_fork_idle(void) {
+    bp_set_threads(4);
+    CHECK(check_run(2, 1) == 2);
+    fork_and_run(1);
+    int before = threads_expected = threads_at_fork;
+    for (int n = 0; n < 20; n++) {
+        CHECK(check_run(4, PHASES) == 4);
+        CHECK(before == 0 || thread_count() == before + 3);
+        fork_and_run(4);
+        CHECK(threads_at_fork == before);
+        CHECK(check_run(3, PHASES) == 3);
+    }
+}
+
+static void *fork_often(void *unused) {
+    (void)unused;
+    while (time_left()) {
+        fork_and_run(2);
+    }
+    return NULL;
+}
+
+/* Forks in one thread while another keeps the pool busy. */
+static void part_fork_busy(void) {
+    pthread_t forker, caller;
+    bp_set_threads(2);
+    CHECK(pthread_create(&forker, NULL, fork_often, NULL) == 0);
+    CHECK(pthread_create(&caller, NULL, call_often, NULL) == 0);
+    pthread_join(forker, NULL);
+    pthread_join(caller, NULL);
+}
+
+static void run_fork_inside(void *context, bp_team *team, int member, int members) {
+    pid_t *child = context;
+    (void)members;
+    if (member == 0) *child = fork();
+    bp_team_barrier(team, member);
+}
+
+/* A fork by a member: neither side may hang. */
+static void part_fork_inside(void) {
+    bp_set_threads(3);
+    for (int n = 0; n < 10; n++) {
+        pid_t child = -1;
+        bp_pool_run(3, run_fork_inside, &child);
+        if (child == 0) {
+            CHECK(check_run(3, 4) == 3);
+            _exit(0);
+        }
+        int status;
+        CHECK(child > 0 && waitpid(child, &status, 0) == child);
+        CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+        CHECK(check_run(3, 4) == 3);
+    }
+}
+
+static void read_mode(void *context, bp_team *team, int member, int members) {
+    uint64_t *mode = context;
+    sigset_t blocked;
+    (void)team;
+    (void)members;
+    mode[member] = bp_fp_get();
+    pthread_sigmask(SIG_SETMASK, NULL, &blocked);
+    CHECK(member == 0 || sigismember(&blocked, SIGINT));
+    volatile float tiny = 1e-38f;
+    CHECK(BP_FP_KERNEL == BP_FP_DEFAULT || tiny * 0.01f == 0.0f);
+}
+
+static void part_mode(void) {
+    bp_set_threads(2);
+    for (int threads = 1; threads <= 2; threads++) {
+        uint64_t mode[2] = {0, 0}, before = bp_fp_get();
+        bp_pool_run(threads, read_mode, mode);
+        CHECK(mode[0] == BP_FP_KERNEL && (threads == 1 || mode[1] == BP_FP_KERNEL));
+        CHECK(bp_fp_get() == before);
+        volatile float tiny = 1e-38f;
+        CHECK(tiny * 0.01f != 0.0f);
+    }
+    sigset_t blocked;
+    pthread_sigmask(SIG_SETMASK, NULL, &blocked);
+    CHECK(!sigismember(&blocked, SIGINT));
+}
+
+/* ---- latency ---- */
+
+static void run_barriers(void *context, bp_team *team, int member, int members) {
+    (void)members;
+    for (int i = 0; i < *(int *)context; i++) {
+        bp_team_barrier(team, member);
+    }
+}
+
+static int compare(const void *a, const void *b) {
+    int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
+    return (x > y) - (x < y);
+}
+
+/* Nanoseconds of a dispatch with so many barriers: the median, warm. */
+static int64_t latency(int barriers) {
+    enum { RUNS = 2001 };
+    static int64_t took[RUNS];
+    for (int n = 0; n < RUNS; n++) {
+        int64_t start = bp_clock_ns();
+        bp_pool_run(2, run_barriers, &barriers);
+        took[n] = bp_clock_ns() - start;
+    }
+    qsort(took, RUNS, sizeof took[0], compare);
+    return took[RUNS / 2];
+}
+
+static void part_latency(void) {
+    bp_set_threads(2);
+    int64_t one = latency(1), many = latency(101);
+    printf("dispatch with one barrier, 2 threads: %lld ns; each further barrier: %lld ns\n",
+           (long long)one, (long long)(many - one) / 100);
+}
+
+/* ---- main ---- */
+
+static const struct {
+    const char *name;
+    void (*run)(void);
+} parts[] = {
+    {"counts", part_counts},   {"callers", part_callers},         {"nested", part_nested},
+    {"mode", part_mode},       {"fork_idle", part_fork_idle},     {"fork_busy", part_fork_busy},
+    {"latency", part_latency}, {"fork_inside", part_fork_inside},
+};
+
+int main(int argc, char **argv) {
+    double seconds = argc > 1 ? atof(argv[1]) : 0.2;
+    for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++) {
+        int wanted = argc <= 2;
+        for (int a = 2; a < argc; a++) {
+            if (strcmp(argv[a], parts[i].name) == 0) wanted = 1;
+        }
+        if (!wanted) continue;
+        deadline_ns = bp_clock_ns() + (int64_t)(seconds * 1e9);
+        parts[i].run();
+        printf("%s ok\n", parts[i].name);
+        fflush(stdout);
+    }
+    return 0;
+}

@@ -1,0 +1,171 @@
+"""Compile C test programs (tests/c) with the sources of the core, and run them.
+
+    run("check_gemm.c")                        with every source, here
+    run("pool_stress.c", sources=POOL)         with some
+    run("check_gemm.c", toolchain=AARCH64)     for another processor, under an emulator
+
+Objects are kept for the session, so that programs with the same toolchain share them. A test whose
+toolchain is not installed is skipped.
+"""
+
+from __future__ import annotations
+
+import atexit
+import functools
+import hashlib
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+CSRC = ROOT / "csrc"
+PROGRAMS = Path(__file__).parent / "c"
+
+# What the package is built with (pybackprop/_build_ffi.py), with assertions and warnings as errors.
+FLAGS = (
+    "-std=c11",
+    "-O2",
+    "-ffp-contract=off",
+    "-fno-math-errno",
+    "-fno-trapping-math",
+    "-Wall",
+    "-Wextra",
+    "-Wpedantic",
+    "-Werror",
+)
+
+
+@dataclass(frozen=True)
+class Toolchain:
+    """A compiler with its flags, and the emulator that runs what it makes."""
+
+    compiler: str = "cc"
+    flags: tuple[str, ...] = FLAGS
+    link: tuple[str, ...] = ("-lpthread", "-lm")
+    runner: tuple[str, ...] = ()
+
+    def with_flags(self, *flags: str) -> Toolchain:
+        return replace(self, flags=self.flags + flags)
+
+    def require(self) -> None:
+        """Skip the calling test where a part of the toolchain is missing."""
+        if not CSRC.is_dir():
+            pytest.skip("the sources of the core are not beside the tests")
+        for tool in (self.compiler, *self.runner[:1]):
+            if shutil.which(tool) is None:
+                pytest.skip(f"{tool} is not installed")
+
+
+NATIVE = Toolchain()
+CLANG = Toolchain(compiler="clang")
+TSAN = Toolchain().with_flags("-g", "-fsanitize=thread")
+ASAN = Toolchain().with_flags("-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
+AARCH64 = Toolchain(compiler="aarch64-linux-gnu-gcc", runner=("qemu-aarch64-static",)).with_flags(
+    "-static"
+)
+# A processor without AVX: an instruction that the baseline does not have is fatal.
+NEHALEM = Toolchain(runner=("qemu-x86_64-static", "-cpu", "Nehalem")).with_flags("-static")
+HASWELL = Toolchain(runner=("qemu-x86_64-static", "-cpu", "Haswell")).with_flags("-static")
+
+
+@functools.cache
+def build_folder() -> Path:
+    folder = tempfile.mkdtemp(prefix="pybackprop-tests-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return Path(folder)
+
+
+def core_sources() -> tuple[str, ...]:
+    """Every source of the core, relative to csrc."""
+    found = [*CSRC.glob("*.c"), *CSRC.glob("arch/*.c")]
+    return tuple(sorted(path.relative_to(CSRC).as_posix() for path in found))
+
+
+def call(command: Sequence[str], timeout: float = 300) -> None:
+    done = subprocess.run(command, capture_output=True, text=True, timeout=timeout)
+    assert done.returncode == 0, f"{' '.join(command)}\n{done.stdout}{done.stderr}"
+
+
+@functools.cache
+def build_object(source: Path, toolchain: Toolchain) -> Path:
+    key = hashlib.sha256(f"{source} {toolchain}".encode()).hexdigest()[:16]
+    path = build_folder() / f"{source.stem}-{key}.o"
+    command = [toolchain.compiler, *toolchain.flags, "-I", str(CSRC), "-c", str(source)]
+    call([*command, "-o", str(path)])
+    return path
+
+
+@functools.cache
+def build(
+    program: str, sources: tuple[str, ...] | None = None, toolchain: Toolchain = NATIVE
+) -> Path:
+    """Return the path of the executable made from tests/c/`program` and files of csrc.
+
+    Parameters
+    ----------
+    program : str
+        File name in tests/c.
+    sources : tuple of str, optional
+        Paths relative to csrc; every source of the core if not given.
+    toolchain : Toolchain
+        What to compile with.
+    """
+    toolchain.require()
+    chosen = core_sources() if sources is None else sources
+    paths = [PROGRAMS / program, *(CSRC / source for source in chosen)]
+    with ThreadPoolExecutor(os.cpu_count()) as workers:
+        objects = list(workers.map(lambda path: build_object(path, toolchain), paths))
+    # Emulated runs of one static executable differ in the runner only.
+    built = replace(toolchain, runner=())
+    key = hashlib.sha256(f"{program} {chosen} {built}".encode()).hexdigest()[:16]
+    path = build_folder() / f"{Path(program).stem}-{key}"
+    command = [toolchain.compiler, *toolchain.flags, *map(str, objects)]
+    call([*command, "-o", str(path), *toolchain.link])
+    return path
+
+
+def run(
+    program: str,
+    *arguments: str,
+    sources: tuple[str, ...] | None = None,
+    toolchain: Toolchain = NATIVE,
+    environment: Mapping[str, str] | None = None,
+    timeout: float = 120,
+) -> str:
+    """Build and run a test program; fail with its output unless it ends with status 0.
+
+    Parameters
+    ----------
+    program, sources, toolchain
+        As for `build`.
+    *arguments : str
+        Command-line arguments of the program.
+    environment : mapping, optional
+        Variables to set besides this process's.
+    timeout : float
+        Seconds before the program counts as hanging.
+
+    Returns
+    -------
+    str
+        What the program wrote.
+    """
+    path = build(program, sources, toolchain)
+    command = [*toolchain.runner, str(path), *arguments]
+    done = subprocess.run(
+        command,
+        env={**os.environ, **(environment or {})},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=timeout,
+    )
+    assert done.returncode == 0, f"{' '.join(command)}: {done.returncode}\n{done.stdout}"
+    return done.stdout

@@ -1,0 +1,29 @@
+"""The thread pool, alone: a C program that stresses it, plain and under ThreadSanitizer."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from cbuild import NATIVE, TSAN, Toolchain, run
+
+POOL = ("cgroup.c", "clock.c", "cpu.c", "park.c", "pool.c")
+PARTS = ["counts", "callers", "nested", "mode", "fork_idle", "fork_busy", "fork_inside"]
+
+
+@pytest.mark.parametrize("part", PARTS)
+@pytest.mark.parametrize("toolchain", [NATIVE, TSAN], ids=["plain", "tsan"])
+def test_stress(part: str, toolchain: Toolchain) -> None:
+    # The sanitizer refuses by default what a busy fork's child does: start threads.
+    options = {"TSAN_OPTIONS": "halt_on_error=1 die_after_fork=0"}
+    out = run("pool_stress.c", "0.3", part, sources=POOL, toolchain=toolchain, environment=options)
+    assert out.endswith(f"{part} ok\n")
+
+
+def test_latency() -> None:
+    """A dispatch never costs more than a few sleeps, even where other processes want the CPUs."""
+    out = run("pool_stress.c", "0", "latency", sources=POOL)
+    found = re.search(r"one barrier, 2 threads: (\d+) ns", out)
+    assert found
+    print(out)
+    assert int(found[1]) < 200_000

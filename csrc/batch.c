@@ -1,0 +1,81 @@
+#include "batch.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "optim.h"
+#include "thread_plan.h"
+
+enum {
+    CHUNK = 8192,        /* parameters whose squares are summed at once */
+    MAX_PARTS = 8,       /* gradients that are kept side by side */
+    ROWS_PER_PART = 32,  /* fewer rows are not worth a gradient of their own */
+    FORWARD_BLOCK = 256, /* rows of a pass whose weights are packed already */
+    SHARED_BLOCK = 4096  /* rows of a pass that all members share */
+};
+
+/* Networks up to this many bytes of parameters are trained in parts: weights and gradients stay in
+ * the cache next to a core while block after block of rows passes. */
+static const int64_t PARTS_BYTES = 256 * 1024;
+
+/* Bytes of activations and deltas that a block of rows may fill. */
+static const int64_t BLOCK_BYTES = 192 * 1024;
+
+static int64_t clamp(int64_t x, int64_t low, int64_t high) {
+    return x < low ? low : x > high ? high : x;
+}
+
+/* Rows whose activations, deltas and inputs fill BLOCK_BYTES. */
+static int64_t rows_in_cache(const bp_net *net) {
+    int64_t width = net->layers[0].n_in;
+    for (int l = 0; l < net->n_layers; l++)
+        width += 2 * net->layers[l].n_out;
+    int64_t size = net->dtype == BP_FLOAT32 ? 4 : 8;
+    return clamp(BLOCK_BYTES / (width * size) / 16 * 16, 16, 256);
+}
+
+bp_plan bp_plan_make(const bp_net *net, int64_t rows, bp_want want) {
+    const int64_t size = net->dtype == BP_FLOAT32 ? 4 : 8;
+    const double flops =
+        (want == BP_WANT_GRADIENT ? 6.0 : 2.0) * (double)rows * (double)net->n_parameters;
+    bp_plan plan;
+    if (net->loss == BP_LOSS_CALLBACK && want != BP_WANT_OUTPUTS) {
+        plan = (bp_plan){1, 1, rows, 0}; /* the user's function sees whole batches */
+    } else if (want != BP_WANT_GRADIENT && net->packed) {
+        int64_t parts = (rows + FORWARD_BLOCK - 1) / FORWARD_BLOCK;
+        plan = (bp_plan){0, (int)clamp(parts, 1, 1 << 20), FORWARD_BLOCK, 0};
+    } else if (want == BP_WANT_GRADIENT && net->n_parameters * size <= PARTS_BYTES) {
+        plan = (bp_plan){0, (int)clamp(rows / ROWS_PER_PART, 1, MAX_PARTS), rows_in_cache(net), 0};
+    } else {
+        plan = (bp_plan){1, 1, SHARED_BLOCK, 0};
+    }
+    int64_t part_rows = (rows + plan.parts - 1) / plan.parts;
+    if (plan.block > part_rows) plan.block = part_rows > 0 ? part_rows : 1;
+    plan.threads = bp_threads_for(flops, plan.shared);
+    if (!plan.shared && plan.threads > plan.parts) plan.threads = plan.parts;
+    return plan;
+}
+
+double bp_weight_scale(const bp_data *data, const bp_rows *rows, int64_t n) {
+    if (!data->sample_weight) return n > 0 ? 1.0 / (double)n : 0.0;
+    double sum = 0.0;
+    for (int64_t i = 0; i < n; i++)
+        sum += data->sample_weight[bp_row(rows, i)];
+    return sum > 0.0 ? 1.0 / sum : 0.0;
+}
+
+#define real float
+#define BP_T(name) name##_f32
+#define BP_KERNELS f32
+#include "batch.inc.h"
+#undef real
+#undef BP_T
+#undef BP_KERNELS
+
+#define real double
+#define BP_T(name) name##_f64
+#define BP_KERNELS f64
+#include "batch.inc.h"
+#undef real
+#undef BP_T
+#undef BP_KERNELS

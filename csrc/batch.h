@@ -1,0 +1,58 @@
+/* One batch by a team: its cost, its gradient, and the update.
+ *
+ * How the work is cut depends on shapes alone, never on the number of threads, so that neither do
+ * the bits:
+ * - shared: all members work on each phase of one pass, tiles of its products shared out among
+ * them;
+ * - parts: the batch is cut into parts, each passed through by one member, block of rows by block,
+ *   without leaving its cache; the parts' gradients are added in order.
+ */
+#ifndef BP_BATCH_H
+#define BP_BATCH_H
+
+#include "internal.h"
+
+typedef struct {
+    int shared;
+    int parts;     /* of the batch; 1 where shared */
+    int64_t block; /* rows of one pass */
+    int threads;   /* how many are worth waking */
+} bp_plan;
+
+typedef enum {
+    BP_WANT_OUTPUTS, /* forward */
+    BP_WANT_COST,    /* and the loss */
+    BP_WANT_GRADIENT /* and backward */
+} bp_want;
+
+/* The plan for a batch of rows. */
+bp_plan bp_plan_make(const bp_net *net, int64_t rows, bp_want want);
+
+/* A batch: which rows, and where the results go. */
+typedef struct {
+    const bp_data *data;
+    bp_rows rows;
+    int64_t n;
+    double weight_scale; /* 1 over the sum of the rows' weights, or over n */
+    int dropout;
+    int finish; /* outputs are wanted, not only the cost */
+    void *out;  /* (n, n_out): the outputs, or NULL */
+    void *dx;   /* (n, n_in): dC/dX, or NULL */
+} bp_batch;
+
+#define real float
+#define BP_T(name) name##_f32
+#include "batch_decl.inc.h"
+#undef real
+#undef BP_T
+
+#define real double
+#define BP_T(name) name##_f64
+#include "batch_decl.inc.h"
+#undef real
+#undef BP_T
+
+/* The factor of the rows' weights that makes the cost their weighted mean. */
+double bp_weight_scale(const bp_data *data, const bp_rows *rows, int64_t n);
+
+#endif

@@ -1,0 +1,292 @@
+/* One batch for one element type; included by batch.c for float and double. */
+
+static const BP_T(bp_kernels) *BP_T(kernels_of)(const bp_net *net) {
+    return &net->kernels->BP_KERNELS;
+}
+
+/* Chunks of the weights, layer by layer, whose penalties are summed apart. */
+static int64_t BP_T(chunk_count)(const bp_net *net) {
+    int64_t chunks = 0;
+    for (int l = 0; l < net->n_layers; l++)
+        chunks += (net->layers[l].n_in * net->layers[l].n_out + CHUNK - 1) / CHUNK +
+                  (net->layers[l].n_out + CHUNK - 1) / CHUNK;
+    return chunks;
+}
+
+static void BP_T(workspace_free)(BP_T(bp_workspace) *ws) {
+    if (!ws) return;
+    for (int i = 0; i < ws->n_passes; i++)
+        BP_T(bp_pass_destroy)(&ws->passes[i]);
+    bp_free(ws->passes);
+    bp_free(ws->scratch);
+    bp_free(ws->gradients);
+    bp_free(ws->part_cost);
+    bp_free(ws->partial);
+    bp_free(ws);
+}
+
+void BP_T(bp_workspace_release)(bp_net *net, int flags) {
+    BP_T(workspace_free)(net->workspace[flags]);
+    net->workspace[flags] = NULL;
+}
+
+/* Makes a workspace; NULL where there is no memory. */
+static BP_T(bp_workspace) *BP_T(workspace_make)(const bp_net *net, int flags, int passes,
+                                                int members, int parts, int64_t capacity) {
+    BP_T(bp_workspace) *ws = bp_alloc(1, sizeof *ws);
+    if (!ws) return NULL;
+    ws->n_members = members;
+    ws->n_parts = parts;
+    ws->capacity = capacity;
+    ws->scratch_each = bp_round_up(BP_T(bp_product_scratch)(BP_T(kernels_of)(net)), BP_ALIGNMENT);
+    ws->passes = bp_alloc(passes, sizeof *ws->passes);
+    ws->scratch = bp_alloc(ws->scratch_each * members, sizeof *ws->scratch);
+    ws->part_cost = bp_alloc(parts, sizeof *ws->part_cost);
+    ws->partial = bp_alloc(BP_T(chunk_count)(net), sizeof *ws->partial);
+    int failed = !ws->passes || !ws->scratch || !ws->part_cost || !ws->partial;
+    int64_t entries;
+    if (flags != BP_PASS_FORWARD && !failed)
+        failed = !bp_mul_size(net->n_parameters, parts, &entries) ||
+                 !(ws->gradients = bp_alloc(entries, sizeof *ws->gradients));
+    for (int i = 0; i < passes && !failed; i++) {
+        failed = BP_T(bp_pass_create)(net, capacity, flags, &ws->passes[i]) != BP_OK;
+        ws->n_passes += !failed;
+    }
+    if (!failed) return ws;
+    BP_T(workspace_free)(ws);
+    return NULL;
+}
+
+BP_T(bp_workspace) *BP_T(bp_workspace_reserve)(bp_net *net, const bp_plan *plan, int flags) {
+    int passes = plan->shared ? 1 : plan->threads, members = plan->threads, parts = plan->parts;
+    int64_t capacity = plan->block;
+    BP_T(bp_workspace) *ws = net->workspace[flags];
+    if (ws) {
+        if (ws->n_passes >= passes && ws->n_members >= members && ws->n_parts >= parts &&
+            ws->capacity >= capacity)
+            return ws;
+        /* Calls that alternate between two shapes share one workspace that serves both. */
+        passes = passes > ws->n_passes ? passes : ws->n_passes;
+        members = members > ws->n_members ? members : ws->n_members;
+        parts = parts > ws->n_parts ? parts : ws->n_parts;
+        capacity = capacity > ws->capacity ? capacity : ws->capacity;
+        BP_T(bp_workspace_release)(net, flags);
+    }
+    return net->workspace[flags] =
+               BP_T(workspace_make)(net, flags, passes, members, parts, capacity);
+}
+
+void BP_T(bp_batch_pack)(BP_T(bp_job) *job, bp_team *team, int member, int members) {
+    bp_net *net = job->net;
+    const BP_T(bp_kernels) *kernels = BP_T(kernels_of)(net);
+    if (!net->packed || !net->packed_stale) return;
+    for (int l = 0; l < net->n_layers; l++) {
+        const bp_layer *layer = &net->layers[l];
+        int64_t begin, end;
+        bp_share(layer->n_out, kernels->gemm.nr, member, members, &begin, &end);
+        BP_T(bp_pack_b)
+        (kernels, layer->n_in, layer->n_out, (const real *)net->parameters + layer->w, 1,
+         layer->n_in, begin / kernels->gemm.nr, (end + kernels->gemm.nr - 1) / kernels->gemm.nr,
+         (real *)net->packed + layer->packed);
+    }
+    bp_sync(team, member, members);
+    if (member == 0) net->packed_stale = 0;
+    bp_sync(team, member, members);
+}
+
+/* One block of rows: what job->want asks for. Gives the block's share of the cost. */
+static double BP_T(run_block)(BP_T(bp_job) *job, const BP_T(bp_worker) *w, bp_block *block,
+                              real *gradient, int accumulate) {
+    const bp_net *net = job->net;
+    const int64_t n_out = net->layers[net->n_layers - 1].n_out;
+    real *out = job->batch.out ? (real *)job->batch.out + block->offset * n_out : NULL;
+    if (w->member == 0) BP_T(bp_pass_bind)(net, w->pass, block);
+    bp_sync(w->team, w->member, w->members);
+    BP_T(bp_pass_load)(w, block);
+    bp_sync(w->team, w->member, w->members);
+    BP_T(bp_pass_forward)(w, block, job->batch.finish, out, n_out);
+    if (job->want == BP_WANT_OUTPUTS) return 0.0;
+    int status = BP_T(bp_pass_loss)(w, block);
+    if (status != BP_OK) job->user_status = status;
+    bp_sync(w->team, w->member, w->members);
+    if (job->user_status != BP_OK) return 0.0;
+    double cost = 0.0;
+    for (int64_t i = 0; i < block->n && w->member == 0; i++) {
+        /* A row without weight counts for nothing, whatever its loss. */
+        if (w->pass->row_scale[i] != 0)
+            cost += (double)w->pass->row_scale[i] * (double)w->pass->loss[i];
+    }
+    if (job->want == BP_WANT_GRADIENT) {
+        real *dx =
+            job->batch.dx ? (real *)job->batch.dx + block->offset * net->layers[0].n_in : NULL;
+        BP_T(bp_pass_backward)(w, block, gradient, accumulate, dx);
+    } else {
+        bp_sync(w->team, w->member, w->members);
+    }
+    return cost;
+}
+
+/* The blocks of one part of the batch. */
+static void BP_T(run_part)(BP_T(bp_job) *job, const BP_T(bp_worker) *w, int part) {
+    BP_T(bp_workspace) *ws = job->workspace;
+    const bp_batch *batch = &job->batch;
+    int64_t begin, end;
+    bp_share(batch->n, 1, part, job->plan.parts, &begin, &end);
+    real *gradient =
+        part == 0 ? job->gradient : ws->gradients + (int64_t)part * job->net->n_parameters;
+    double cost = 0.0;
+    if (begin == end && job->want == BP_WANT_GRADIENT) /* the short batch at the end of an epoch */
+        memset(gradient, 0, (size_t)job->net->n_parameters * sizeof(real));
+    for (int64_t row = begin; row < end; row += job->plan.block) {
+        bp_block block = {
+            .data = batch->data,
+            .rows = {batch->rows.index, batch->rows.first + row},
+            .n = end - row < job->plan.block ? end - row : job->plan.block,
+            .offset = row,
+            .weight_scale = batch->weight_scale,
+            .dropout = batch->dropout,
+        };
+        cost += BP_T(run_block)(job, w, &block, gradient, row > begin);
+        if (job->user_status != BP_OK) break;
+    }
+    if (w->member == 0) ws->part_cost[part] = cost;
+}
+
+/* The penalty of this member's chunks of the weights. */
+static void BP_T(sum_penalties)(const BP_T(bp_job) *job, int member, int members) {
+    const bp_net *net = job->net;
+    const BP_T(bp_kernels) *kernels = BP_T(kernels_of)(net);
+    int64_t chunk = 0;
+    for (int l = 0; l < net->n_layers; l++) {
+        const real *w = (const real *)net->parameters + net->layers[l].w;
+        const int64_t count = net->layers[l].n_in * net->layers[l].n_out;
+        for (int64_t i = 0; i < count; i += CHUNK, chunk++) {
+            if (chunk % members != member) continue;
+            const int64_t n = count - i < CHUNK ? count - i : CHUNK;
+            double penalty = 0.0;
+            if (net->l2 > 0.0) penalty += 0.5 * net->l2 * kernels->sum_sq(n, w + i);
+            if (net->l1 > 0.0) penalty += net->l1 * kernels->sum_abs(n, w + i);
+            job->workspace->partial[chunk] = penalty;
+        }
+    }
+}
+
+void BP_T(bp_batch_run)(BP_T(bp_job) *job, bp_team *team, int member, int members) {
+    BP_T(bp_workspace) *ws = job->workspace;
+    BP_T(bp_worker)
+    w = {
+        .net = job->net,
+        .kernels = BP_T(kernels_of)(job->net),
+        .pass = &ws->passes[job->plan.shared ? 0 : member],
+        .team = job->plan.shared ? team : NULL,
+        .member = job->plan.shared ? member : 0,
+        .members = job->plan.shared ? members : 1,
+        .scratch = ws->scratch + ws->scratch_each * member,
+    };
+    if (job->want != BP_WANT_OUTPUTS && (job->net->l1 > 0.0 || job->net->l2 > 0.0))
+        BP_T(sum_penalties)(job, member, members);
+    if (job->plan.shared)
+        BP_T(run_part)(job, &w, 0);
+    else
+        for (int part = member; part < job->plan.parts; part += members)
+            BP_T(run_part)(job, &w, part);
+    bp_sync(team, member, members);
+}
+
+double BP_T(bp_batch_cost)(const BP_T(bp_job) *job) {
+    const bp_net *net = job->net;
+    double cost = 0.0;
+    for (int part = 0; part < job->plan.parts; part++)
+        cost += job->workspace->part_cost[part];
+    if (net->l1 > 0.0 || net->l2 > 0.0) {
+        int64_t chunks = 0;
+        for (int l = 0; l < net->n_layers; l++)
+            chunks += (net->layers[l].n_in * net->layers[l].n_out + CHUNK - 1) / CHUNK;
+        for (int64_t chunk = 0; chunk < chunks; chunk++)
+            cost += job->workspace->partial[chunk];
+    }
+    return cost;
+}
+
+/* Adds the gradients of the other parts to that of the first, over a range of parameters. */
+static void BP_T(add_parts)(const BP_T(bp_job) *job, int64_t first, int64_t count) {
+    const BP_T(bp_kernels) *kernels = BP_T(kernels_of)(job->net);
+    for (int part = 1; part < job->plan.parts; part++)
+        kernels->add(count, job->workspace->gradients + part * job->net->n_parameters + first,
+                     job->gradient + first);
+}
+
+void BP_T(bp_batch_gradient)(BP_T(bp_job) *job, bp_team *team, int member, int members) {
+    const bp_net *net = job->net;
+    const BP_T(bp_kernels) *kernels = BP_T(kernels_of)(net);
+    const real *parameters = net->parameters;
+    for (int l = 0; l < net->n_layers; l++) {
+        const bp_layer *layer = &net->layers[l];
+        int64_t begin, end;
+        bp_share(layer->n_out, 1, member, members, &begin, &end);
+        const int64_t w = layer->w + begin * layer->n_in, count = (end - begin) * layer->n_in;
+        BP_T(add_parts)(job, w, count);
+        BP_T(add_parts)(job, layer->b + begin, end - begin);
+        if (net->l1 > 0.0 || net->l2 > 0.0)
+            kernels->add_penalty(count, parameters + w, net->l1, net->l2, job->gradient + w);
+    }
+    bp_sync(team, member, members);
+}
+
+/* The norm of the gradient: sums of chunks, then in order, so that every member gets the same. */
+static double BP_T(gradient_norm)(BP_T(bp_job) *job, bp_team *team, int member, int members) {
+    const BP_T(bp_kernels) *kernels = BP_T(kernels_of)(job->net);
+    const int64_t n = job->net->n_parameters, chunks = (n + CHUNK - 1) / CHUNK;
+    for (int64_t chunk = member; chunk < chunks; chunk += members) {
+        const int64_t first = chunk * CHUNK, count = n - first < CHUNK ? n - first : CHUNK;
+        job->workspace->partial[chunk] = kernels->sum_sq(count, job->gradient + first);
+    }
+    bp_sync(team, member, members);
+    double sum = 0.0;
+    for (int64_t chunk = 0; chunk < chunks; chunk++)
+        sum += job->workspace->partial[chunk];
+    return sqrt(sum);
+}
+
+static void BP_T(update_range)(const BP_T(bp_job) *job, const bp_optimizer *o,
+                               const bp_update *update, int64_t first, int64_t count) {
+    real *state[3];
+    for (int i = 0; i < 3; i++)
+        state[i] = o->state[i] ? (real *)o->state[i] + first : NULL;
+    BP_T(kernels_of)
+    (job->net)->update[o->kind](count, (real *)job->net->parameters + first, job->gradient + first,
+                                state[0], state[1], state[2], update);
+}
+
+void BP_T(bp_batch_update)(BP_T(bp_job) *job, const bp_optimizer *optimizer,
+                           const bp_update *update, bp_team *team, int member, int members) {
+    bp_net *net = job->net;
+    const BP_T(bp_kernels) *kernels = BP_T(kernels_of)(net);
+    const int64_t nr = net->packed ? kernels->gemm.nr : 1;
+    const int clips = optimizer->clip_norm > 0.0;
+    bp_update weights = *update, biases = *update;
+    if (clips) {
+        BP_T(bp_batch_gradient)(job, team, member, members);
+        const double norm = BP_T(gradient_norm)(job, team, member, members);
+        weights.grad_scale = biases.grad_scale = bp_clip_factor(norm, optimizer->clip_norm);
+    } else {
+        weights.l1 = net->l1;
+        weights.l2 = net->l2;
+    }
+    for (int l = 0; l < net->n_layers; l++) {
+        const bp_layer *layer = &net->layers[l];
+        int64_t begin, end;
+        bp_share(layer->n_out, nr, member, members, &begin, &end);
+        if (begin == end) continue;
+        const int64_t w = layer->w + begin * layer->n_in, count = (end - begin) * layer->n_in;
+        if (!clips) {
+            BP_T(add_parts)(job, w, count);
+            BP_T(add_parts)(job, layer->b + begin, end - begin);
+        }
+        BP_T(update_range)(job, optimizer, &weights, w, count);
+        BP_T(update_range)(job, optimizer, &biases, layer->b + begin, end - begin);
+        if (net->packed) BP_T(bp_pack_b)
+        (kernels, layer->n_in, layer->n_out, (const real *)net->parameters + layer->w, 1,
+         layer->n_in, begin / nr, (end + nr - 1) / nr, (real *)net->packed + layer->packed);
+    }
+}

@@ -1,0 +1,15 @@
+#include "dense.h"
+
+#include "internal.h"
+
+#define real float
+#define BP_T(name) name##_f32
+#include "dense.inc.h"
+#undef real
+#undef BP_T
+
+#define real double
+#define BP_T(name) name##_f64
+#include "dense.inc.h"
+#undef real
+#undef BP_T

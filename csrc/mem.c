@@ -1,0 +1,37 @@
+#include "mem.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+int bp_mul_size(int64_t a, int64_t b, int64_t *out) {
+    if (a < 0 || b < 0 || (a != 0 && b > INT64_MAX / a)) return 0;
+    *out = a * b;
+    return 1;
+}
+
+#if defined(_WIN32)
+#    include <malloc.h>
+static void *aligned_block(size_t bytes) {
+    return _aligned_malloc(bytes, BP_ALIGNMENT);
+}
+void bp_free(void *p) {
+    _aligned_free(p);
+}
+#else
+static void *aligned_block(size_t bytes) {
+    return aligned_alloc(BP_ALIGNMENT, bytes);
+}
+void bp_free(void *p) {
+    free(p);
+}
+#endif
+
+void *bp_alloc(int64_t count, size_t size) {
+    int64_t bytes;
+    if (!bp_mul_size(count, (int64_t)size, &bytes) || bytes > INT64_MAX - BP_ALIGNMENT) return NULL;
+    bytes = bp_round_up(bytes > 0 ? bytes : 1, BP_ALIGNMENT);
+    if ((uint64_t)bytes > SIZE_MAX) return NULL;
+    void *block = aligned_block((size_t)bytes);
+    if (block) memset(block, 0, (size_t)bytes);
+    return block;
+}

@@ -1,0 +1,294 @@
+/* A pass through a network for one element type; included by pass.c for float and double. */
+
+/* Cuts count elements from a block, or only counts them while the block does not exist yet. */
+static real *BP_T(cut)(real *block, int64_t *used, int64_t count) {
+    real *piece = block ? block + *used : NULL;
+    *used += bp_round_up(count, BP_ALIGNMENT / (int64_t)sizeof(real));
+    return piece;
+}
+
+static int BP_T(keeps_z)(const bp_net *net, int l, int flags) {
+    return flags == BP_PASS_KEEP ||
+           (flags != BP_PASS_FORWARD && bp_act_needs_z(net->layers[l].act));
+}
+
+/* Distributes a block over the buffers, or counts what they need where block is NULL. */
+static int64_t BP_T(lay_out)(const bp_net *net, BP_T(bp_pass) *pass, real *block) {
+    const int64_t rows = pass->capacity;
+    const int last = net->n_layers - 1, flags = pass->flags;
+    int64_t used = 0, widest = 0;
+    for (int l = 0; l <= last; l++)
+        if (widest < pass->ld[l + 1]) widest = pass->ld[l + 1];
+    real *turn[2] = {NULL, NULL}, *delta_turn[2] = {NULL, NULL};
+    if (flags == BP_PASS_FORWARD) {
+        turn[0] = BP_T(cut)(block, &used, rows * widest);
+        turn[1] = BP_T(cut)(block, &used, rows * widest);
+    } else if (flags == BP_PASS_BACKWARD) {
+        delta_turn[0] = BP_T(cut)(block, &used, rows * widest);
+        delta_turn[1] = BP_T(cut)(block, &used, rows * widest);
+    }
+    pass->x = BP_T(cut)(block, &used, rows * pass->ld[0]);
+    for (int l = 0; l <= last; l++) {
+        const int64_t count = rows * pass->ld[l + 1];
+        pass->z[l] = BP_T(keeps_z)(net, l, flags) ? BP_T(cut)(block, &used, count) : NULL;
+        if (flags == BP_PASS_FORWARD) {
+            pass->out[l] = pass->passed[l] = turn[l & 1];
+            continue;
+        }
+        pass->out[l] = BP_T(cut)(block, &used, count);
+        pass->passed[l] =
+            net->layers[l].dropout > 0 ? BP_T(cut)(block, &used, count) : pass->out[l];
+        pass->delta[l] = flags == BP_PASS_KEEP ? BP_T(cut)(block, &used, count) : delta_turn[l & 1];
+    }
+    pass->y = BP_T(cut)(block, &used, rows * net->layers[last].n_out);
+    pass->loss = BP_T(cut)(block, &used, rows);
+    pass->row_scale = BP_T(cut)(block, &used, rows);
+    return used;
+}
+
+void BP_T(bp_pass_destroy)(BP_T(bp_pass) *pass) {
+    bp_free(pass->ld);
+    bp_free(pass->a);
+    bp_free(pass->mask);
+    bp_free(pass->labels);
+    bp_free(pass->reals);
+    bp_free(pass->bytes);
+    *pass = (BP_T(bp_pass)){0};
+}
+
+/* The mask bytes of all layers with dropout. */
+static int BP_T(make_masks)(const bp_net *net, BP_T(bp_pass) *pass) {
+    int64_t bytes = 0;
+    for (int l = 0; l < net->n_layers; l++)
+        if (net->layers[l].dropout > 0) bytes += pass->capacity * net->layers[l].n_out;
+    pass->bytes = bp_alloc(bytes, 1);
+    if (!pass->bytes) return BP_ERR_MEMORY;
+    uint8_t *next = pass->bytes;
+    for (int l = 0; l < net->n_layers; l++) {
+        if (!(net->layers[l].dropout > 0)) continue;
+        pass->mask[l] = next;
+        next += pass->capacity * net->layers[l].n_out;
+    }
+    return BP_OK;
+}
+
+int BP_T(bp_pass_create)(const bp_net *net, int64_t capacity, int flags, BP_T(bp_pass) *pass) {
+    const int32_t n = net->n_layers;
+    int64_t limit;
+    *pass = (BP_T(bp_pass)){.capacity = capacity, .flags = flags};
+    /* No buffer has more than max_width + 2 lines of columns: one check covers all counts. */
+    if (!bp_mul_size(capacity, net->max_width + BP_ALIGNMENT, &limit) ||
+        !bp_mul_size(limit, 8 * (5 * (int64_t)n + 8), &limit))
+        return BP_ERR_MEMORY;
+    pass->ld = bp_alloc(n + 1, sizeof *pass->ld);
+    real **pointers = bp_alloc(5 * (int64_t)n + 1, sizeof *pointers);
+    pass->a = (const real **)pointers;
+    pass->mask = bp_alloc(n, sizeof *pass->mask);
+    pass->labels = bp_alloc(capacity, sizeof *pass->labels);
+    if (!pass->ld || !pointers || !pass->mask || !pass->labels) goto no_memory;
+    pass->z = pointers + n + 1;
+    pass->out = pass->z + n;
+    pass->passed = pass->out + n;
+    pass->delta = pass->passed + n;
+    pass->ld[0] = row_stride(net->layers[0].n_in, sizeof(real));
+    for (int l = 0; l < n; l++)
+        pass->ld[l + 1] = row_stride(net->layers[l].n_out, sizeof(real));
+    if (net->loss == BP_LOSS_CALLBACK) /* the user sees these rows as a C-contiguous array */
+        pass->ld[n] = net->layers[n - 1].n_out;
+    pass->reals = bp_alloc(BP_T(lay_out)(net, pass, NULL), sizeof(real));
+    if (!pass->reals || BP_T(make_masks)(net, pass) != BP_OK) goto no_memory;
+    BP_T(lay_out)(net, pass, pass->reals);
+    for (int l = 0; l < n; l++)
+        pass->a[l + 1] = pass->passed[l];
+    return BP_OK;
+no_memory:
+    BP_T(bp_pass_destroy)(pass);
+    return BP_ERR_MEMORY;
+}
+
+/* Whether the rows of a matrix can stand for a buffer: right type, in order, no scaling. */
+static int BP_T(usable_in_place)(const bp_net *net, const bp_matrix *x, const bp_rows *rows) {
+    return x->dtype == (sizeof(real) == 4 ? BP_FLOAT32 : BP_FLOAT64) && !rows->index &&
+           !net->scale && (x->cols == 1 || x->col_stride == (int64_t)sizeof(real)) &&
+           x->row_stride >= 0 && x->row_stride % (int64_t)sizeof(real) == 0;
+}
+
+void BP_T(bp_pass_bind)(const bp_net *net, BP_T(bp_pass) *pass, const bp_block *block) {
+    const bp_matrix *x = &block->data->x;
+    if (BP_T(usable_in_place)(net, x, &block->rows)) {
+        const char *row = (const char *)x->data + block->rows.first * x->row_stride;
+        pass->a[0] = (const real *)(const void *)row;
+        pass->ld[0] = x->row_stride / (int64_t)sizeof(real);
+    } else {
+        pass->a[0] = pass->x;
+        pass->ld[0] = row_stride(net->layers[0].n_in, sizeof(real));
+    }
+}
+
+void BP_T(bp_pass_load)(const BP_T(bp_worker) *w, const bp_block *block) {
+    const bp_net *net = w->net;
+    const bp_data *data = block->data;
+    BP_T(bp_pass) *pass = w->pass;
+    int64_t begin, end;
+    bp_share(block->n, 1, w->member, w->members, &begin, &end);
+    const bp_rows rows = {block->rows.index, block->rows.first + begin};
+    const int64_t n = end - begin, n_out = net->layers[net->n_layers - 1].n_out;
+    if (pass->a[0] == pass->x) BP_T(bp_rows_load)
+    (w->kernels, &data->x, &rows, n, net->shift, net->scale, pass->x + begin * pass->ld[0],
+     pass->ld[0]);
+    if (!data->y.data) return;
+    if (data->y.dtype == BP_INT64)
+        bp_rows_labels(&data->y, &rows, n, pass->labels + begin);
+    else
+        BP_T(bp_rows_load)
+    (w->kernels, &data->y, &rows, n, NULL, NULL, pass->y + begin * n_out, n_out);
+    for (int64_t i = 0; i < n; i++) {
+        double weight = data->sample_weight ? data->sample_weight[bp_row(&rows, i)] : 1.0;
+        pass->row_scale[begin + i] = (real)(weight * block->weight_scale);
+    }
+}
+
+/* Draws the mask of a tile of a layer's outputs, and applies it to what is passed on. */
+static void BP_T(drop_forward)(const BP_T(bp_worker) *w, const bp_block *block, int l,
+                               BP_T(bp_tile) tile) {
+    const bp_layer *layer = &w->net->layers[l];
+    const real kept = (real)(1.0 / (1.0 - layer->dropout));
+    const int64_t ld = w->pass->ld[l + 1], cols = tile.n1 - tile.n0;
+    for (int64_t i = tile.m0; i < tile.m1; i++) {
+        uint8_t *mask = w->pass->mask[l] + i * layer->n_out + tile.n0;
+        const real *out = w->pass->out[l] + i * ld + tile.n0;
+        real *passed = w->pass->passed[l] + i * ld + tile.n0;
+        bp_dropout_mask(w->net->seed, w->net->steps, l, layer->dropout,
+                        (block->offset + i) * layer->n_out + tile.n0, cols, mask);
+        for (int64_t j = 0; j < cols; j++)
+            passed[j] = mask[j] ? out[j] * kept : 0;
+    }
+}
+
+/* The same mask on the way back. */
+static void BP_T(drop_backward)(const BP_T(bp_worker) *w, int l, BP_T(bp_tile) tile) {
+    const bp_layer *layer = &w->net->layers[l];
+    const real kept = (real)(1.0 / (1.0 - layer->dropout));
+    for (int64_t i = tile.m0; i < tile.m1; i++) {
+        const uint8_t *mask = w->pass->mask[l] + i * layer->n_out;
+        real *delta = w->pass->delta[l] + i * w->pass->ld[l + 1];
+        for (int64_t j = tile.n0; j < tile.n1; j++)
+            delta[j] = mask[j] ? delta[j] * kept : 0;
+    }
+}
+
+static BP_T(bp_dense) BP_T(dense_of)(const BP_T(bp_worker) *w, int l, int64_t rows) {
+    const bp_net *net = w->net;
+    const bp_layer *layer = &net->layers[l];
+    return (BP_T(bp_dense)){
+        .kernels = w->kernels,
+        .rows = rows,
+        .n_in = layer->n_in,
+        .n_out = layer->n_out,
+        .w = (const real *)net->parameters + layer->w,
+        .packed = net->packed ? (const real *)net->packed + layer->packed : NULL,
+        .member = w->member,
+        .members = w->members,
+        .scratch = w->scratch,
+    };
+}
+
+/* Softmax over this member's rows of the outputs. */
+static void BP_T(softmax_rows)(const BP_T(bp_worker) *w, int64_t rows, const real *z, real *a,
+                               int64_t ld) {
+    int64_t begin, end;
+    bp_share(rows, 1, w->member, w->members, &begin, &end);
+    w->kernels->softmax(end - begin, w->net->layers[w->net->n_layers - 1].n_out, z + begin * ld, ld,
+                        a + begin * ld, ld);
+}
+
+void BP_T(bp_pass_forward)(const BP_T(bp_worker) *w, const bp_block *block, int finish, real *last,
+                           int64_t last_ld) {
+    const bp_net *net = w->net;
+    BP_T(bp_pass) *pass = w->pass;
+    const int n_layers = net->n_layers;
+    for (int l = 0; l < n_layers; l++) {
+        const bp_layer *layer = &net->layers[l];
+        const int is_last = l == n_layers - 1;
+        BP_T(bp_dense) dense = BP_T(dense_of)(w, l, block->n);
+        const int act =
+            is_last && !finish && bp_loss_from_z(net->loss) ? BP_ACT_IDENTITY : layer->act;
+        real *out = is_last && last ? last : pass->out[l];
+        const int64_t ld = is_last && last ? last_ld : pass->ld[l + 1];
+        BP_T(bp_tile)
+        tile = BP_T(bp_dense_fwd)(&dense, act, pass->a[l], pass->ld[l],
+                                  (const real *)net->parameters + layer->b, pass->z[l], out, ld);
+        if (block->dropout && layer->dropout > 0) BP_T(drop_forward)(w, block, l, tile);
+        bp_sync(w->team, w->member, w->members);
+        if (is_last && act == BP_ACT_SOFTMAX) {
+            BP_T(softmax_rows)(w, block->n, pass->z[l] ? pass->z[l] : out, out, ld);
+            bp_sync(w->team, w->member, w->members);
+        }
+    }
+}
+
+int BP_T(bp_pass_loss)(const BP_T(bp_worker) *w, const bp_block *block) {
+    const bp_net *net = w->net;
+    BP_T(bp_pass) *pass = w->pass;
+    const int last = net->n_layers - 1;
+    const int64_t ld = pass->ld[last + 1], n_out = net->layers[last].n_out;
+    /* A trace has finished the outputs and kept what the loss starts from beside them. */
+    const int from_z = bp_loss_from_z(net->loss) && pass->z[last];
+    const int forward_only = pass->flags == BP_PASS_FORWARD;
+    int64_t begin, end;
+    int status = BP_OK;
+    if (net->loss == BP_LOSS_CALLBACK) {
+        /* Row scales and the activation's derivative follow for all rows, on this member alone. */
+        begin = 0;
+        end = w->member == 0 ? block->n : 0;
+    } else {
+        bp_share(block->n, 1, w->member, w->members, &begin, &end);
+    }
+    if (begin == end) return BP_OK;
+    const bp_loss_rows rows = {end - begin, n_out, net->loss, net->layers[last].act};
+    BP_T(bp_loss_buffers)
+    buffers = {
+        .out = (from_z ? pass->z[last] : pass->out[last]) + begin * ld,
+        .z = pass->z[last] ? pass->z[last] + begin * ld : NULL,
+        .ld = ld,
+        .y = block->data->y.dtype == BP_INT64 ? NULL : pass->y + begin * n_out,
+        .labels = pass->labels + begin,
+        .row_scale = pass->row_scale + begin,
+        .loss = pass->loss + begin,
+        .delta = forward_only ? NULL : pass->delta[last] + begin * ld,
+    };
+    if (net->loss == BP_LOSS_CALLBACK)
+        status = BP_T(bp_loss_user)(w->kernels, &rows, &buffers, net->callback, net->callback_user);
+    else
+        BP_T(bp_loss_run)(w->kernels, &rows, &buffers);
+    return status;
+}
+
+void BP_T(bp_pass_backward)(const BP_T(bp_worker) *w, const bp_block *block, real *gradient,
+                            int accumulate, real *dx) {
+    const bp_net *net = w->net;
+    BP_T(bp_pass) *pass = w->pass;
+    for (int l = net->n_layers - 1; l >= 0; l--) {
+        const bp_layer *layer = &net->layers[l];
+        const BP_T(bp_dense) dense = BP_T(dense_of)(w, l, block->n);
+        const real *delta = pass->delta[l];
+        const int64_t ldd = pass->ld[l + 1];
+        if (l > 0) {
+            const int act = net->layers[l - 1].act;
+            const real *saved = act == BP_ACT_IDENTITY ? NULL
+                                : bp_act_needs_z(act)  ? pass->z[l - 1]
+                                                       : pass->out[l - 1];
+            BP_T(bp_tile)
+            tile = BP_T(bp_dense_bwd_x)(&dense, delta, ldd, act, saved, pass->delta[l - 1],
+                                        pass->ld[l]);
+            if (block->dropout && net->layers[l - 1].dropout > 0)
+                BP_T(drop_backward)(w, l - 1, tile);
+        } else if (dx) {
+            BP_T(bp_dense_bwd_x)(&dense, delta, ldd, BP_ACT_IDENTITY, NULL, dx, layer->n_in);
+        }
+        BP_T(bp_dense_bwd_w)
+        (&dense, pass->a[l], pass->ld[l], delta, ldd, gradient + layer->w, gradient + layer->b,
+         accumulate);
+        bp_sync(w->team, w->member, w->members);
+    }
+}

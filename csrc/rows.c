@@ -1,0 +1,20 @@
+#include "rows.h"
+
+#define real float
+#define BP_T(name) name##_f32
+#include "rows.inc.h"
+#undef real
+#undef BP_T
+
+#define real double
+#define BP_T(name) name##_f64
+#include "rows.inc.h"
+#undef real
+#undef BP_T
+
+void bp_rows_labels(const bp_matrix *src, const bp_rows *rows, int64_t n, int64_t *dst) {
+    for (int64_t i = 0; i < n; i++) {
+        const char *p = (const char *)src->data + bp_row(rows, i) * src->row_stride;
+        dst[i] = *(const int64_t *)(const void *)p;
+    }
+}

@@ -1,0 +1,29 @@
+/* Loading rows into buffers of one element type; included by rows.c for float and double. */
+
+/* One row whose columns are not next to each other. */
+static void BP_T(load_strided)(const bp_matrix *src, const char *row, const real *shift,
+                               const real *scale, real *dst) {
+    for (int64_t j = 0; j < src->cols; j++) {
+        const char *p = row + j * src->col_stride;
+        real value = src->dtype == BP_FLOAT32   ? (real) * (const float *)(const void *)p
+                     : src->dtype == BP_FLOAT64 ? (real) * (const double *)(const void *)p
+                                                : (real) * (const uint8_t *)p;
+        dst[j] = scale ? (value - shift[j]) * scale[j] : value;
+    }
+}
+
+void BP_T(bp_rows_load)(const BP_T(bp_kernels) *kernels, const bp_matrix *src, const bp_rows *rows,
+                        int64_t n, const real *shift, const real *scale, real *dst, int64_t ld) {
+    const int64_t size = src->dtype == BP_FLOAT32 ? 4 : src->dtype == BP_FLOAT64 ? 8 : 1;
+    for (int64_t i = 0; i < n; i++, dst += ld) {
+        const char *row = (const char *)src->data + bp_row(rows, i) * src->row_stride;
+        if (src->col_stride != size && src->cols > 1)
+            BP_T(load_strided)(src, row, shift, scale, dst);
+        else if (src->dtype == BP_FLOAT32)
+            kernels->load_f32(src->cols, (const float *)(const void *)row, shift, scale, dst);
+        else if (src->dtype == BP_FLOAT64)
+            kernels->load_f64(src->cols, (const double *)(const void *)row, shift, scale, dst);
+        else
+            kernels->load_u8(src->cols, (const uint8_t *)row, shift, scale, dst);
+    }
+}

@@ -1,0 +1,176 @@
+/* Single kernels for one element type; included by single.c for float and double. */
+
+#ifndef BP_SINGLE_SHAPES
+#    define BP_SINGLE_SHAPES
+typedef struct {
+    int64_t m, n, k, lda, ldb, ldc;
+    int transpose_a, transpose_b;
+} matmul_shape;
+
+typedef struct {
+    int act;
+    int64_t rows, n_in, n_out;
+} layer_shape;
+#endif
+
+static const BP_T(bp_kernels) *BP_T(kernels)(void) {
+    return &bp_kernels_get()->BP_KERNELS;
+}
+
+/* ---- a product ---- */
+
+typedef struct {
+    BP_T(bp_product) product;
+    real *scratch;
+    int64_t scratch_each;
+} BP_T(matmul_job);
+
+static void BP_T(matmul_team)(void *context, bp_team *team, int member, int members) {
+    const BP_T(matmul_job) *job = context;
+    int64_t range[4];
+    (void)team;
+    BP_T(bp_product_share)
+    (BP_T(kernels)(), job->product.m, job->product.n, member, members, range);
+    BP_T(bp_product_run)
+    (BP_T(kernels)(), &job->product, range[0], range[1], range[2], range[3],
+     job->scratch + member * job->scratch_each);
+}
+
+static int BP_T(matmul)(const matmul_shape *s, const void *a, const void *b, void *c) {
+    const int threads = bp_threads_for(2.0 * (double)s->m * (double)s->n * (double)s->k, 1);
+    BP_T(matmul_job)
+    job = {
+        .product =
+            {
+                .m = s->m,
+                .n = s->n,
+                .k = s->k,
+                .a = a,
+                .a_rs = s->transpose_a ? 1 : s->lda,
+                .a_cs = s->transpose_a ? s->lda : 1,
+                .b = b,
+                .b_rs = s->transpose_b ? 1 : s->ldb,
+                .b_cs = s->transpose_b ? s->ldb : 1,
+                .c = c,
+                .c_rs = s->ldc,
+                .epilogue = BP_EPILOGUE_NONE,
+            },
+        .scratch_each = bp_round_up(BP_T(bp_product_scratch)(BP_T(kernels)()), BP_ALIGNMENT),
+    };
+    job.scratch = bp_alloc(job.scratch_each * threads, sizeof *job.scratch);
+    if (!job.scratch) return BP_ERR_MEMORY;
+    bp_pool_run(threads, BP_T(matmul_team), &job);
+    bp_free(job.scratch);
+    return BP_OK;
+}
+
+/* ---- a layer ---- */
+
+typedef struct {
+    const layer_shape *shape;
+    const real *x, *w, *b, *dy, *saved;
+    real *z, *y, *delta, *dx, *dw, *db, *scratch;
+    int64_t scratch_each;
+} BP_T(layer_job);
+
+static BP_T(bp_dense) BP_T(dense_of)(const BP_T(layer_job) *job, int member, int members) {
+    return (BP_T(bp_dense)){
+        .kernels = BP_T(kernels)(),
+        .rows = job->shape->rows,
+        .n_in = job->shape->n_in,
+        .n_out = job->shape->n_out,
+        .w = job->w,
+        .member = member,
+        .members = members,
+        .scratch = job->scratch + member * job->scratch_each,
+    };
+}
+
+static void BP_T(forward_team)(void *context, bp_team *team, int member, int members) {
+    const BP_T(layer_job) *job = context;
+    const layer_shape *s = job->shape;
+    const BP_T(bp_dense) dense = BP_T(dense_of)(job, member, members);
+    BP_T(bp_dense_fwd)(&dense, s->act, job->x, s->n_in, job->b, job->z, job->y, s->n_out);
+    bp_sync(team, member, members);
+    if (s->act == BP_ACT_SOFTMAX && member == 0)
+        dense.kernels->softmax(s->rows, s->n_out, job->z ? job->z : job->y, s->n_out, job->y,
+                               s->n_out);
+}
+
+/* delta = dy * act'(z), on one member: what follows needs all of it. */
+static void BP_T(start_backward)(const BP_T(layer_job) *job) {
+    const layer_shape *s = job->shape;
+    const BP_T(bp_kernels) *kernels = BP_T(kernels)();
+    const int64_t count = s->rows * s->n_out;
+    if (s->act == BP_ACT_SOFTMAX) {
+        kernels->softmax(s->rows, s->n_out, job->saved, s->n_out, job->y, s->n_out);
+        memcpy(job->delta, job->dy, (size_t)count * sizeof(real));
+        kernels->softmax_bwd(s->rows, s->n_out, job->y, s->n_out, job->delta, s->n_out);
+        return;
+    }
+    kernels->act_derivative[s->act](count, job->saved, job->delta);
+    for (int64_t i = 0; i < count; i++)
+        job->delta[i] *= job->dy[i];
+}
+
+static void BP_T(backward_team)(void *context, bp_team *team, int member, int members) {
+    const BP_T(layer_job) *job = context;
+    const layer_shape *s = job->shape;
+    const BP_T(bp_dense) dense = BP_T(dense_of)(job, member, members);
+    if (member == 0) BP_T(start_backward)(job);
+    bp_sync(team, member, members);
+    if (job->dx) BP_T(bp_dense_bwd_x)
+    (&dense, job->delta, s->n_out, BP_ACT_IDENTITY, NULL, job->dx, s->n_in);
+    BP_T(bp_dense_bwd_w)
+    (&dense, job->x, s->n_in, job->delta, s->n_out, job->dw, job->db, 0);
+}
+
+/* Runs a team function with scratch for its members and, for backward, room for delta and y. */
+static int BP_T(run_layer)(BP_T(layer_job) *job, int backward) {
+    const layer_shape *s = job->shape;
+    const double flops =
+        (backward ? 4.0 : 2.0) * (double)s->rows * (double)s->n_in * (double)s->n_out;
+    const int threads = bp_threads_for(flops, 1);
+    int64_t outputs = 0, count;
+    job->scratch_each = bp_round_up(BP_T(bp_product_scratch)(BP_T(kernels)()), BP_ALIGNMENT);
+    if (!bp_mul_size(s->rows, s->n_out, &outputs) || outputs > INT64_MAX / 64) return BP_ERR_MEMORY;
+    outputs = bp_round_up(outputs, BP_ALIGNMENT);
+    count = job->scratch_each * threads + (backward ? 2 * outputs : 0);
+    real *memory = bp_alloc(count, sizeof *memory);
+    if (!memory) return BP_ERR_MEMORY;
+    job->scratch = memory;
+    if (backward) {
+        job->delta = memory + job->scratch_each * threads;
+        job->y = job->delta + outputs;
+    }
+    bp_pool_run(threads, backward ? BP_T(backward_team) : BP_T(forward_team), job);
+    bp_free(memory);
+    return BP_OK;
+}
+
+static int BP_T(dense_forward)(const layer_shape *shape, const void *x, const void *w,
+                               const void *b, void *z, void *y) {
+    BP_T(layer_job) job = {.shape = shape, .x = x, .w = w, .b = b, .z = z, .y = y};
+    return BP_T(run_layer)(&job, 0);
+}
+
+static int BP_T(dense_backward)(const layer_shape *shape, const void *x, const void *w,
+                                const void *z, const void *dy, void *dx, void *dw, void *db) {
+    BP_T(layer_job)
+    job = {.shape = shape, .x = x, .w = w, .saved = z, .dy = dy, .dx = dx, .dw = dw, .db = db};
+    return BP_T(run_layer)(&job, 1);
+}
+
+/* ---- an activation ---- */
+
+static void BP_T(activation)(const layer_shape *s, const void *z, void *y) {
+    const BP_T(bp_kernels) *kernels = BP_T(kernels)();
+    const uint64_t mode = bp_fp_enter();
+    if (s->act == BP_ACT_SOFTMAX) {
+        kernels->softmax(s->rows, s->n_out, z, s->n_out, y, s->n_out);
+    } else {
+        memcpy(y, z, (size_t)(s->rows * s->n_out) * sizeof(real));
+        kernels->act_fwd[s->act](s->rows, s->n_out, y, s->n_out, NULL, y, s->n_out);
+    }
+    bp_fp_leave(mode);
+}

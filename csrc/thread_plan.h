@@ -1,0 +1,17 @@
+/* The cost model of threads: how many are worth waking for a piece of work. */
+#ifndef BP_THREAD_PLAN_H
+#define BP_THREAD_PLAN_H
+
+#include "pybackprop.h"
+
+/* Work below which a second thread costs more than it brings: a wake and the barriers of a pass
+ * take some microseconds, in which a core does a fraction of a megaflop. */
+static const double BP_FLOPS_PER_THREAD_PARTS = 0.5e6, BP_FLOPS_PER_THREAD_SHARED = 2e6;
+
+static inline int bp_threads_for(double flops, int shared) {
+    double worth = flops / (shared ? BP_FLOPS_PER_THREAD_SHARED : BP_FLOPS_PER_THREAD_PARTS);
+    int most = bp_get_threads();
+    return worth < 2.0 ? 1 : worth < (double)most ? (int)worth : most;
+}
+
+#endif

@@ -1,0 +1,208 @@
+#include "internal.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "batch.h"
+#include "clock.h"
+#include "optim.h"
+#include "rng.h"
+
+struct bp_fit {
+    bp_net *net;
+    bp_data data;
+    int64_t batch_size, n_batches;
+    int shuffle;
+    int64_t *index; /* this epoch's order of the rows; NULL without shuffling */
+    int64_t epoch, batch;
+    double cost_sum; /* of this epoch's batches, each times its rows */
+    int64_t cost_rows;
+    void *backup; /* the parameters at the start of this epoch */
+    int64_t backup_step, backup_net_step;
+};
+
+/* ---- the position of a run ---- */
+
+int bp_fit_create(bp_net *net, const bp_data *data, int64_t batch_size, int shuffle, bp_fit **out) {
+    const size_t size = net->dtype == BP_FLOAT32 ? sizeof(float) : sizeof(double);
+    *out = NULL;
+    if (batch_size < 1 || bp_data_check(net, data, 1) != BP_OK) return BP_ERR_ARGUMENT;
+    bp_fit *fit = bp_alloc(1, sizeof *fit);
+    if (!fit) return BP_ERR_MEMORY;
+    const int64_t rows = data->x.rows;
+    fit->net = net;
+    fit->data = *data;
+    fit->batch_size = batch_size < rows ? batch_size : rows;
+    fit->n_batches = (rows - 1) / fit->batch_size + 1;
+    fit->shuffle = shuffle;
+    fit->backup = bp_alloc(net->n_parameters, size);
+    if (shuffle) fit->index = bp_alloc(rows, sizeof *fit->index);
+    if (!fit->backup || (shuffle && !fit->index)) {
+        bp_fit_destroy(fit);
+        return BP_ERR_MEMORY;
+    }
+    *out = fit;
+    return BP_OK;
+}
+
+void bp_fit_destroy(bp_fit *fit) {
+    if (!fit) return;
+    bp_free(fit->index);
+    bp_free(fit->backup);
+    bp_free(fit);
+}
+
+static void begin_epoch(bp_fit *fit, const bp_optimizer *optimizer) {
+    const bp_net *net = fit->net;
+    const size_t size = net->dtype == BP_FLOAT32 ? sizeof(float) : sizeof(double);
+    memcpy(fit->backup, net->parameters, (size_t)net->n_parameters * size);
+    fit->backup_step = optimizer->step;
+    fit->backup_net_step = net->steps;
+    fit->cost_sum = 0.0;
+    fit->cost_rows = 0;
+    if (fit->shuffle)
+        bp_random_permutation(net->seed, (uint64_t)net->epochs, fit->data.x.rows, fit->index);
+}
+
+/* Back to the start of the epoch, whose end was not finite. */
+static void restore_epoch(bp_fit *fit, bp_optimizer *optimizer) {
+    bp_net *net = fit->net;
+    const size_t size = net->dtype == BP_FLOAT32 ? sizeof(float) : sizeof(double);
+    memcpy(net->parameters, fit->backup, (size_t)net->n_parameters * size);
+    net->packed_stale = 1;
+    net->steps = fit->backup_net_step;
+    optimizer->step = fit->backup_step;
+}
+
+/* The rows of the coming batch. */
+static bp_batch next_batch(const bp_fit *fit) {
+    const int64_t first = fit->batch * fit->batch_size, left = fit->data.x.rows - first;
+    bp_batch batch = {
+        .data = &fit->data,
+        .rows = {fit->index, first},
+        .n = left < fit->batch_size ? left : fit->batch_size,
+        .dropout = 1,
+    };
+    batch.weight_scale = bp_weight_scale(&fit->data, &batch.rows, batch.n);
+    return batch;
+}
+
+/* ---- a slice of a run ---- */
+
+/* What one call of bp_fit_run may do, and what it has done; member 0 of the team writes it. */
+typedef struct {
+    bp_fit *fit;
+    bp_optimizer *optimizer;
+    const double *lr;
+    int64_t n_lr, lr_used;
+    int64_t epochs, completed;
+    int64_t deadline;                    /* on the monotonic clock, in ns */
+    int64_t checked, until_check, every; /* when the clock was read, and when it will be */
+    double *costs;
+    bp_update update;
+    int stop, status;
+} slice;
+
+enum { CLOCK_INTERVAL_NS = 1000000 }; /* how often the clock is worth reading */
+
+/* Whether the time is up. The clock is read about once a millisecond, however short a batch is. */
+static int time_is_up(slice *s) {
+    if (s->until_check-- > 0) return 0;
+    const int64_t now = bp_clock_ns(), passed = now - s->checked;
+    if (passed < CLOCK_INTERVAL_NS / 2)
+        s->every = s->every < 1024 ? 2 * s->every : s->every;
+    else if (passed > CLOCK_INTERVAL_NS)
+        s->every = s->every > 1 ? s->every / 2 : 1;
+    s->checked = now;
+    s->until_check = s->every - 1;
+    return now >= s->deadline;
+}
+
+/* Sets up the coming batch, or stops. Member 0. */
+static void plan_next(slice *s, bp_batch *batch) {
+    bp_fit *fit = s->fit;
+    s->stop = s->completed == s->epochs || (s->lr && s->lr_used == s->n_lr) || time_is_up(s);
+    if (s->stop) return;
+    if (fit->batch == 0) begin_epoch(fit, s->optimizer);
+    *batch = next_batch(fit);
+    s->update = bp_optimizer_resolve(s->optimizer, s->lr ? s->lr[s->lr_used++] : s->optimizer->lr);
+}
+
+/* Counts a batch whose update is done. Member 0. */
+static void count_batch(slice *s, double cost, int64_t rows) {
+    bp_fit *fit = s->fit;
+    fit->cost_sum += cost * (double)rows;
+    fit->cost_rows += rows;
+    s->optimizer->step++;
+    fit->net->steps++;
+    if (++fit->batch < fit->n_batches) return;
+    s->costs[s->completed++] = fit->cost_sum / (double)fit->cost_rows;
+    fit->batch = 0;
+    fit->epoch++;
+    fit->net->epochs++;
+}
+
+#define real float
+#define BP_T(name) name##_f32
+#include "train.inc.h"
+#undef real
+#undef BP_T
+
+#define real double
+#define BP_T(name) name##_f64
+#include "train.inc.h"
+#undef real
+#undef BP_T
+
+int bp_fit_run(bp_fit *fit, bp_optimizer *optimizer, const double *lr, int64_t n_lr, int64_t epochs,
+               int64_t max_ns, double *costs, bp_fit_state *state) {
+    if (epochs < 0 || max_ns < 0 || (lr && n_lr < 0) || bp_optimizer_check(optimizer) != BP_OK)
+        return BP_ERR_ARGUMENT;
+    const int64_t now = bp_clock_ns();
+    slice s = {
+        .fit = fit,
+        .optimizer = optimizer,
+        .lr = lr,
+        .n_lr = n_lr,
+        .epochs = epochs,
+        .deadline = max_ns > INT64_MAX - now ? INT64_MAX : now + max_ns,
+        .checked = now,
+        .until_check = 1,
+        .every = 1,
+        .costs = costs,
+    };
+    int status = bp_net_enter(fit->net);
+    if (status != BP_OK) return status;
+    status = BP_TYPED(fit->net->dtype, fit_slice, &s);
+    *state = (bp_fit_state){
+        .epoch = fit->epoch,
+        .batch = fit->batch,
+        .n_batches = fit->n_batches,
+        .completed = s.completed,
+        .cost = fit->cost_rows > 0 ? fit->cost_sum / (double)fit->cost_rows : 0.0,
+    };
+    if (status == BP_ERR_NOT_FINITE) {
+        restore_epoch(fit, optimizer);
+        fit->batch = 0;
+    }
+    bp_net_leave(fit->net);
+    return status;
+}
+
+int bp_net_step(bp_net *net, const bp_data *data, bp_optimizer *optimizer, double *cost) {
+    int status = bp_data_check(net, data, 1);
+    if (status != BP_OK) return status;
+    if (bp_optimizer_check(optimizer) != BP_OK) return BP_ERR_ARGUMENT;
+    status = bp_net_enter(net);
+    if (status != BP_OK) return status;
+    status = BP_TYPED(net->dtype, single_step, net, data, optimizer, cost);
+    bp_net_leave(net);
+    return status;
+}
+
+int bp_net_dropout_mask(bp_net *net, int32_t layer, int64_t rows, uint8_t *mask) {
+    if (layer < 0 || layer >= net->n_layers - 1 || rows < 0) return BP_ERR_ARGUMENT;
+    bp_dropout_mask(net->seed, net->steps, layer, net->layers[layer].dropout, 0,
+                    rows * net->layers[layer].n_out, mask);
+    return BP_OK;
+}

@@ -1,0 +1,103 @@
+"""Built-in data sets, and loaders for CSV, NumPy and IDX files.
+
+`load` takes the name of a built-in set or a path and finds the right loader. Every loader returns
+a `Dataset` of raw values; `Dataset.split` holds out a part and `Dataset.scaling` gives the shift
+and scale that standardise the inputs. Nothing is ever unpickled.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from ._arrays import load_npy, load_npz
+from ._builtin import digits, iris, moons, spirals
+from ._csv import load_csv
+from ._dataset import Dataset, Task
+from ._encoding import Encoding
+from ._idx import find_idx, load_idx
+
+__all__ = [
+    "Dataset",
+    "Encoding",
+    "digits",
+    "iris",
+    "load",
+    "load_csv",
+    "load_idx",
+    "load_npy",
+    "load_npz",
+    "moons",
+    "spirals",
+]
+
+BUILT_IN = {"digits": digits, "iris": iris, "moons": moons, "spirals": spirals}
+TEXT_SUFFIXES = (".csv", ".tsv", ".txt", ".data")
+
+
+def load(
+    name_or_path: str | os.PathLike[str],
+    target: str | int | None = None,
+    *,
+    task: Task | None = None,
+) -> Dataset:
+    """Load a built-in data set by its name, or a file or folder by its path.
+
+    Parameters
+    ----------
+    name_or_path : str or path
+        ``digits``, ``iris``, ``moons`` or ``spirals``; else a path: a text table (.csv, .tsv,
+        .txt or .data, plain or .gz), an .npz archive, an .npy file with its partner, or a
+        folder of .npy or IDX (MNIST) files. A file called as a built-in set is reached as
+        ``./digits``.
+    target : str or int, optional
+        Text tables: name or position of the target column, by default the last. For an .npy
+        file: path of the file of targets.
+    task : {"classification", "regression"}, optional
+        Overrides what the targets look like; see `load_csv` and `load_npy` for the rules.
+
+    Returns
+    -------
+    Dataset
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such built-in set, file or folder.
+    ValueError
+        If the file is malformed or of an unknown kind, or if `target` or `task` does not apply.
+    """
+    name = os.fspath(name_or_path)
+    if isinstance(name_or_path, str) and name in BUILT_IN:
+        _refuse(name, target=target, task=task)
+        return BUILT_IN[name]()
+    path = Path(name)
+    if not path.exists():
+        known = ", ".join(BUILT_IN)
+        raise FileNotFoundError(f"{name}: no such file, and no built-in data set (these: {known})")
+    if path.is_dir():
+        _refuse(name, target=target)
+        if find_idx(path, "train", "images", 3) or find_idx(path, "train", "labels", 1):
+            _refuse(name, task=task)
+            return load_idx(path)
+        return load_npy(path, task=task)
+    if path.suffix == ".npz":
+        _refuse(name, target=target)
+        return load_npz(path, task=task)
+    if path.suffix == ".npy":
+        if isinstance(target, int):
+            raise ValueError(f"{name}: target must be the path of a file, but is {target!r}")
+        return load_npy(path, target, task=task)
+    if name.removesuffix(".gz").endswith(TEXT_SUFFIXES):
+        return load_csv(path, target, task=task)
+    raise ValueError(
+        f"{name}: unknown kind of file; known are {', '.join(TEXT_SUFFIXES)} "
+        "(also .gz), .npz, .npy and a folder of .npy or IDX files"
+    )
+
+
+def _refuse(name: str, **options: object) -> None:
+    """Refuse options that do not apply to a source."""
+    for option, value in options.items():
+        if value is not None:
+            raise ValueError(f"{name}: {option} does not apply to this source, but is {value!r}")

@@ -1,0 +1,230 @@
+"""The Dataset: examples with their targets, names, held-out part and scaling."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ._encoding import Encoding
+
+Task = Literal["classification", "regression"]
+Array = NDArray[Any]
+
+_CHUNK_BYTES = 1 << 20
+_INPUT_TYPES = (np.uint8, np.float32, np.float64)
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """Examples to learn from, and the names needed to talk about them.
+
+    Attributes
+    ----------
+    x : ndarray of shape (N, n), uint8, float32 or float64
+        Inputs in raw units, one example a row. Nothing is scaled in place; see `scaling`.
+    y : ndarray
+        Classification: class indices of shape (N,), int64. Regression: targets of shape (N,) or
+        (N, k), float64, in raw units.
+    task : {"classification", "regression"}
+        What `y` holds.
+    feature_names : tuple of str
+        The n names of the columns of `x`.
+    target_names : tuple of str
+        The name of the target, or of each of the k targets.
+    class_names : tuple of str or None
+        Names of the classes in the order of their indices; None for regression.
+    x_test, y_test : ndarray or None
+        The held-out part, in the form of `x` and `y`: given by the files, or made by `split`.
+    encoding : Encoding or None
+        How the rows of a CSV file became the columns of `x`; None for other sources.
+    name : str
+        Where the examples come from: the name of a built-in set or a path.
+
+    Raises
+    ------
+    ValueError
+        If the shapes, types or lengths do not fit together, or if a value is not finite.
+    """
+
+    x: Array
+    y: Array
+    task: Task
+    feature_names: tuple[str, ...]
+    target_names: tuple[str, ...]
+    class_names: tuple[str, ...] | None = None
+    x_test: Array | None = None
+    y_test: Array | None = None
+    encoding: Encoding | None = None
+    name: str = ""
+
+    def __post_init__(self) -> None:
+        if self.task not in ("classification", "regression"):
+            raise ValueError(f'task must be "classification" or "regression", but is {self.task!r}')
+        if (self.class_names is not None) != (self.task == "classification"):
+            raise ValueError("class_names must be given for classification, and only for it")
+        if (self.x_test is None) != (self.y_test is None):
+            raise ValueError("x_test and y_test must be given together or not at all")
+        self._check_part(self.x, self.y, "")
+        if self.x_test is not None and self.y_test is not None:
+            self._check_part(self.x_test, self.y_test, "_test")
+            if self.x_test.dtype != self.x.dtype:
+                raise ValueError(f"x_test must be {self.x.dtype} as x, but is {self.x_test.dtype}")
+
+    def _check_part(self, x: Array, y: Array, suffix: str) -> None:
+        """Check inputs and targets of one part against the names and against each other."""
+        n_inputs, n_targets = len(self.feature_names), len(self.target_names)
+        if x.dtype not in _INPUT_TYPES:
+            raise ValueError(f"x{suffix} must be uint8, float32 or float64, but is {x.dtype}")
+        if x.ndim != 2 or x.shape[0] == 0 or x.shape[1] == 0 or x.shape[1] != n_inputs:
+            raise ValueError(f"x{suffix} must be of shape (N, {n_inputs}), but is {x.shape}")
+        if self.class_names is not None:
+            if y.dtype != np.int64 or y.shape != (len(x),):
+                raise ValueError(
+                    f"y{suffix} must be int64 of shape ({len(x)},), but is {y.dtype} {y.shape}"
+                )
+            if y.min() < 0 or y.max() >= len(self.class_names):
+                raise ValueError(
+                    f"y{suffix} must be indices of {len(self.class_names)} classes, but runs "
+                    f"from {y.min()} to {y.max()}"
+                )
+        elif y.dtype != np.float64 or y.shape not in _target_shapes(len(x), n_targets):
+            raise ValueError(
+                f"y{suffix} must be float64 of shape ({len(x)}, {n_targets}), but is "
+                f"{y.dtype} {y.shape}"
+            )
+
+    @property
+    def n_examples(self) -> int:
+        """Number of rows of `x`."""
+        return int(self.x.shape[0])
+
+    @property
+    def n_features(self) -> int:
+        """Number of columns of `x`."""
+        return int(self.x.shape[1])
+
+    @property
+    def n_outputs(self) -> int:
+        """Number of outputs a network needs: one per class, or one per target."""
+        return len(self.target_names if self.class_names is None else self.class_names)
+
+    def split(self, fraction: float = 0.2, seed: int = 0) -> Dataset:
+        """Hold out a part of the examples, drawn at random.
+
+        With classes the draw is stratified: every class gives its share, at least one example
+        if it has two or more, and always keeps one. Both parts keep the order of the rows.
+
+        Parameters
+        ----------
+        fraction : float
+            Share of the examples to hold out, between 0 and 1.
+        seed : int
+            Seed of the draw. The same seed and data give the same parts.
+
+        Returns
+        -------
+        Dataset
+            A copy whose `x`, `y` are the kept part and whose `x_test`, `y_test` are the part
+            held out.
+
+        Raises
+        ------
+        ValueError
+            If a held-out part exists already, if `fraction` is not strictly between 0 and 1, or
+            if one of the parts would be empty.
+        """
+        if self.x_test is not None:
+            raise ValueError("split needs a Dataset without a held-out part, but x_test is given")
+        held = self._draw(fraction, seed)
+        return replace(
+            self, x=self.x[~held], y=self.y[~held], x_test=self.x[held], y_test=self.y[held]
+        )
+
+    def _draw(self, fraction: float, seed: int) -> NDArray[np.bool_]:
+        """Return the mask of the rows to hold out."""
+        if not 0 < fraction < 1:
+            raise ValueError(f"fraction must be between 0 and 1, but is {fraction!r}")
+        rng = np.random.default_rng(seed)
+        held = np.zeros(self.n_examples, dtype=np.bool_)
+        if self.class_names is None:
+            count = round(fraction * self.n_examples)
+            held[rng.permutation(self.n_examples)[:count]] = True
+        else:
+            for label in range(len(self.class_names)):
+                rows = rng.permutation(np.flatnonzero(self.y == label))
+                count = max(round(fraction * rows.size), 1)
+                held[rows[: min(count, rows.size - 1)]] = True
+        if not held.any() or held.all():
+            raise ValueError(
+                f"fraction {fraction!r} of {self.n_examples} examples leaves one part empty"
+            )
+        return held
+
+    def scaling(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return the shift and scale that standardise the inputs.
+
+        ``(x - shift) * scale`` has mean 0 and standard deviation 1 over the rows of `x`; the
+        held-out part is not looked at. A column that never varies gets scale 1, so that it
+        becomes 0 and not infinity. Columns that one-hot encode a category stay 0 and 1.
+
+        Images (uint8) get one shift and one scale for all columns, from the mean and standard
+        deviation of all pixels: a border pixel that is lit in three images of ten thousand
+        would otherwise be blown up to a hundred standard deviations.
+
+        The rows are read in pieces of about 1 MB; no scaled copy of `x` is made.
+
+        Returns
+        -------
+        shift, scale : ndarray of shape (n,), float64
+        """
+        if self.x.dtype == np.uint8:
+            return _image_scaling(self.x)
+        shift, scale = _column_scaling(self.x)
+        if self.encoding is not None:
+            one_hot = self.encoding.one_hot_mask()
+            shift[one_hot] = 0.0
+            scale[one_hot] = 1.0
+        return shift, scale
+
+
+def _target_shapes(n_rows: int, n_targets: int) -> tuple[tuple[int, ...], ...]:
+    """Return the shapes that regression targets may have."""
+    return ((n_rows,), (n_rows, 1)) if n_targets == 1 else ((n_rows, n_targets),)
+
+
+def _chunks(x: Array) -> list[Array]:
+    """Cut the rows of x into views of about 1 MB."""
+    step = max(1, _CHUNK_BYTES // max(1, x.shape[1] * x.itemsize))
+    return [x[start : start + step] for start in range(0, x.shape[0], step)]
+
+
+def _image_scaling(x: Array) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the scaling common to all columns, from the histogram of the 256 values."""
+    counts = np.zeros(256, dtype=np.int64)
+    for rows in _chunks(x):
+        counts += np.bincount(rows.ravel(), minlength=256)
+    values = np.arange(256.0)
+    mean = float(counts @ values) / x.size
+    std = float(np.sqrt(counts @ (values - mean) ** 2 / x.size))
+    return np.full(x.shape[1], mean), np.full(x.shape[1], 1.0 / std if std > 0.0 else 1.0)
+
+
+def _column_scaling(x: Array) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the scaling of each column, in two passes so that large offsets do no harm."""
+    first = x[0].astype(np.float64)
+    total = np.zeros(x.shape[1])
+    varies = np.zeros(x.shape[1], dtype=np.bool_)
+    for rows in _chunks(x):
+        total += (rows - first).sum(axis=0, dtype=np.float64)
+        varies |= (rows != x[0]).any(axis=0)
+    shift = first + total / x.shape[0]
+    square = np.zeros(x.shape[1])
+    for rows in _chunks(x):
+        square += ((rows - shift) ** 2).sum(axis=0)
+    std = np.sqrt(square / x.shape[0])
+    varies &= std > 0.0
+    shift[~varies] = first[~varies]
+    return shift, np.divide(1.0, std, out=np.ones_like(std), where=varies)

@@ -1,0 +1,214 @@
+"""Reading a text table: rows with their line numbers, and their cells collected by column."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import math
+import zlib
+from array import array
+from collections.abc import Iterator, Sequence
+from itertools import chain
+from typing import IO, Any, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+MISSING = frozenset({"", "?", "na", "n/a", "nan", "null"})
+MAX_LEVELS = 256
+_MAX_LINE = 1 << 24
+_DELIMITERS = ",;\t"
+
+Row = tuple[int, list[str]]
+
+
+def fault(path: str, line: int, column: str | None, what: str) -> ValueError:
+    """Return the error for one place in a file."""
+    place = f"line {line}" if column is None else f"line {line}, column {column!r}"
+    return ValueError(f"{path}: {place}: {what}")
+
+
+def listing(names: Sequence[str]) -> str:
+    """Return the first names of a list, fit for a message."""
+    return ", ".join(repr(name) for name in names[:8]) + (", ..." if len(names) > 8 else "")
+
+
+def is_missing(cell: str) -> bool:
+    """Tell whether a stripped cell stands for a missing value."""
+    return cell.lower() in MISSING
+
+
+def is_number(cell: str) -> bool:
+    """Tell whether a stripped cell is a number (digit groups as in 1_000 are not)."""
+    try:
+        value = float(cell)
+    except ValueError:
+        return False
+    return not math.isnan(value) and "_" not in cell
+
+
+def is_integer(cell: str) -> bool:
+    """Tell whether a stripped cell is a number without fractional part."""
+    return is_number(cell) and float(cell).is_integer()
+
+
+def open_plain_or_gzip(path: str) -> IO[bytes]:
+    """Open a file for reading its content, decompressed if its first bytes are gzip's."""
+    file = open(path, "rb")  # noqa: SIM115
+    if file.peek(2)[:2] != b"\x1f\x8b":
+        return file
+    file.close()
+    return cast("IO[bytes]", gzip.open(path, "rb"))
+
+
+def _read_lines(path: str) -> Iterator[str]:
+    """Yield the lines of a UTF-8 text file; no line may be longer than 16 MB."""
+    with open_plain_or_gzip(path) as file:
+        number = 0
+        while True:
+            number += 1
+            try:
+                raw = file.readline(_MAX_LINE)
+            except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+                raise fault(path, number, None, f"damaged gzip data: {error}") from None
+            if not raw:
+                return
+            if len(raw) == _MAX_LINE or b"\0" in raw:
+                raise fault(path, number, None, "not a text table")
+            try:
+                yield raw.decode("utf-8-sig" if number == 1 else "utf-8")
+            except UnicodeDecodeError as error:
+                raise fault(path, number, None, f"not UTF-8 text: {error.reason}") from None
+
+
+def read_rows(path: str) -> Iterator[Row]:
+    """Yield the rows of a comma-, semicolon- or tab-separated file with their line numbers.
+
+    The separator is the one found most often in the first line that is not blank. Cells are
+    stripped of surrounding blanks; blank lines are skipped.
+    """
+    lines = _read_lines(path)
+    head: list[str] = []
+    for line in lines:
+        head.append(line)
+        if line.strip():
+            break
+    else:
+        raise ValueError(f"{path}: the file is empty")
+    delimiter = max(_DELIMITERS, key=head[-1].count)
+    reader = csv.reader(chain(head, lines), delimiter=delimiter, skipinitialspace=True, strict=True)
+    while True:
+        try:
+            row = next(reader, None)
+        except csv.Error as error:
+            raise fault(path, reader.line_num, None, str(error)) from None
+        if row is None:
+            return
+        cells = [cell.strip() for cell in row]
+        if any(cells) or len(cells) > 1:
+            yield reader.line_num, cells
+
+
+def check_width(path: str, line: int, cells: Sequence[str], names: Sequence[str]) -> None:
+    """Refuse a row with more or fewer cells than the table has columns."""
+    if len(cells) < len(names):
+        what = f"no value here, the row has {len(cells)} of {len(names)}"
+        raise fault(path, line, names[len(cells)], what)
+    if len(cells) > len(names):
+        what = f"the row has {len(cells)} values, and this is the last of {len(names)} columns"
+        raise fault(path, line, names[-1], what)
+
+
+class Cells:
+    """Collects the cells of a table: numbers, levels of categories, and the target's texts.
+
+    Parameters
+    ----------
+    path : str
+        The file, for messages.
+    names : sequence of str
+        Names of the table's columns.
+    numeric : sequence of int
+        Positions of the columns that hold numbers.
+    categories : dict of int to sequence of str, or None
+        Positions of the columns that hold a category, with its levels; None: to be learnt.
+    target : int or None
+        Position of the target, whose cells are kept as texts.
+    """
+
+    def __init__(
+        self,
+        path: str,
+        names: Sequence[str],
+        numeric: Sequence[int],
+        categories: dict[int, Sequence[str] | None],
+        target: int | None,
+    ) -> None:
+        self.path = path
+        self.names = names
+        self.numeric = numeric
+        self.target = target
+        self.lines = array("q")
+        self.targets: list[str] = []
+        self._values = array("d")
+        self._known = {at: levels is not None for at, levels in categories.items()}
+        self._index = {
+            at: {level: code for code, level in enumerate(levels or ())}
+            for at, levels in categories.items()
+        }
+        self._codes = {at: array("q") for at in categories}
+
+    def add(self, line: int, cells: Sequence[str]) -> None:
+        """Take one row, or raise a ValueError that names line and column."""
+        check_width(self.path, line, cells, self.names)
+        try:
+            self._values.extend([float(cells[at]) for at in self.numeric])
+        except ValueError:
+            raise self._not_a_number(line, cells) from None
+        for at, index in self._index.items():
+            code = index.get(cells[at])
+            self._codes[at].append(self._new_level(line, at, cells[at]) if code is None else code)
+        if self.target is not None:
+            self.targets.append(cells[self.target])
+        self.lines.append(line)
+
+    def _not_a_number(self, line: int, cells: Sequence[str]) -> ValueError:
+        """Return the error for the first numeric cell that is not a number."""
+        at = next(at for at in self.numeric if not is_number(cells[at]))
+        if is_missing(cells[at]):
+            return fault(self.path, line, self.names[at], "missing value")
+        return fault(self.path, line, self.names[at], f"{cells[at]!r} is not a number")
+
+    def _new_level(self, line: int, at: int, cell: str) -> int:
+        """Return the code of a level seen for the first time."""
+        if is_missing(cell):
+            raise fault(self.path, line, self.names[at], "missing value")
+        index = self._index[at]
+        if self._known[at]:
+            what = f"{cell!r} is none of the known levels {listing(tuple(index))}"
+            raise fault(self.path, line, self.names[at], what)
+        if len(index) == MAX_LEVELS:
+            what = f"more than {MAX_LEVELS} different texts, so not a category; ignore the column"
+            raise fault(self.path, line, self.names[at], what)
+        return index.setdefault(cell, len(index))
+
+    def numbers(self) -> NDArray[np.float64]:
+        """Return the numeric columns, shape (N, number of them), all finite."""
+        values = np.frombuffer(self._values).reshape(len(self.lines), len(self.numeric))
+        finite = np.isfinite(values)
+        if not finite.all():
+            row, column = (int(i) for i in np.argwhere(~finite)[0])
+            name = self.names[self.numeric[column]]
+            missing = np.isnan(values[row, column])
+            what = "missing value" if missing else "the number is not finite"
+            raise fault(self.path, self.lines[row], name, what)
+        return values
+
+    def category(self, at: int) -> tuple[tuple[str, ...], NDArray[np.int64]]:
+        """Return the levels of a category, sorted if they were learnt, and the rows' codes."""
+        seen = tuple(self._index[at])
+        codes: NDArray[Any] = np.frombuffer(self._codes[at], dtype=np.int64)
+        if self._known[at]:
+            return seen, codes
+        order = sorted(range(len(seen)), key=seen.__getitem__)
+        return tuple(seen[code] for code in order), np.argsort(order)[codes]

@@ -1,0 +1,320 @@
+"""CSV files: what is read, what is refused and where the message points, and the Encoding."""
+
+import gzip
+import json
+
+import numpy as np
+import pytest
+
+from pybackprop.datasets import Encoding, load_csv
+
+MIXED = """\
+age, colour ,height,sex
+31,red,1.5,f
+42,"blue, dark",1.75,m
+17, red,1.6,m
+25,green,1.9,f
+"""
+
+
+@pytest.fixture
+def write(tmp_path):
+    def write_file(content, name="table.csv"):
+        path = tmp_path / name
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
+        return path
+
+    return write_file
+
+
+def test_numbers_and_categories_with_a_header(write):
+    data = load_csv(write(MIXED))
+    names = ("age", "colour=blue, dark", "colour=green", "colour=red", "height")
+    assert data.feature_names == names
+    assert data.x.tolist() == [
+        [31, 0, 0, 1, 1.5],
+        [42, 1, 0, 0, 1.75],
+        [17, 0, 0, 1, 1.6],
+        [25, 0, 1, 0, 1.9],
+    ]
+    assert data.class_names == ("f", "m")
+    assert data.y.tolist() == [0, 1, 1, 0]
+    assert data.target_names == ("sex",)
+    assert data.encoding.names == ("age", "colour", "height", "sex")
+
+
+def test_categories_are_not_scaled(write):
+    shift, scale = load_csv(write(MIXED)).scaling()
+    assert shift[1:4].tolist() == [0, 0, 0]
+    assert scale[1:4].tolist() == [1, 1, 1]
+    assert shift[0] == pytest.approx(28.75)
+    assert scale[4] == pytest.approx(1 / np.std([1.5, 1.75, 1.6, 1.9]))
+
+
+@pytest.mark.parametrize("target", ["height", 2, -2])
+def test_target_by_name_and_position(write, target):
+    data = load_csv(write(MIXED), target, task="regression")
+    assert data.task == "regression"
+    assert data.class_names is None
+    assert data.y.tolist() == [1.5, 1.75, 1.6, 1.9]
+    assert data.feature_names[-2:] == ("sex=f", "sex=m")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "1;2;a\n3;4;b\n",
+        "1\t2\ta\n3\t4\tb\n",
+        "\n\n1,2,a\n\n3,4,b",
+        b"\xef\xbb\xbf1,2,a\r\n3,4,b\r\n",
+        gzip.compress(b"1,2,a\n3,4,b\n"),
+    ],
+)
+def test_separators_blank_lines_endings_and_gzip(write, content):
+    data = load_csv(write(content))
+    assert data.x.tolist() == [[1, 2], [3, 4]]
+    assert data.feature_names == ("x0", "x1")
+    assert data.class_names == ("a", "b")
+    assert not data.encoding.header
+
+
+@pytest.mark.parametrize(
+    ("content", "header"),
+    [
+        ("a,b\n1,2\n3,4\n", True),
+        ("1,2\n3,4\n", False),
+        ("u,w\nx,z\nx,z\nu,w\n", False),
+        ("odour,class\nx,z\nx,y\n", True),
+        ("5.1,setosa\n4.9,virginica\n", False),
+        ("weight,species\n5.1,setosa\n4.9,virginica\n", True),
+    ],
+)
+def test_header_is_recognised(write, content, header):
+    assert load_csv(write(content), task="classification").encoding.header is header
+
+
+def test_header_can_be_stated(write):
+    data = load_csv(write("label,0,1\n7,1.5,2\n8,2.5,3\n"), "label", header=True)
+    assert data.feature_names == ("0", "1")
+    assert data.class_names == ("7", "8")
+
+
+@pytest.mark.parametrize(
+    ("targets", "classes"),
+    [
+        (["01", "1", "0.0"] * 3, ("0", "1")),
+        (["1", "2", "3"] * 5, ("1", "2", "3")),
+        (["1", "2", "3"] * 4, None),
+        (["10", "9.0", "2"] * 5, ("2", "9", "10")),
+        (["0.5", "1", "2"] * 5, None),
+        ([str(i) for i in range(20)] * 5, tuple(str(i) for i in range(20))),
+        ([str(i) for i in range(21)] * 5, None),
+    ],
+)
+def test_task_follows_the_stated_rule(write, targets, classes):
+    rows = "".join(f"{i},{target}\n" for i, target in enumerate(targets))
+    data = load_csv(write(rows))
+    assert data.class_names == classes
+    values = data.y if classes is None else [float(classes[index]) for index in data.y]
+    assert list(values) == [float(target) for target in targets]
+    assert data.task == ("regression" if classes is None else "classification")
+
+
+def test_task_can_be_stated(write):
+    path = write("1,0\n2,1\n3,0\n")
+    assert load_csv(path, task="regression").y.tolist() == [0, 1, 0]
+    assert load_csv(write("1,0.5\n2,1\n3,0.5\n"), task="classification").y.tolist() == [0, 1, 0]
+    with pytest.raises(ValueError, match="task"):
+        load_csv(path, task="guess")
+
+
+def test_columns_can_be_ignored_and_declared_categories(write):
+    path = write("id,zip,y\nk1,100,1.5\nk2,200,2.5\nk3,100,3.5\n")
+    data = load_csv(path, categorical=["zip"], ignore=["id"])
+    assert data.feature_names == ("zip=100", "zip=200")
+    assert data.x.tolist() == [[1, 0], [0, 1], [1, 0]]
+    x, y = data.encoding.encode(path)
+    assert x.tolist() == data.x.tolist()
+    assert y.tolist() == [1.5, 2.5, 3.5]
+
+
+@pytest.mark.parametrize(
+    ("content", "line", "column", "what"),
+    [
+        ("a,b,y\n1,2,3\n4,,6\n", 3, "b", "missing value"),
+        ("a,b,y\n1,2,3\n4,NA,6\n", 3, "b", "missing value"),
+        ("a,b,y\n1,2,3\n4,nan,6\n", 3, "b", "missing value"),
+        ("a,b,y\n1,2,3\n4,?,6\n", 3, "b", "missing value"),
+        ("a,b,y\n1,r,3\n4,?,6\n", 3, "b", "missing value"),
+        ("a,b,y\n1,2,3\n4,5,\n", 3, "y", "missing value"),
+        ("a,b,y\n1,2,p\n4,5,\n", 3, "y", "missing value"),
+        ("a,b,y\n1,2,3\n4,5\n", 3, "y", "2 of 3"),
+        ("a,b,y\n1,2,3\n4,5,6,7\n", 3, "y", "4 values"),
+        ("1,2,3\n4,5,6\n\n7,x8,9\n", 4, "x1", "'x8' is not a number"),
+        ("a,b,y\n1,2,3\n4,1e999,6\n", 3, "b", "not finite"),
+        ("a,b,y\n1,2,3.5\n4,5,inf\n", 3, "y", "not a finite number"),
+        ("a,b,y\n1,2,3\n4,5,6\n4,5,z\n", 4, "y", "'z' is not a finite number"),
+        ("a,b,a\n1,2,3\n", 1, "a", "twice"),
+        ("a,b,y\n1,2,k\n3,4,k\n", 2, "y", "one class"),
+        ('a,b,y\n"x\ny",2,3\n"x\nz",2,3\n"x\ny",,3\n', 7, "b", "missing value"),
+    ],
+)
+def test_malformed_tables_name_file_line_and_column(write, content, line, column, what):
+    path = write(content)
+    with pytest.raises(ValueError, match=what) as caught:
+        load_csv(path)
+    assert str(caught.value).startswith(f"{path}: line {line}, column {column!r}: ")
+
+
+@pytest.mark.parametrize(
+    ("bad", "column", "what"),
+    [
+        ("1,a,oops", "x2", "'oops'"),
+        ("x,a,1", "x0", "'x'"),
+        ("nan,a,1", "x0", "missing"),
+        ("1,a", "x2", "2 of 3"),
+    ],
+)
+def test_malformed_rows_far_down_are_found(write, bad, column, what):
+    rows = ["1,a,3"] * 5000
+    rows[4321] = bad
+    with pytest.raises(ValueError, match=f"line 4322, column '{column}': .*{what}"):
+        load_csv(write("\n".join(rows)))
+
+
+@pytest.mark.parametrize(
+    ("content", "what"),
+    [
+        (b"", "empty"),
+        (b"\n \n", "empty"),
+        (b"1\n2\n", "besides the target"),
+        (b"1,2\n3,\xff\n", "line 2: not UTF-8"),
+        (b"1,2\n3\0,4\n", "line 2: not a text table"),
+        (b'1,2\n"3,4\n', "line 2: unexpected end"),
+        (gzip.compress(b"1,2\n3,4\n" * 9999)[:-9], "damaged gzip data"),
+        (gzip.compress(b"1,2\n3,4\n" * 9)[:10] + b"junk", "damaged gzip data"),
+    ],
+)
+def test_files_that_are_no_tables_are_refused(write, content, what):
+    path = write(content)
+    with pytest.raises(ValueError, match=what) as caught:
+        load_csv(path)
+    assert str(caught.value).startswith(f"{path}: ")
+
+
+def test_header_without_rows_is_refused(write):
+    with pytest.raises(ValueError, match="line 1: no rows"):
+        load_csv(write("a,b\n"), header=True)
+
+
+def test_one_endless_compressed_line_is_not_read_whole(write):
+    path = write(gzip.compress(b"1" * (1 << 25)), "bomb.csv.gz")
+    with pytest.raises(ValueError, match="not a text table"):
+        load_csv(path)
+
+
+def test_columns_of_names_are_refused_as_categories(write):
+    path = write("".join(f"name{i},{i % 2}\n" for i in range(300)))
+    with pytest.raises(ValueError, match="line 257, column 'x0': more than 256"):
+        load_csv(path)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"target": "nope"},
+        {"target": 9},
+        {"target": -5},
+        {"ignore": ["nope"]},
+        {"categorical": ["nope"]},
+    ],
+)
+def test_unknown_columns_are_named(write, options):
+    path = write(MIXED)
+    with pytest.raises(ValueError, match=r"no such column.*'age', 'colour', 'height', 'sex'") as e:
+        load_csv(path, **options)
+    assert str(e.value).startswith(f"{path}: line 1, column ")
+
+
+@pytest.fixture
+def encoding(write):
+    made = load_csv(write(MIXED)).encoding
+    return Encoding.from_json(json.loads(json.dumps(made.to_json())))
+
+
+def test_encoding_survives_json_and_reads_the_same(write, encoding):
+    data = load_csv(write(MIXED))
+    assert encoding == data.encoding
+    x, y = encoding.encode(write(MIXED))
+    np.testing.assert_array_equal(x, data.x)
+    np.testing.assert_array_equal(y, data.y)
+    assert y.dtype == np.int64
+
+
+@pytest.mark.parametrize(
+    ("content", "y"),
+    [
+        ("sex,height,colour,age\nm,1.5,red,31\n", [1]),
+        ("height,colour,age\n1.5,red,31\n", None),
+        ("31,red,1.5\n", None),
+        ("31,red,1.5,f\n", [0]),
+        ("31,red,1.5,\n", None),
+        ("age,colour,height,sex\n31,red,1.5,?\n", None),
+    ],
+)
+def test_encoding_reads_other_orders_and_files_without_target(write, encoding, content, y):
+    x, found = encoding.encode(write(content, "new.csv"))
+    assert x.tolist() == [[31, 0, 0, 1, 1.5]]
+    assert (found if found is None else found.tolist()) == y
+
+
+@pytest.mark.parametrize(
+    ("content", "line", "column", "what"),
+    [
+        ("age,colour,height,shoe\n31,red,1.5,42\n", 1, "shoe", "unknown column"),
+        ("years,hue,size\n31,red,1.5\n", 1, "years", "unknown column"),
+        ("age,height\n31,1.5\n", 1, "colour", "missing"),
+        ("age,age,colour,height\n31,31,red,1.5\n", 1, "age", "twice"),
+        ("31,red\n", 1, "height", "2 of 4"),
+        ("31,red,1.5,f,9\n", 1, "sex", "5 values"),
+        ("31,pink,1.5\n", 1, "colour", "none of the known levels 'blue, dark', 'green', 'red'"),
+        ("31,red,1.5,f\n31,red,1.5,x\n", 2, "sex", "none of the classes 'f', 'm'"),
+        ("31,red,1.5\n,red,1.5\n", 2, "age", "missing value"),
+        ("31,red,1.5\ntall,red,1.5\n", 2, "age", "'tall' is not a number"),
+    ],
+)
+def test_encoding_refuses_other_tables(write, encoding, content, line, column, what):
+    path = write(content, "new.csv")
+    with pytest.raises(ValueError, match=what) as caught:
+        encoding.encode(path)
+    assert str(caught.value).startswith(f"{path}: line {line}, column {column!r}: ")
+
+
+def test_encoding_of_a_header_alone_is_refused(write, encoding):
+    with pytest.raises(ValueError, match="no rows"):
+        encoding.encode(write("age,colour,height\n", "new.csv"))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"features": []},
+        {"features": [{"name": "age"}]},
+        {"features": [{"name": 1, "levels": None}]},
+        {"features": [{"name": "age", "levels": [1]}]},
+        {"features": [{"name": "age", "levels": ["a", "a"]}]},
+        {"features": [{"name": "new", "levels": None}]},
+        {"features": [{"name": "sex", "levels": None}]},
+        {"classes": []},
+        {"classes": "fm"},
+        {"names": None},
+        {"header": 1},
+        {"target": None},
+        {"extra": 1},
+    ],
+)
+def test_encoding_refuses_other_json(encoding, change):
+    with pytest.raises(ValueError, match="must"):
+        Encoding.from_json({**encoding.to_json(), **change})
+    with pytest.raises(ValueError, match="must"):
+        Encoding.from_json([1])

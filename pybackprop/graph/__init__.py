@@ -8,41 +8,43 @@
 (-12.0, -4.0, -4.0, 3.0)
 """
 
-from .functional import grad, jacobian, minimize, numerical_gradient
-from .operations import (
+from .arrays import (
+    concatenate,
+    logsumexp,
+    matmul,
+    max,
+    mean,
+    min,
+    reshape,
+    softmax,
+    stack,
+    sum,
+    transpose,
+)
+from .elementwise import (
     abs,
     add,
-    concatenate,
     cos,
     divide,
     erf,
     exp,
     expm1,
     log,
-    logsumexp,
-    matmul,
-    max,
     maximum,
-    mean,
-    min,
     minimum,
     multiply,
     negative,
     power,
     relu,
-    reshape,
     sigmoid,
     sin,
-    softmax,
     softplus,
     sqrt,
-    stack,
     subtract,
-    sum,
     tanh,
-    transpose,
     where,
 )
+from .functional import grad, jacobian, minimize, numerical_gradient
 from .variable import Variable
 
 __all__ = [

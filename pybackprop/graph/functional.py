@@ -8,8 +8,9 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import ArrayLike
 
-from . import operations as ops
-from .operations import Array, to_float64
+from .arrays import reshape, stack
+from .elementwise import positive
+from .gate import Array, plain, to_float64
 from .variable import Variable, propagate, topological_order
 
 
@@ -75,8 +76,8 @@ def jacobian(f: Callable[[Any], Any]) -> Callable[[Any], Any]:
         nested = _is_nested(out, inputs)
         basis = np.eye(out.size).reshape(out.size, *out.shape)
         rows = [_pull_back(out, seed[()], inputs, nested)[0] for seed in basis]
-        stacked = ops.stack(rows) if nested else np.array(rows)
-        return ops.reshape(stacked, (*out.shape, *inputs[0].shape))
+        stacked = stack(rows) if nested else np.array(rows)
+        return reshape(stacked, (*out.shape, *inputs[0].shape))
 
     return derivative
 
@@ -84,7 +85,7 @@ def jacobian(f: Callable[[Any], Any]) -> Callable[[Any], Any]:
 def _evaluate(f: Callable[..., Any], args: Sequence[Any]) -> tuple[list[Variable], Variable]:
     """Return fresh nodes for the arguments and the value of `f` at them."""
     # A Variable is passed on as a new node, so that only this use of it is differentiated by.
-    inputs = [ops.positive(x) if isinstance(x, Variable) else Variable(x) for x in args]
+    inputs = [positive(x) if isinstance(x, Variable) else Variable(x) for x in args]
     out = f(*inputs)
     return inputs, out if isinstance(out, Variable) else Variable(out)
 
@@ -149,7 +150,7 @@ def numerical_gradient(f: Callable[[Array], Any], x: ArrayLike, h: float | None 
 
 
 def _values(f: Callable[[Array], Any], x: Array) -> Array:
-    result: Array = np.asarray(ops.plain(f(x[()])), dtype=np.float64)
+    result: Array = np.asarray(plain(f(x[()])), dtype=np.float64)
     return result
 
 
@@ -201,7 +202,7 @@ def minimize(
     path = [np.asarray(to_float64(x0, "x0"))]
     for _ in range(steps):
         x = path[-1]
-        moved = np.asarray(step(x.copy(), np.array(ops.plain(gradient(x)))), dtype=np.float64)
+        moved = np.asarray(step(x.copy(), np.array(plain(gradient(x)))), dtype=np.float64)
         if moved.shape != x.shape:
             raise ValueError(f"optimizer must keep the shape {x.shape}, got {moved.shape}")
         path.append(moved)

@@ -8,8 +8,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from . import operations as ops
-from .operations import Array, Axis, Gate, Operand, to_float64
+from . import arrays
+from . import elementwise as el
+from .arrays import Axis
+from .gate import Array, Gate, Operand, apply, plain, to_float64
+
+# NumPy's functions of the same name as a gate work on Variables too, as in np.exp(x).
+_UFUNCS: dict[np.ufunc, Gate] = {
+    getattr(np, gate.name): gate
+    for gate in (
+        *(el.ADD, el.SUBTRACT, el.MULTIPLY, el.DIVIDE, el.POWER, el.NEGATIVE, el.POSITIVE),
+        *(el.MAXIMUM, el.MINIMUM, el.ABS, el.EXP, el.EXPM1, el.LOG, el.SQRT),
+        *(el.SIN, el.COS, el.TANH, arrays.MATMUL),
+    )
+}
 
 
 class Variable(Operand):
@@ -196,65 +208,65 @@ class Variable(Operand):
             values = (node.value for node in self.inputs)
             result = vjp(gradient, self.value, *values, **self.parameters)
         if self.gate.elementwise:
-            result = ops.sum_to(result, self.inputs[position].shape)
+            result = arrays.sum_to(result, self.inputs[position].shape)
         return result
 
     # Arithmetic -----------------------------------------------------------------------------------
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **options: Any) -> Any:
         """Apply the gate of the same name, so that NumPy's functions and arrays work."""
-        gate = ops.UFUNCS.get(ufunc)
+        gate = _UFUNCS.get(ufunc)
         if gate is None or method != "__call__" or options:
             return NotImplemented
-        return ops.apply(gate, *inputs)
+        return apply(gate, *inputs)
 
     def __add__(self, other: Any) -> Variable:
-        return self.record(ops.ADD, (self, other), {})
+        return self.record(el.ADD, (self, other), {})
 
     def __radd__(self, other: Any) -> Variable:
-        return self.record(ops.ADD, (other, self), {})
+        return self.record(el.ADD, (other, self), {})
 
     def __sub__(self, other: Any) -> Variable:
-        return self.record(ops.SUBTRACT, (self, other), {})
+        return self.record(el.SUBTRACT, (self, other), {})
 
     def __rsub__(self, other: Any) -> Variable:
-        return self.record(ops.SUBTRACT, (other, self), {})
+        return self.record(el.SUBTRACT, (other, self), {})
 
     def __mul__(self, other: Any) -> Variable:
-        return self.record(ops.MULTIPLY, (self, other), {})
+        return self.record(el.MULTIPLY, (self, other), {})
 
     def __rmul__(self, other: Any) -> Variable:
-        return self.record(ops.MULTIPLY, (other, self), {})
+        return self.record(el.MULTIPLY, (other, self), {})
 
     def __truediv__(self, other: Any) -> Variable:
-        return self.record(ops.DIVIDE, (self, other), {})
+        return self.record(el.DIVIDE, (self, other), {})
 
     def __rtruediv__(self, other: Any) -> Variable:
-        return self.record(ops.DIVIDE, (other, self), {})
+        return self.record(el.DIVIDE, (other, self), {})
 
     def __pow__(self, other: Any) -> Variable:
-        return self.record(ops.POWER, (self, other), {})
+        return self.record(el.POWER, (self, other), {})
 
     def __rpow__(self, other: Any) -> Variable:
-        return self.record(ops.POWER, (other, self), {})
+        return self.record(el.POWER, (other, self), {})
 
     def __matmul__(self, other: Any) -> Variable:
-        return self.record(ops.MATMUL, (self, other), {})
+        return self.record(arrays.MATMUL, (self, other), {})
 
     def __rmatmul__(self, other: Any) -> Variable:
-        return self.record(ops.MATMUL, (other, self), {})
+        return self.record(arrays.MATMUL, (other, self), {})
 
     def __neg__(self) -> Variable:
-        return self.record(ops.NEGATIVE, (self,), {})
+        return self.record(el.NEGATIVE, (self,), {})
 
     def __pos__(self) -> Variable:
-        return self.record(ops.POSITIVE, (self,), {})
+        return self.record(el.POSITIVE, (self,), {})
 
     def __abs__(self) -> Variable:
-        return self.record(ops.ABS, (self,), {})
+        return self.record(el.ABS, (self,), {})
 
     def __getitem__(self, index: Any) -> Variable:
-        return self.record(ops.INDEX, (self,), {"index": index})
+        return self.record(arrays.INDEX, (self,), {"index": index})
 
     def __len__(self) -> int:
         return len(self.value)
@@ -265,41 +277,41 @@ class Variable(Operand):
     # Comparisons look at the values, for branches; == stays identity, so that nodes can be keys.
 
     def __lt__(self, other: Any) -> Any:
-        return self.value < ops.plain(other)
+        return self.value < plain(other)
 
     def __le__(self, other: Any) -> Any:
-        return self.value <= ops.plain(other)
+        return self.value <= plain(other)
 
     def __gt__(self, other: Any) -> Any:
-        return self.value > ops.plain(other)
+        return self.value > plain(other)
 
     def __ge__(self, other: Any) -> Any:
-        return self.value >= ops.plain(other)
+        return self.value >= plain(other)
 
     def __float__(self) -> float:
         return float(self.value)
 
     def sum(self, axis: Axis = None, keepdims: bool = False) -> Variable:
         """Return the sum over `axis`, or over all elements."""
-        return self.record(ops.SUM, (self,), {"axis": axis, "keepdims": keepdims})
+        return self.record(arrays.SUM, (self,), {"axis": axis, "keepdims": keepdims})
 
     def mean(self, axis: Axis = None, keepdims: bool = False) -> Variable:
         """Return the mean over `axis`, or over all elements."""
-        return self.record(ops.MEAN, (self,), {"axis": axis, "keepdims": keepdims})
+        return self.record(arrays.MEAN, (self,), {"axis": axis, "keepdims": keepdims})
 
     def max(self, axis: Axis = None, keepdims: bool = False) -> Variable:
         """Return the largest element over `axis`, or of all."""
-        return self.record(ops.MAX, (self,), {"axis": axis, "keepdims": keepdims})
+        return self.record(arrays.MAX, (self,), {"axis": axis, "keepdims": keepdims})
 
     def reshape(self, *shape: Any) -> Variable:
         """Return the same elements in another shape, given as in NumPy."""
         wanted = shape[0] if len(shape) == 1 else shape
-        return self.record(ops.RESHAPE, (self,), {"shape": wanted})
+        return self.record(arrays.RESHAPE, (self,), {"shape": wanted})
 
     def transpose(self, *axes: Any) -> Variable:
         """Return the value with its axes reversed, or in the order given, as in NumPy."""
         wanted = axes[0] if len(axes) == 1 and not isinstance(axes[0], int) else axes
-        return self.record(ops.TRANSPOSE, (self,), {"axes": wanted or None})
+        return self.record(arrays.TRANSPOSE, (self,), {"axes": wanted or None})
 
     # Seeing it ------------------------------------------------------------------------------------
 

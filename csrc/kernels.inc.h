@@ -2,19 +2,24 @@
 
 /* The micro-kernel that every matrix product is made of. */
 typedef struct {
-    int mr, nr; /* the largest tile; nr is also the width of a packed panel of B */
-    /* c (m x n) = a (m x k) b (k x n), plus c where accumulate is not 0; 0 <= m <= mr, 0 <= n <=
-     * nr. Element (i, p) of a is a[i * a_rs + p * a_cs]; (p, j) of b is b[p * b_rs + j]. Each
+    int mr, nr; /* rows of the largest tile; columns of it, and of a packed panel of B */
+    /* c (m x n) = a (m x k) b (k x n), plus c where accumulate is not 0; 0 <= m <= mr, any n.
+     * Element (i, p) of a is a[i * a_rs + p * a_cs]; (p, j) of b is
+     * b[j / nr * b_ps + p * b_rs + j % nr]: b_ps is nr for a row-major b, k * nr for panels. Each
      * element of c is one chain of fused multiply-adds over ascending p that starts at 0, or at c:
      * so blocking over k, and any choice of tile, give the same bits. (Instruction sets without a
      * fused multiply-add round the product: still one fixed chain.) With accumulate 0, c is not
      * read. Only columns < n of b and c are touched. */
     void (*run)(int64_t k, const real *a, int64_t a_rs, int64_t a_cs, const real *b, int64_t b_rs,
-                real *c, int64_t c_rs, int m, int n, int accumulate);
+                int64_t b_ps, real *c, int64_t c_rs, int m, int64_t n, int accumulate);
 } BP_T(bp_gemm_kernel);
 
 typedef struct {
     BP_T(bp_gemm_kernel) gemm;
+
+    /* dst (rows x cols) = the transpose of src (cols x rows). */
+    void (*transpose)(int64_t rows, int64_t cols, const real *src, int64_t lds, real *dst,
+                      int64_t ldd);
 
     /* z (rows x cols) += bias (cols) unless bias is NULL, then a = act(z).
      * a may be z itself with the same stride; otherwise z keeps the biased pre-activation.

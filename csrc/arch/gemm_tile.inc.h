@@ -1,0 +1,142 @@
+/* The GEMM micro-kernel of one element type, over the vector vocabulary of its includer:
+ *
+ *   real, BP_T(name)        element type, name with its suffix
+ *   GEMM_NAME               name of the slot's function
+ *   VEC, VEC_PART           a vector; what selects its first elements
+ *   LANES, ROWS, COLS       elements of a vector; rows and vectors per row of the largest tile
+ *   FEW_ROWS, FEW_COLS      of the wide tile, which keeps enough chains busy for a few rows
+ *   ONE_COLS                vectors of the widest tile, of one row
+ *   GEMM_SHAPES(X)          X(rows, cols) for every tile that these allow
+ *   V_PART(n)               selects the first n elements, 1 <= n <= LANES
+ *   V_ZERO() V_SET1(x) V_LOAD(p) V_LOAD_PART(p, part) V_STORE(p, v) V_STORE_PART(p, part, v)
+ *   V_FMA(x, y, z)          x y + z
+ *
+ * The tile is one function on constants, inlined into one instantiation per shape, so that its
+ * accumulators are registers. All but real and BP_T are undefined again at the end. */
+
+#ifndef BP_UNROLL
+#    if defined(__clang__)
+#        define BP_UNROLL _Pragma("clang loop unroll(full)")
+#        define BP_TILE_INLINE static inline __attribute__((always_inline))
+#    elif defined(__GNUC__)
+#        define BP_UNROLL _Pragma("GCC unroll 16")
+#        define BP_TILE_INLINE static inline __attribute__((always_inline))
+#    else
+#        define BP_UNROLL
+#        define BP_TILE_INLINE static inline
+#    endif
+#endif
+
+typedef void (*BP_T(bp_tile_fn))(int64_t k, const real *a, int64_t a_rs, int64_t a_cs,
+                                 const real *b, int64_t b_rs, int64_t b_ps, real *c, int64_t c_rs,
+                                 VEC_PART last, int accumulate);
+
+BP_TILE_INLINE void BP_T(bp_tile)(const int rows, const int cols, int64_t k, const real *a,
+                                  int64_t a_rs, int64_t a_cs, const real *b, int64_t b_rs,
+                                  int64_t b_ps, real *c, int64_t c_rs, VEC_PART last,
+                                  int accumulate) {
+    VEC acc[ROWS][ONE_COLS];
+    /* Three rows share a base: base, base + a_rs and base + 2 a_rs are all x86 addresses. */
+    const real *base[(ROWS + 2) / 3];
+
+    BP_UNROLL
+    for (int i = 0; i < rows; i++) {
+        BP_UNROLL
+        for (int j = 0; j < cols; j++) {
+            const real *p = c + i * c_rs + j * LANES;
+            if (!accumulate)
+                acc[i][j] = V_ZERO();
+            else
+                acc[i][j] = j == cols - 1 ? V_LOAD_PART(p, last) : V_LOAD(p);
+        }
+    }
+    BP_UNROLL
+    for (int i = 0; i < rows; i += 3)
+        base[i / 3] = a + i * a_rs;
+    for (int64_t p = 0; p < k; p++) {
+        /* The operand with fewer vectors waits in registers for the other. */
+        VEC x[ROWS], y[ONE_COLS];
+        BP_UNROLL
+        for (int i = 0; rows <= cols && i < rows; i++)
+            x[i] = V_SET1(base[i / 3][(i % 3) * a_rs]);
+        BP_UNROLL
+        for (int j = 0; j < cols; j++) {
+            const real *q = b + (j / COLS) * b_ps + (j % COLS) * LANES;
+            y[j] = j == cols - 1 ? V_LOAD_PART(q, last) : V_LOAD(q);
+            BP_UNROLL
+            for (int i = 0; rows <= cols && i < rows; i++)
+                acc[i][j] = V_FMA(x[i], y[j], acc[i][j]);
+        }
+        BP_UNROLL
+        for (int i = 0; rows > cols && i < rows; i++) {
+            x[i] = V_SET1(base[i / 3][(i % 3) * a_rs]);
+            BP_UNROLL
+            for (int j = 0; j < cols; j++)
+                acc[i][j] = V_FMA(x[i], y[j], acc[i][j]);
+        }
+        BP_UNROLL
+        for (int i = 0; i < rows; i += 3)
+            base[i / 3] += a_cs;
+        b += b_rs;
+    }
+    BP_UNROLL
+    for (int i = 0; i < rows; i++) {
+        BP_UNROLL
+        for (int j = 0; j < cols; j++) {
+            real *p = c + i * c_rs + j * LANES;
+            if (j == cols - 1)
+                V_STORE_PART(p, last, acc[i][j]);
+            else
+                V_STORE(p, acc[i][j]);
+        }
+    }
+}
+
+#define BP_TILE(rows, cols)                                                                        \
+    static void BP_T(bp_tile_##rows##x##cols)(                                                     \
+        int64_t k, const real *a, int64_t a_rs, int64_t a_cs, const real *b, int64_t b_rs,         \
+        int64_t b_ps, real *c, int64_t c_rs, VEC_PART last, int accumulate) {                      \
+        BP_T(bp_tile)                                                                              \
+        (rows, cols, k, a, a_rs, a_cs, b, b_rs, b_ps, c, c_rs, last, accumulate);                  \
+    }
+GEMM_SHAPES(BP_TILE)
+#undef BP_TILE
+
+#define BP_TILE(rows, cols) [rows - 1][cols - 1] = BP_T(bp_tile_##rows##x##cols),
+static const BP_T(bp_tile_fn) BP_T(bp_tiles)[ROWS][ONE_COLS] = {GEMM_SHAPES(BP_TILE)};
+#undef BP_TILE
+
+static void GEMM_NAME(int64_t k, const real *a, int64_t a_rs, int64_t a_cs, const real *b,
+                      int64_t b_rs, int64_t b_ps, real *c, int64_t c_rs, int m, int64_t n,
+                      int accumulate) {
+    if (m <= 0) return;
+    const int cols = m == 1 ? ONE_COLS : m <= FEW_ROWS ? FEW_COLS : COLS;
+    for (; n > 0; n -= cols * LANES) {
+        const int width = n < cols * LANES ? (int)n : cols * LANES;
+        const int last = (width - 1) / LANES;
+        BP_T(bp_tiles)
+        [m - 1][last](k, a, a_rs, a_cs, b, b_rs, b_ps, c, c_rs, V_PART(width - last * LANES),
+                      accumulate);
+        b += cols / COLS * b_ps;
+        c += cols * LANES;
+    }
+}
+
+#undef GEMM_NAME
+#undef VEC
+#undef VEC_PART
+#undef LANES
+#undef ROWS
+#undef COLS
+#undef FEW_ROWS
+#undef FEW_COLS
+#undef ONE_COLS
+#undef GEMM_SHAPES
+#undef V_PART
+#undef V_ZERO
+#undef V_SET1
+#undef V_LOAD
+#undef V_LOAD_PART
+#undef V_STORE
+#undef V_STORE_PART
+#undef V_FMA

@@ -1,0 +1,64 @@
+/* The blocked driver around the micro-kernel.
+ *
+ * Loops, from the outside: columns of C by nc, k by kc, rows of C by mc, tiles. The (kc x nc) block
+ * of B stays in the second-level cache while all rows of A pass by; a tile's rows of A stay in the
+ * first level while the panels of B pass by. Operands are copied to scratch only where their own
+ * strides would thrash the caches or the TLB often enough to pay for the copy. */
+#include <string.h>
+
+#include "cpu.h"
+#include "gemm.h"
+
+enum {
+    CACHE_LINE = 64,
+    L1_DEFAULT = 32 << 10,
+    L2_DEFAULT = 512 << 10,
+    L2_MAX = 2 << 20,        /* bounds the scratch where the second level is huge */
+    KC_MIN = 128,            /* fewer products per load and store of C would show */
+    KC_MAX = 512,            /* more gain nothing */
+    TLB_REACH = 256 << 10,   /* bytes that the first-level TLB covers everywhere */
+    SMALL_WORK = 1 << 18,    /* m n k up to which operands fit the caches as they are */
+    EPILOGUE_ELEMENTS = 4096 /* enough to pay for the call, few enough to be in cache still */
+};
+
+static int64_t min_i64(int64_t a, int64_t b) {
+    return a < b ? a : b;
+}
+
+static int64_t max_i64(int64_t a, int64_t b) {
+    return a > b ? a : b;
+}
+
+static int64_t ceil_div(int64_t a, int64_t b) {
+    return (a + b - 1) / b;
+}
+
+static int64_t cache_bytes(int level) {
+    const int64_t bytes = bp_cpu_get()->cache[level];
+    if (level == 1) return bytes > 0 ? bytes : L1_DEFAULT;
+    return bytes > 0 ? min_i64(bytes, L2_MAX) : L2_DEFAULT;
+}
+
+/* How many lines at a stride (in bytes) an 8-way cache holds before they evict each other. */
+static int64_t lines_held(int64_t cache, int64_t stride) {
+    const int64_t low = stride & -stride;
+    return cache / max_i64(CACHE_LINE, min_i64(low, cache / 8));
+}
+
+/* Cuts count into equal parts of at most `most`, each but the last a multiple of `unit`. */
+static int64_t part_size(int64_t count, int64_t most, int64_t unit) {
+    if (count <= most) return max_i64(count, 1);
+    return ceil_div(ceil_div(count, ceil_div(count, most)), unit) * unit;
+}
+
+#define real float
+#define BP_T(name) name##_f32
+#include "gemm.inc.h"
+#undef real
+#undef BP_T
+
+#define real double
+#define BP_T(name) name##_f64
+#include "gemm.inc.h"
+#undef real
+#undef BP_T

@@ -1,0 +1,102 @@
+/* Checks pack.c, gemm.c and the micro-kernels of every instruction set that this machine has.
+ *
+ * Every result is compared bit for bit with its definition: one chain of multiply-adds in
+ * ascending k. Operands end at an inaccessible page, and everything around an output is watched.
+ * Prints each failure and returns 1 if there was one. */
+#define _DEFAULT_SOURCE
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "cpu.h"
+#include "dispatch.h"
+#include "gemm.h"
+
+enum { PAGES = 2400, CANARY = 0x5b };
+
+static int failures;
+static bp_isa current;
+
+#define CHECK(condition, ...)                                                                      \
+    do {                                                                                           \
+        if (!(condition) && failures++ < 20) {                                                     \
+            printf("%s: %s: ", bp_isa_text(current), #condition);                                  \
+            printf(__VA_ARGS__);                                                                   \
+            printf("\n");                                                                          \
+        }                                                                                          \
+    } while (0)
+
+/* Memory whose last byte is followed by a page that must not be touched. */
+typedef struct {
+    char *end;
+    size_t size;
+} guarded;
+
+static guarded guarded_new(void) {
+    const size_t page = (size_t)sysconf(_SC_PAGESIZE), size = PAGES * 4096;
+    char *p = mmap(NULL, size + page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (p == MAP_FAILED || mprotect(p + size, page, PROT_NONE)) {
+        perror("mmap");
+        exit(2);
+    }
+    return (guarded){p + size, size};
+}
+
+/* The last `bytes` of the memory, after a strip of canaries. */
+static void *guarded_take(guarded g, size_t bytes) {
+    const size_t strip = bytes + 256 < g.size ? 256 : g.size - bytes;
+    if (bytes > g.size) {
+        printf("operand too large for the test\n");
+        exit(2);
+    }
+    memset(g.end - bytes - strip, CANARY, bytes + strip);
+    return g.end - bytes;
+}
+
+static guarded memory_a, memory_b, memory_c, memory_d, memory_p;
+
+static uint64_t random_state = 1;
+
+/* Uniform in (-1, 1), from a linear congruential generator (Knuth's MMIX). */
+static double random_value(void) {
+    random_state = random_state * 6364136223846793005u + 1442695040888963407u;
+    return (double)(int64_t)random_state * 0x1p-63;
+}
+
+#define real float
+#define BP_T(name) name##_f32
+#define FMA fmaf
+#include "check_gemm.inc.h"
+#undef real
+#undef BP_T
+#undef FMA
+
+#define real double
+#define BP_T(name) name##_f64
+#define FMA fma
+#include "check_gemm.inc.h"
+#undef real
+#undef BP_T
+#undef FMA
+
+int main(void) {
+    memory_a = guarded_new();
+    memory_b = guarded_new();
+    memory_c = guarded_new();
+    memory_d = guarded_new();
+    memory_p = guarded_new();
+    for (int isa = 0; isa < BP_ISA_COUNT; isa++) {
+        bp_kernels kernels;
+        memset(&kernels, 0, sizeof kernels);
+        if (!bp_kernels_fill(&kernels, (bp_isa)isa)) continue;
+        current = (bp_isa)isa;
+        check_all_f32(&kernels.f32);
+        check_all_f64(&kernels.f64);
+        printf("%s: checked\n", bp_isa_text(current));
+    }
+    if (failures) printf("%d failures\n", failures);
+    return failures != 0;
+}

@@ -1,0 +1,269 @@
+/* The checks of one element type; included by check_gemm.c for float and double. */
+
+/* One problem, its operands in their own order (a: m x k, b: k x n) and the results. */
+typedef struct {
+    int64_t m, n, k;
+    real *a, *b, *c, *plain, *added; /* added: the chain starts at c instead of 0 */
+} BP_T(problem);
+
+static real BP_T(chain)(int64_t k, const real *a, const real *b, int64_t b_rs, real start) {
+    for (int64_t p = 0; p < k; p++) {
+        if (current == BP_ISA_PORTABLE) {
+            const real product = a[p] * b[p * b_rs];
+            start = start + product;
+        } else {
+            start = FMA(a[p], b[p * b_rs], start);
+        }
+    }
+    return start;
+}
+
+static real *BP_T(random_array)(int64_t count) {
+    real *x = malloc((size_t)(count + 1) * sizeof *x);
+    for (int64_t i = 0; i < count; i++)
+        x[i] = (real)random_value();
+    return x;
+}
+
+static BP_T(problem) BP_T(problem_new)(int64_t m, int64_t n, int64_t k) {
+    BP_T(problem) q = {m, n, k, NULL, NULL, NULL, NULL, NULL};
+    q.a = BP_T(random_array)(m * k);
+    q.b = BP_T(random_array)(k * n);
+    q.c = BP_T(random_array)(m * n);
+    q.plain = BP_T(random_array)(m * n);
+    q.added = BP_T(random_array)(m * n);
+    for (int64_t i = 0; i < m; i++) {
+        for (int64_t j = 0; j < n; j++) {
+            q.plain[i * n + j] = BP_T(chain)(k, q.a + i * k, q.b + j, n, 0);
+            q.added[i * n + j] = BP_T(chain)(k, q.a + i * k, q.b + j, n, q.c[i * n + j]);
+        }
+    }
+    return q;
+}
+
+static void BP_T(problem_free)(BP_T(problem) * q) {
+    free(q->a);
+    free(q->b);
+    free(q->c);
+    free(q->plain);
+    free(q->added);
+}
+
+/* x (rows x cols) at the end of guarded memory, row-major or transposed, with the strides. */
+static const real *BP_T(lay_out)(guarded memory, const real *x, int64_t rows, int64_t cols,
+                                 int transposed, int64_t ld, int64_t *rs, int64_t *cs) {
+    const int64_t lines = transposed ? cols : rows, length = transposed ? rows : cols;
+    const int64_t count = lines > 0 && length > 0 ? (lines - 1) * ld + length : 0;
+    real *y = guarded_take(memory, (size_t)count * sizeof *y);
+    *rs = transposed ? 1 : ld;
+    *cs = transposed ? ld : 1;
+    for (int64_t i = 0; i < rows; i++)
+        for (int64_t j = 0; j < cols; j++)
+            y[i * *rs + j * *cs] = x[i * cols + j];
+    return y;
+}
+
+/* Room for c (m x n) with canaries before, between and after its rows; start: its contents, or
+ * NULL for NaN. */
+static real *BP_T(make_output)(guarded memory, int64_t m, int64_t n, int64_t ld,
+                               const real *start) {
+    real *c = guarded_take(memory, (size_t)(m * ld) * sizeof *c);
+    for (int64_t i = 0; i < m; i++)
+        for (int64_t j = 0; j < n; j++)
+            c[i * ld + j] = start ? start[i * n + j] : (real)NAN;
+    return c;
+}
+
+/* Whether c is `expected` to the bit and the canaries live. */
+static int BP_T(output_is)(const real *c, int64_t m, int64_t n, int64_t ld, const real *expected) {
+    const unsigned char *before = (const unsigned char *)c - 256;
+    for (int i = 0; i < 256; i++)
+        if (before[i] != CANARY) return 0;
+    for (int64_t i = 0; i < m; i++) {
+        if (memcmp(c + i * ld, expected + i * n, (size_t)n * sizeof *c)) return 0;
+        const unsigned char *rest = (const unsigned char *)(c + i * ld + n);
+        for (size_t j = 0; j < (size_t)(ld - n) * sizeof *c; j++)
+            if (rest[j] != CANARY) return 0;
+    }
+    return 1;
+}
+
+static void BP_T(check_micro_kernel)(const BP_T(bp_kernels) * kernels) {
+    static const int64_t depths[] = {0, 1, 2, 7};
+    const int64_t nr = kernels->gemm.nr;
+    for (int64_t m = 0; m <= kernels->gemm.mr; m++) {
+        for (int64_t n = 0; n <= 5 * nr + 1; n++) {
+            for (int d = 0; d < 4; d++) {
+                const int64_t k = depths[d];
+                BP_T(problem) q = BP_T(problem_new)(m, n, k);
+                for (int v = 0; v < 4; v++) {
+                    const int by_cols = v & 1, add = v >> 1;
+                    int64_t a_rs, a_cs, b_rs, b_cs;
+                    const real *a = BP_T(lay_out)(memory_a, q.a, m, k, by_cols,
+                                                  (by_cols ? m : k) + 3, &a_rs, &a_cs);
+                    const real *b = BP_T(lay_out)(memory_b, q.b, k, n, 0, n + 1, &b_rs, &b_cs);
+                    real *c = BP_T(make_output)(memory_c, m, n, n + 2, add ? q.c : NULL);
+                    kernels->gemm.run(k, a, a_rs, a_cs, b, b_rs, nr, c, n + 2, (int)m, n, add);
+                    CHECK(BP_T(output_is)(c, m, n, n + 2, add ? q.added : q.plain),
+                          "micro-kernel %d bytes m %d n %d k %d variant %d", (int)sizeof(real),
+                          (int)m, (int)n, (int)k, v);
+                }
+                BP_T(problem_free)(&q);
+            }
+        }
+    }
+}
+
+static void BP_T(check_transpose)(const BP_T(bp_kernels) * kernels) {
+    for (int64_t rows = 0; rows <= 35; rows++) {
+        for (int64_t cols = 0; cols <= 35; cols++) {
+            int64_t rs, cs;
+            real *x = BP_T(random_array)(rows * cols);
+            const real *src = BP_T(lay_out)(memory_a, x, rows, cols, 1, rows + 1, &rs, &cs);
+            real *dst = BP_T(make_output)(memory_c, rows, cols, cols + 3, NULL);
+            kernels->transpose(rows, cols, src, cs, dst, cols + 3);
+            CHECK(BP_T(output_is)(dst, rows, cols, cols + 3, x), "transpose %d bytes %d x %d",
+                  (int)sizeof(real), (int)rows, (int)cols);
+            free(x);
+        }
+    }
+}
+
+/* Panels as gemm_decl.inc.h describes them, packed in two calls; at the end of memory_p. */
+static const real *BP_T(make_packed)(const BP_T(bp_kernels) * kernels, const BP_T(problem) * q,
+                                     const real *b, int64_t b_rs, int64_t b_cs) {
+    const int64_t nr = kernels->gemm.nr, panels = (q->n + nr - 1) / nr;
+    const int64_t count = BP_T(bp_packed_count)(kernels, q->k, q->n);
+    CHECK(count == panels * nr * q->k, "packed count %d", (int)count);
+    real *packed = guarded_take(memory_p, (size_t)count * sizeof *packed);
+    BP_T(bp_pack_b)(kernels, q->k, q->n, b, b_rs, b_cs, panels / 2, panels, packed);
+    BP_T(bp_pack_b)(kernels, q->k, q->n, b, b_rs, b_cs, 0, panels / 2, packed);
+    int same = 1;
+    for (int64_t i = 0; i < count; i++) {
+        const int64_t j = i / (q->k * nr) * nr + i % nr, p = i / nr % q->k;
+        same &= packed[i] == (j < q->n ? q->b[p * q->n + j] : 0);
+    }
+    CHECK(same, "packing %d bytes k %d n %d", (int)sizeof(real), (int)q->k, (int)q->n);
+    return packed;
+}
+
+/* Stand-ins for the slots, exact in both types: what they do shows how often they were called. */
+static void BP_T(stub_fwd)(int64_t rows, int64_t cols, real *z, int64_t ldz, const real *bias,
+                           real *a, int64_t lda) {
+    for (int64_t i = 0; i < rows; i++) {
+        for (int64_t j = 0; j < cols; j++) {
+            z[i * ldz + j] += bias ? bias[j] : 0;
+            a[i * lda + j] = 2 * z[i * ldz + j];
+        }
+    }
+}
+
+static void BP_T(stub_bwd)(int64_t rows, int64_t cols, const real *s, int64_t lds, real *d,
+                           int64_t ldd) {
+    for (int64_t i = 0; i < rows; i++)
+        for (int64_t j = 0; j < cols; j++)
+            d[i * ldd + j] *= s[i * lds + j];
+}
+
+static void BP_T(run_in_parts)(const BP_T(bp_kernels) * kernels, const BP_T(bp_product) * product,
+                               int parts, real *scratch) {
+    int64_t covered = 0;
+    for (int part = 0; part < parts; part++) {
+        int64_t r[4];
+        BP_T(bp_product_share)(kernels, product->m, product->n, part, parts, r);
+        covered += (r[1] - r[0]) * (r[3] - r[2]);
+        CHECK(r[0] >= 0 && r[1] <= product->m && r[2] >= 0 && r[3] <= product->n &&
+                  (r[2] == r[3] || r[2] % kernels->gemm.nr == 0),
+              "share %d of %d", part, parts);
+        BP_T(bp_product_run)(kernels, product, r[0], r[1], r[2], r[3], scratch);
+    }
+    CHECK(covered == product->m * product->n, "%d parts of %d x %d", parts, (int)product->m,
+          (int)product->n);
+}
+
+/* All orders of the operands, with and without c, b packed or not; pad is added to every stride. */
+static void BP_T(check_product)(const BP_T(bp_kernels) * kernels, int64_t m, int64_t n, int64_t k,
+                                int64_t pad, int parts, real *scratch) {
+    BP_T(problem) q = BP_T(problem_new)(m, n, k);
+    for (int v = 0; v < 12; v++) {
+        const int a_cols = v & 1, add = v >> 1 & 1, b_form = v >> 2;
+        BP_T(bp_product) p = {.m = m, .n = n, .k = k, .c_rs = n + pad, .accumulate = add};
+        p.a = BP_T(lay_out)(memory_a, q.a, m, k, a_cols, (a_cols ? m : k) + pad, &p.a_rs, &p.a_cs);
+        p.b = BP_T(lay_out)(memory_b, q.b, k, n, b_form == 1, (b_form == 1 ? k : n) + pad, &p.b_rs,
+                            &p.b_cs);
+        if (b_form == 2) {
+            p.b_packed = BP_T(make_packed)(kernels, &q, p.b, p.b_rs, p.b_cs);
+            p.b = NULL;
+        }
+        p.c = BP_T(make_output)(memory_c, m, n, p.c_rs, add ? q.c : NULL);
+        BP_T(run_in_parts)(kernels, &p, parts, scratch);
+        CHECK(BP_T(output_is)(p.c, m, n, p.c_rs, add ? q.added : q.plain),
+              "product %d bytes m %d n %d k %d pad %d parts %d variant %d", (int)sizeof(real),
+              (int)m, (int)n, (int)k, (int)pad, parts, v);
+    }
+    BP_T(problem_free)(&q);
+}
+
+/* Epilogues, over several blocks of k and of columns too: once per element, after the last sum. */
+static void BP_T(check_epilogues)(const BP_T(bp_kernels) * kernels, int64_t m, int64_t n, int64_t k,
+                                  real *scratch) {
+    BP_T(bp_kernels) stubbed = *kernels;
+    stubbed.act_fwd[BP_ACT_TANH] = BP_T(stub_fwd);
+    stubbed.act_bwd[BP_ACT_TANH] = BP_T(stub_bwd);
+    BP_T(problem) q = BP_T(problem_new)(m, n, k);
+    real *bias = BP_T(random_array)(n), *z = BP_T(random_array)(m * n);
+    real *a = BP_T(random_array)(m * n), *d = BP_T(random_array)(m * n);
+    for (int64_t i = 0; i < m * n; i++) {
+        z[i] = q.plain[i] + bias[i % n];
+        a[i] = 2 * z[i];
+        d[i] = q.plain[i] * q.c[i];
+    }
+    for (int v = 0; v < 3; v++) {
+        BP_T(bp_product) p = {.m = m, .n = n, .k = k, .c_rs = n + 1, .act = BP_ACT_TANH};
+        p.a = BP_T(lay_out)(memory_a, q.a, m, k, 0, k, &p.a_rs, &p.a_cs);
+        p.b = BP_T(lay_out)(memory_b, q.b, k, n, 1, k, &p.b_rs, &p.b_cs);
+        p.c = BP_T(make_output)(memory_c, m, n, n + 1, NULL);
+        p.act_rs = v == 1 ? n + 1 : n + 2;
+        real *other = BP_T(make_output)(memory_d, m, n, n + 2, q.c);
+        p.epilogue = v < 2 ? BP_EPILOGUE_ACT_FWD : BP_EPILOGUE_ACT_BWD;
+        p.bias = bias;
+        p.act_out = v == 1 ? p.c : other;
+        p.saved = other;
+        BP_T(run_in_parts)(&stubbed, &p, 3, scratch);
+        CHECK(BP_T(output_is)(p.c, m, n, n + 1,
+                              v == 0   ? z
+                              : v == 1 ? a
+                                       : d),
+              "epilogue %d of %d bytes: c", v, (int)sizeof(real));
+        CHECK(BP_T(output_is)(other, m, n, n + 2, v == 0 ? a : q.c),
+              "epilogue %d of %d bytes: activation", v, (int)sizeof(real));
+    }
+    free(bias);
+    free(z);
+    free(a);
+    free(d);
+    BP_T(problem_free)(&q);
+}
+
+static void BP_T(check_all)(const BP_T(bp_kernels) * kernels) {
+    static const int64_t depths[] = {0, 1, 2, 3, 17};
+    const int64_t mr = kernels->gemm.mr, nr = kernels->gemm.nr;
+    real *scratch = aligned_alloc(64, (size_t)(BP_T(bp_product_scratch)(kernels) + 64) / 64 * 64 *
+                                          sizeof *scratch);
+    BP_T(check_micro_kernel)(kernels);
+    BP_T(check_transpose)(kernels);
+    for (int64_t m = 0; m <= 2 * mr + 1; m++)
+        for (int64_t n = 0; n <= 2 * nr + 1; n++)
+            BP_T(check_product)
+            (kernels, m, n, depths[(m + n) % 5], 1 + m % 3, 1 + (int)(n % 4), scratch);
+    /* Beyond one block of k, of columns and of rows; strides that share cache sets. */
+    BP_T(check_product)(kernels, 90, 70, 1029, 1, 1, scratch);
+    BP_T(check_product)(kernels, 129, 93, 512, 512, 2, scratch);
+    BP_T(check_product)(kernels, 5 * mr + 1, 1100, 70, 948, 1, scratch);
+    BP_T(check_product)(kernels, 600, 3 * nr, 33, 1, 7, scratch);
+    BP_T(check_product)(kernels, 1, 20 * nr + 3, 600, 5, 1, scratch);
+    BP_T(check_product)(kernels, mr - 1, 600, 600, 424, 16, scratch);
+    BP_T(check_epilogues)(kernels, 70, 3 * nr + 5, 40, scratch);
+    BP_T(check_epilogues)(kernels, 150, 300, 1030, scratch);
+    free(scratch);
+}

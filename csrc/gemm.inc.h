@@ -5,7 +5,7 @@ typedef struct {
     int copy_a, pack_b;
 } BP_T(plan);
 
-static bp_blocking BP_T(largest_block)(const BP_T(bp_kernels) * kernels) {
+static bp_blocking BP_T(largest_block)(const BP_T(bp_kernels) *kernels) {
     const int64_t size = (int64_t)sizeof(real), mr = kernels->gemm.mr, nr = kernels->gemm.nr;
     const int64_t l1 = cache_bytes(1), l2 = cache_bytes(2);
     bp_blocking block;
@@ -15,19 +15,19 @@ static bp_blocking BP_T(largest_block)(const BP_T(bp_kernels) * kernels) {
     return block;
 }
 
-int64_t BP_T(bp_product_scratch)(const BP_T(bp_kernels) * kernels) {
+int64_t BP_T(bp_product_scratch)(const BP_T(bp_kernels) *kernels) {
     const bp_blocking block = BP_T(largest_block)(kernels);
     return block.kc * (block.nc + block.mc) + (block.kc + block.mc + 1) * CACHE_LINE;
 }
 
 /* Whether rows of B (kc of them) at its stride should be copied together. */
-static int BP_T(b_is_scattered)(const BP_T(bp_product) * p, int64_t kc) {
+static int BP_T(b_is_scattered)(const BP_T(bp_product) *p, int64_t kc) {
     const int64_t stride = p->b_rs * (int64_t)sizeof(real);
     return kc * stride > TLB_REACH || kc > lines_held(cache_bytes(2), stride) / 2;
 }
 
 /* Whether the rows or columns of a tile of A at their stride should be copied together. */
-static int BP_T(a_is_scattered)(const BP_T(bp_product) * p, int64_t mr, int64_t kc) {
+static int BP_T(a_is_scattered)(const BP_T(bp_product) *p, int64_t mr, int64_t kc) {
     const int by_rows = p->a_cs == 1;
     const int64_t count = by_rows ? mr : kc;
     const int64_t stride = (by_rows ? p->a_rs : p->a_cs) * (int64_t)sizeof(real);
@@ -35,7 +35,7 @@ static int BP_T(a_is_scattered)(const BP_T(bp_product) * p, int64_t mr, int64_t 
            (!by_rows && count * stride > TLB_REACH);
 }
 
-static BP_T(plan) BP_T(make_plan)(const BP_T(bp_kernels) * kernels, const BP_T(bp_product) * p,
+static BP_T(plan) BP_T(make_plan)(const BP_T(bp_kernels) *kernels, const BP_T(bp_product) *p,
                                   int64_t m, int64_t n) {
     const int64_t mr = kernels->gemm.mr, nr = kernels->gemm.nr;
     const int must_pack = !p->b_packed && p->b_cs != 1;
@@ -61,7 +61,7 @@ typedef struct {
 } BP_T(operand);
 
 static BP_T(operand)
-    BP_T(block_of_b)(const BP_T(bp_kernels) * kernels, const BP_T(bp_product) * p, int pack,
+    BP_T(block_of_b)(const BP_T(bp_kernels) *kernels, const BP_T(bp_product) *p, int pack,
                      int64_t p0, int64_t kc, int64_t j0, int64_t nc, real *scratch) {
     const int64_t nr = kernels->gemm.nr;
     if (p->b_packed) return (BP_T(operand)){p->b_packed + j0 * p->k + p0 * nr, nr, p->k * nr};
@@ -73,7 +73,7 @@ static BP_T(operand)
 
 /* The copy keeps the direction that is contiguous and only shortens the other stride, to an odd
  * number of cache lines. */
-static BP_T(operand) BP_T(block_of_a)(const BP_T(bp_product) * p, int copy, int64_t i0, int64_t mc,
+static BP_T(operand) BP_T(block_of_a)(const BP_T(bp_product) *p, int copy, int64_t i0, int64_t mc,
                                       int64_t p0, int64_t kc, real *scratch) {
     const real *a = p->a + i0 * p->a_rs + p0 * p->a_cs;
     if (!copy) return (BP_T(operand)){a, p->a_rs, p->a_cs};
@@ -86,7 +86,7 @@ static BP_T(operand) BP_T(block_of_a)(const BP_T(bp_product) * p, int copy, int6
     return by_rows ? (BP_T(operand)){scratch, to, 1} : (BP_T(operand)){scratch, 1, to};
 }
 
-static void BP_T(finish)(const BP_T(bp_kernels) * kernels, const BP_T(bp_product) * p, int64_t i0,
+static void BP_T(finish)(const BP_T(bp_kernels) *kernels, const BP_T(bp_product) *p, int64_t i0,
                          int64_t rows, int64_t j0, int64_t cols) {
     real *c = p->c + i0 * p->c_rs + j0;
     if (p->epilogue == BP_EPILOGUE_ACT_FWD)
@@ -97,7 +97,7 @@ static void BP_T(finish)(const BP_T(bp_kernels) * kernels, const BP_T(bp_product
 }
 
 /* Rows i0 <= i < i0 + mc of a block, in tiles of nearly equal height; finishes them if `last`. */
-static void BP_T(run_rows)(const BP_T(bp_kernels) * kernels, const BP_T(bp_product) * p,
+static void BP_T(run_rows)(const BP_T(bp_kernels) *kernels, const BP_T(bp_product) *p,
                            BP_T(operand) a, BP_T(operand) b, int64_t i0, int64_t mc, int64_t j0,
                            int64_t nc, int64_t kc, int accumulate, int last) {
     const int64_t tiles = ceil_div(mc, kernels->gemm.mr);
@@ -119,7 +119,7 @@ static void BP_T(run_rows)(const BP_T(bp_kernels) * kernels, const BP_T(bp_produ
     if (last && waiting > 0) BP_T(finish)(kernels, p, i0 - waiting, waiting, j0, nc);
 }
 
-void BP_T(bp_product_run)(const BP_T(bp_kernels) * kernels, const BP_T(bp_product) * product,
+void BP_T(bp_product_run)(const BP_T(bp_kernels) *kernels, const BP_T(bp_product) *product,
                           int64_t m0, int64_t m1, int64_t n0, int64_t n1, real *scratch) {
     if (m0 >= m1 || n0 >= n1) return;
     const BP_T(bp_product) *p = product;
@@ -145,7 +145,7 @@ void BP_T(bp_product_run)(const BP_T(bp_kernels) * kernels, const BP_T(bp_produc
     }
 }
 
-void BP_T(bp_product_share)(const BP_T(bp_kernels) * kernels, int64_t m, int64_t n, int part,
+void BP_T(bp_product_share)(const BP_T(bp_kernels) *kernels, int64_t m, int64_t n, int part,
                             int parts, int64_t ranges[4]) {
     const int64_t nr = kernels->gemm.nr, panels = ceil_div(n, nr);
     int64_t best = INT64_MAX, grid_n = 1;

@@ -1,6 +1,6 @@
 /* Packing of one element type; included by pack.c for float and double. */
 
-int64_t BP_T(bp_packed_count)(const BP_T(bp_kernels) * kernels, int64_t k, int64_t n) {
+int64_t BP_T(bp_packed_count)(const BP_T(bp_kernels) *kernels, int64_t k, int64_t n) {
     const int64_t nr = kernels->gemm.nr;
     return (n + nr - 1) / nr * nr * k;
 }
@@ -22,7 +22,7 @@ static void BP_T(copy_panel)(int64_t rows, int64_t cols, int64_t nr, const real 
     }
 }
 
-void BP_T(bp_pack_b)(const BP_T(bp_kernels) * kernels, int64_t k, int64_t n, const real *b,
+void BP_T(bp_pack_b)(const BP_T(bp_kernels) *kernels, int64_t k, int64_t n, const real *b,
                      int64_t b_rs, int64_t b_cs, int64_t p0, int64_t p1, real *packed) {
     const int64_t nr = kernels->gemm.nr;
     for (int64_t p = p0; p < p1; p++) {

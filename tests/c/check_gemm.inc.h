@@ -41,7 +41,7 @@ static BP_T(problem) BP_T(problem_new)(int64_t m, int64_t n, int64_t k) {
     return q;
 }
 
-static void BP_T(problem_free)(BP_T(problem) * q) {
+static void BP_T(problem_free)(BP_T(problem) *q) {
     free(q->a);
     free(q->b);
     free(q->c);
@@ -88,7 +88,7 @@ static int BP_T(output_is)(const real *c, int64_t m, int64_t n, int64_t ld, cons
     return 1;
 }
 
-static void BP_T(check_micro_kernel)(const BP_T(bp_kernels) * kernels) {
+static void BP_T(check_micro_kernel)(const BP_T(bp_kernels) *kernels) {
     static const int64_t depths[] = {0, 1, 2, 7};
     const int64_t nr = kernels->gemm.nr;
     for (int64_t m = 0; m <= kernels->gemm.mr; m++) {
@@ -114,7 +114,7 @@ static void BP_T(check_micro_kernel)(const BP_T(bp_kernels) * kernels) {
     }
 }
 
-static void BP_T(check_transpose)(const BP_T(bp_kernels) * kernels) {
+static void BP_T(check_transpose)(const BP_T(bp_kernels) *kernels) {
     for (int64_t rows = 0; rows <= 35; rows++) {
         for (int64_t cols = 0; cols <= 35; cols++) {
             int64_t rs, cs;
@@ -130,7 +130,7 @@ static void BP_T(check_transpose)(const BP_T(bp_kernels) * kernels) {
 }
 
 /* Panels as gemm_decl.inc.h describes them, packed in two calls; at the end of memory_p. */
-static const real *BP_T(make_packed)(const BP_T(bp_kernels) * kernels, const BP_T(problem) * q,
+static const real *BP_T(make_packed)(const BP_T(bp_kernels) *kernels, const BP_T(problem) *q,
                                      const real *b, int64_t b_rs, int64_t b_cs) {
     const int64_t nr = kernels->gemm.nr, panels = (q->n + nr - 1) / nr;
     const int64_t count = BP_T(bp_packed_count)(kernels, q->k, q->n);
@@ -165,7 +165,7 @@ static void BP_T(stub_bwd)(int64_t rows, int64_t cols, const real *s, int64_t ld
             d[i * ldd + j] *= s[i * lds + j];
 }
 
-static void BP_T(run_in_parts)(const BP_T(bp_kernels) * kernels, const BP_T(bp_product) * product,
+static void BP_T(run_in_parts)(const BP_T(bp_kernels) *kernels, const BP_T(bp_product) *product,
                                int parts, real *scratch) {
     int64_t covered = 0;
     for (int part = 0; part < parts; part++) {
@@ -182,7 +182,7 @@ static void BP_T(run_in_parts)(const BP_T(bp_kernels) * kernels, const BP_T(bp_p
 }
 
 /* All orders of the operands, with and without c, b packed or not; pad is added to every stride. */
-static void BP_T(check_product)(const BP_T(bp_kernels) * kernels, int64_t m, int64_t n, int64_t k,
+static void BP_T(check_product)(const BP_T(bp_kernels) *kernels, int64_t m, int64_t n, int64_t k,
                                 int64_t pad, int parts, real *scratch) {
     BP_T(problem) q = BP_T(problem_new)(m, n, k);
     for (int v = 0; v < 12; v++) {
@@ -205,7 +205,7 @@ static void BP_T(check_product)(const BP_T(bp_kernels) * kernels, int64_t m, int
 }
 
 /* Epilogues, over several blocks of k and of columns too: once per element, after the last sum. */
-static void BP_T(check_epilogues)(const BP_T(bp_kernels) * kernels, int64_t m, int64_t n, int64_t k,
+static void BP_T(check_epilogues)(const BP_T(bp_kernels) *kernels, int64_t m, int64_t n, int64_t k,
                                   real *scratch) {
     BP_T(bp_kernels) stubbed = *kernels;
     stubbed.act_fwd[BP_ACT_TANH] = BP_T(stub_fwd);
@@ -245,7 +245,7 @@ static void BP_T(check_epilogues)(const BP_T(bp_kernels) * kernels, int64_t m, i
     BP_T(problem_free)(&q);
 }
 
-static void BP_T(check_all)(const BP_T(bp_kernels) * kernels) {
+static void BP_T(check_all)(const BP_T(bp_kernels) *kernels) {
     static const int64_t depths[] = {0, 1, 2, 3, 17};
     const int64_t mr = kernels->gemm.mr, nr = kernels->gemm.nr;
     real *scratch = aligned_alloc(64, (size_t)(BP_T(bp_product_scratch)(kernels) + 64) / 64 * 64 *
@@ -255,7 +255,7 @@ static void BP_T(check_all)(const BP_T(bp_kernels) * kernels) {
     for (int64_t m = 0; m <= 2 * mr + 1; m++)
         for (int64_t n = 0; n <= 2 * nr + 1; n++)
             BP_T(check_product)
-            (kernels, m, n, depths[(m + n) % 5], 1 + m % 3, 1 + (int)(n % 4), scratch);
+    (kernels, m, n, depths[(m + n) % 5], 1 + m % 3, 1 + (int)(n % 4), scratch);
     /* Beyond one block of k, of columns and of rows; strides that share cache sets. */
     BP_T(check_product)(kernels, 90, 70, 1029, 1, 1, scratch);
     BP_T(check_product)(kernels, 129, 93, 512, 512, 2, scratch);

@@ -45,9 +45,11 @@ from .elementwise import (
     where,
 )
 from .functional import grad, jacobian, minimize, numerical_gradient
+from .network import NetworkGraph, from_network
 from .variable import Variable
 
 __all__ = [
+    "NetworkGraph",
     "Variable",
     "abs",
     "add",
@@ -57,6 +59,7 @@ __all__ = [
     "erf",
     "exp",
     "expm1",
+    "from_network",
     "grad",
     "jacobian",
     "log",

@@ -44,11 +44,13 @@ from .elementwise import (
     tanh,
     where,
 )
+from .explain import Explanation, explain
 from .functional import grad, jacobian, minimize, numerical_gradient
 from .network import NetworkGraph, from_network
 from .variable import Variable
 
 __all__ = [
+    "Explanation",
     "NetworkGraph",
     "Variable",
     "abs",
@@ -58,6 +60,7 @@ __all__ = [
     "divide",
     "erf",
     "exp",
+    "explain",
     "expm1",
     "from_network",
     "grad",

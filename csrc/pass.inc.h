@@ -98,8 +98,6 @@ int BP_T(bp_pass_create)(const bp_net *net, int64_t capacity, int flags, BP_T(bp
     pass->reals = bp_alloc(BP_T(lay_out)(net, pass, NULL), sizeof(real));
     if (!pass->reals || BP_T(make_masks)(net, pass) != BP_OK) goto no_memory;
     BP_T(lay_out)(net, pass, pass->reals);
-    for (int l = 0; l < n; l++)
-        pass->a[l + 1] = pass->passed[l];
     return BP_OK;
 no_memory:
     BP_T(bp_pass_destroy)(pass);
@@ -123,6 +121,8 @@ void BP_T(bp_pass_bind)(const bp_net *net, BP_T(bp_pass) *pass, const bp_block *
         pass->a[0] = pass->x;
         pass->ld[0] = row_stride(net->layers[0].n_in, sizeof(real));
     }
+    for (int l = 0; l < net->n_layers; l++)
+        pass->a[l + 1] = block->dropout ? pass->passed[l] : pass->out[l];
 }
 
 void BP_T(bp_pass_load)(const BP_T(bp_worker) *w, const bp_block *block) {

@@ -38,7 +38,8 @@ typedef struct {
 /* The phases below are called by every member; the caller puts bp_sync between them, the layers'
  * own phases do it themselves. */
 
-/* Points a[0] at the caller's rows where they can be used as they are. One member only. */
+/* Chooses what each layer reads: the caller's own rows where they can be used as they are, and
+ * activations before or after dropout. One member only. */
 void BP_T(bp_pass_bind)(const bp_net *net, BP_T(bp_pass) *pass, const bp_block *block);
 
 /* Loads this member's share of the rows: inputs, targets, weights. */

@@ -55,7 +55,9 @@ class Labels:
         self._numbers: dict[str, Iterator[int]] = defaultdict(lambda: count(1))
         for node in self.order:
             if node.name:
-                self.names[node] = self._free(node.name, node.name)
+                # A line break or control character would break the line the name is written in.
+                name = "".join(c if c.isprintable() else " " for c in node.name)
+                self.names[node] = self._free(name, name)
         for node in self.order:
             if node not in self.names:
                 self.names[node] = self._own_name(node, root)

@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike
 from .arrays import index, logsumexp, mean, softmax, sum
 from .elementwise import abs, erf, expm1, relu, sigmoid, softplus, tanh, where
 from .gate import Array, Gate, apply, plain, to_float64
-from .variable import Variable
+from .variable import Variable, constant
 
 # Klambauer et al., "Self-normalizing neural networks", 2017.
 SELU_SCALE = 1.0507009873554804934193349852946
@@ -52,14 +52,21 @@ def _huber(difference: Any) -> Any:
     return where(plain(size) <= 1, 0.5 * difference**2, size - 0.5)
 
 
+def _cross_entropy(a: Any, z: Any, y: Any) -> Any:
+    # -Σ y log softmax(z) = Σ y · logsumexp(z) - Σ y z, where Σ y is 1 for labels.
+    totals = np.sum(plain(y), axis=1)
+    log_normaliser = logsumexp(z, axis=1)
+    weighted = log_normaliser if np.all(totals == 1) else totals * log_normaliser
+    return weighted - sum(y * z, axis=1)
+
+
 # Per-example losses of the output a, of the output's input z, and of the targets y, all (N, n_L).
-LOSSES: dict[str, Callable[[Any, Any, Array], Any]] = {
+LOSSES: dict[str, Callable[[Any, Any, Any], Any]] = {
     "mse": lambda a, z, y: mean((a - y) ** 2, axis=1),
     "squared_error": lambda a, z, y: sum((a - y) ** 2, axis=1),
     "mae": lambda a, z, y: mean(abs(a - y), axis=1),
     "huber": lambda a, z, y: mean(_huber(a - y), axis=1),
-    # -Σ y log softmax(z) = Σ y · logsumexp(z) - Σ y z; the first factor is 1 for probabilities.
-    "cross_entropy": lambda a, z, y: np.sum(y, axis=1) * logsumexp(z, axis=1) - sum(y * z, axis=1),
+    "cross_entropy": _cross_entropy,
     # With s the sigmoid, -y log s(z) - (1 - y) log s(-z) = softplus(z) - y z.
     "binary_cross_entropy": lambda a, z, y: mean(softplus(z) - y * z, axis=1),
 }
@@ -147,7 +154,7 @@ def from_network(
         z.append((a[-1] @ W.T + b).named(f"z{i}"))
         a.append(ACTIVATIONS[name](z[-1]).named(f"a{i}"))
     targets = _targets(y, len(batch), n_out, labels=net.loss == "cross_entropy")
-    losses = _per_example(net.loss, a[-1], z[-1], targets).named("losses")
+    losses = _per_example(net.loss, a[-1], z[-1], constant(targets, "y")).named("losses")
     cost = _weighted_mean(losses, sample_weight)
     cost = _with_penalties(cost, weights, net.l1, net.l2).named("C")
     cost.backward()
@@ -169,10 +176,10 @@ def _targets(y: ArrayLike, n: int, n_out: int, *, labels: bool) -> Array:
     raise ValueError(f"y must have one row per row of x, ({n}, {n_out}), got {targets.shape}")
 
 
-def _per_example(loss: Any, a: Variable, z: Variable, y: Array) -> Any:
+def _per_example(loss: Any, a: Variable, z: Variable, y: Variable) -> Any:
     """Return the loss of each example, (N,)."""
     if callable(loss):
-        return _user_loss(loss, a, y)
+        return _user_loss(loss, a, y.value)
     if loss not in LOSSES:
         raise ValueError(f"net must use a known loss {sorted(LOSSES)}, got {loss!r}")
     return LOSSES[loss](a, z, y)
@@ -199,7 +206,7 @@ def _weighted_mean(losses: Variable, sample_weight: ArrayLike | None) -> Variabl
     weight = np.asarray(to_float64(sample_weight, "sample_weight"))
     if weight.shape != losses.shape:
         raise ValueError(f"sample_weight must have shape {losses.shape}, got {weight.shape}")
-    return (losses * weight).sum() / float(np.sum(weight))
+    return (losses * constant(weight, "sample_weight")).sum() / float(np.sum(weight))
 
 
 def _with_penalties(cost: Variable, weights: tuple[Variable, ...], l1: float, l2: float) -> Any:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -112,7 +113,7 @@ class Variable(Operand):
 
     def record(self, gate: Gate, inputs: Sequence[Any], parameters: dict[str, Any]) -> Variable:
         """Return ``gate(*inputs)`` as a node; plain inputs become constants of the graph."""
-        nodes = tuple(x if isinstance(x, Variable) else _constant(x) for x in inputs)
+        nodes = tuple(x if isinstance(x, Variable) else constant(x) for x in inputs)
         value = gate.value(*(node.value for node in nodes), **parameters)
         return Variable.__new__(Variable)._set(
             value,
@@ -320,10 +321,64 @@ class Variable(Operand):
         value = np.array2string(np.asarray(self.value), separator=", ", threshold=20)
         return f"Variable({value}{name})"
 
+    def to_svg(
+        self, path: str | Path | None = None, *, layout: Literal["auto", "dot", "layers"] = "auto"
+    ) -> str:
+        """Draw the graph of this node: values above the edges, gradients below.
 
-def _constant(value: Any) -> Variable:
+        Parameters
+        ----------
+        path : path, optional
+            Where to write the picture.
+        layout : {"auto", "dot", "layers"}
+            Where nodes are placed by: Graphviz's ``dot``, the built-in layered layout, or
+            ``dot`` where it is installed.
+
+        Returns
+        -------
+        str
+            The picture, an SVG document.
+        """
+        from .draw import draw_svg
+
+        return _written(draw_svg(self, layout), path)
+
+    def to_html(
+        self, path: str | Path | None = None, *, layout: Literal["auto", "dot", "layers"] = "auto"
+    ) -> str:
+        """Draw the graph as a web page of its own, with a table of its nodes.
+
+        Parameters
+        ----------
+        path, layout
+            As for `to_svg`.
+
+        Returns
+        -------
+        str
+            The page, which refers to nothing outside itself.
+        """
+        from .draw import draw_html
+
+        return _written(draw_html(self, layout), path)
+
+    def _repr_svg_(self) -> str:
+        return self.to_svg()
+
+    def _repr_html_(self) -> str:
+        return f'<div style="overflow-x: auto">{self.to_svg()}</div>'
+
+
+def constant(value: Any, name: str | None = None) -> Variable:
     """Return plain numbers as a node without a gradient."""
-    return Variable.__new__(Variable)._set(to_float64(value, "operand"), is_constant=True)
+    number = to_float64(value, "operand")
+    return Variable.__new__(Variable)._set(number, name=name, is_constant=True)
+
+
+def _written(text: str, path: str | Path | None) -> str:
+    if path is not None:
+        Path(path).write_text(text, encoding="utf-8")
+    return text
 
 
 def topological_order(root: Variable) -> list[Variable]:
@@ -364,7 +419,7 @@ def propagate(root: Variable, seed: Array, *, create_graph: bool = False) -> dic
     dict of Variable to ndarray or Variable
         ``dJ/dx = sum over the uses of x of dJ/dout · dout/dx``, for each node x.
     """
-    gradients: dict[Variable, Any] = {root: _constant(seed) if create_graph else seed}
+    gradients: dict[Variable, Any] = {root: constant(seed) if create_graph else seed}
     for node in reversed(topological_order(root)):
         if node.is_constant:
             continue

@@ -88,8 +88,15 @@ def core_sources() -> tuple[str, ...]:
     return tuple(sorted(path.relative_to(CSRC).as_posix() for path in found))
 
 
+def clean_environment() -> dict[str, str]:
+    """The environment without what was preloaded into this interpreter, such as a sanitizer."""
+    return {name: value for name, value in os.environ.items() if name != "LD_PRELOAD"}
+
+
 def call(command: Sequence[str], timeout: float = 300) -> None:
-    done = subprocess.run(command, capture_output=True, text=True, timeout=timeout)
+    done = subprocess.run(
+        command, env=clean_environment(), capture_output=True, text=True, timeout=timeout
+    )
     assert done.returncode == 0, f"{' '.join(command)}\n{done.stdout}{done.stderr}"
 
 
@@ -161,7 +168,7 @@ def run(
     command = [*toolchain.runner, str(path), *arguments]
     done = subprocess.run(
         command,
-        env={**os.environ, **(environment or {})},
+        env={**clean_environment(), **(environment or {})},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

@@ -24,6 +24,7 @@ def test_fewer_threads_than_wanted() -> None:
     assert run("pool_stress.c", "0", "scarce", sources=POOL) == "scarce ok\n"
 
 
+@pytest.mark.timing
 def test_latency() -> None:
     """A dispatch never costs more than a few sleeps, even where other processes want the CPUs."""
     out = run("pool_stress.c", "0", "latency", sources=POOL)

@@ -1,0 +1,40 @@
+"""Every kernel of every instruction set against the portable one (tests/c/check_kernels.c)."""
+
+from __future__ import annotations
+
+import os
+import random
+import re
+
+import pytest
+from cbuild import AARCH64, ASAN, CLANG, CSRC, HASWELL, NATIVE, NEHALEM, Toolchain, run
+
+SEED = os.environ.get("PYBACKPROP_TEST_SEED") or str(random.randrange(1, 2**32))
+
+
+def check(toolchain: Toolchain, step: int = 1) -> list[str]:
+    """Return the instruction sets that were checked; the failures are the program's."""
+    arch = sorted(path.relative_to(CSRC).as_posix() for path in CSRC.glob("arch/*.c"))
+    sources = ("cgroup.c", "cpu.c", "dispatch.c", *arch)
+    print(f"PYBACKPROP_TEST_SEED={SEED}")
+    out = run("check_kernels.c", SEED, str(step), sources=sources, toolchain=toolchain)
+    print(out)
+    return re.findall(r"^(\w+): [1-9]\d* checks, 0 failures$", out, flags=re.MULTILINE)
+
+
+def test_kernels() -> None:
+    assert "portable" in check(NATIVE)
+
+
+def test_kernels_on_arm() -> None:
+    assert check(AARCH64, step=7) == ["portable", "neon"]
+
+
+def test_baseline_needs_no_avx() -> None:
+    assert check(NEHALEM, step=7) == ["portable"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("toolchain", [CLANG, HASWELL, ASAN], ids=["clang", "haswell", "asan"])
+def test_kernels_elsewhere(toolchain: Toolchain) -> None:
+    assert "avx2" in check(toolchain)

@@ -67,12 +67,11 @@ NATIVE = Toolchain()
 CLANG = Toolchain(compiler="clang")
 TSAN = Toolchain().with_flags("-g", "-fsanitize=thread")
 ASAN = Toolchain().with_flags("-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
-AARCH64 = Toolchain(compiler="aarch64-linux-gnu-gcc", runner=("qemu-aarch64-static",)).with_flags(
-    "-static"
-)
+STATIC = ("-static", *NATIVE.link)
+AARCH64 = Toolchain("aarch64-linux-gnu-gcc", link=STATIC, runner=("qemu-aarch64-static",))
 # A processor without AVX: an instruction that the baseline does not have is fatal.
-NEHALEM = Toolchain(runner=("qemu-x86_64-static", "-cpu", "Nehalem")).with_flags("-static")
-HASWELL = Toolchain(runner=("qemu-x86_64-static", "-cpu", "Haswell")).with_flags("-static")
+NEHALEM = Toolchain(link=STATIC, runner=("qemu-x86_64-static", "-cpu", "Nehalem"))
+HASWELL = Toolchain(link=STATIC, runner=("qemu-x86_64-static", "-cpu", "Haswell"))
 
 
 @functools.cache
@@ -101,11 +100,10 @@ def call(command: Sequence[str], timeout: float = 300) -> None:
 
 
 @functools.cache
-def build_object(source: Path, toolchain: Toolchain) -> Path:
-    key = hashlib.sha256(f"{source} {toolchain}".encode()).hexdigest()[:16]
+def build_object(source: Path, compiler: str, flags: tuple[str, ...]) -> Path:
+    key = hashlib.sha256(f"{source} {compiler} {flags}".encode()).hexdigest()[:16]
     path = build_folder() / f"{source.stem}-{key}.o"
-    command = [toolchain.compiler, *toolchain.flags, "-I", str(CSRC), "-c", str(source)]
-    call([*command, "-o", str(path)])
+    call([compiler, *flags, "-I", str(CSRC), "-c", str(source), "-o", str(path)])
     return path
 
 
@@ -128,10 +126,9 @@ def build(
     chosen = core_sources() if sources is None else sources
     paths = [PROGRAMS / program, *(CSRC / source for source in chosen)]
     with ThreadPoolExecutor(os.cpu_count()) as workers:
-        objects = list(workers.map(lambda path: build_object(path, toolchain), paths))
-    # Emulated runs of one static executable differ in the runner only.
-    built = replace(toolchain, runner=())
-    key = hashlib.sha256(f"{program} {chosen} {built}".encode()).hexdigest()[:16]
+        built = functools.partial(build_object, compiler=toolchain.compiler, flags=toolchain.flags)
+        objects = list(workers.map(built, paths))
+    key = hashlib.sha256(f"{program} {chosen} {toolchain}".encode()).hexdigest()[:16]
     path = build_folder() / f"{Path(program).stem}-{key}"
     command = [toolchain.compiler, *toolchain.flags, *map(str, objects)]
     call([*command, "-o", str(path), *toolchain.link])

@@ -4,7 +4,6 @@ import itertools
 import shutil
 import subprocess
 import sys
-import time
 import xml.etree.ElementTree as ET
 
 import numpy as np
@@ -232,12 +231,12 @@ def test_a_large_graph_is_drawn_in_part_and_says_so():
     y = x
     for i in range(20_000):
         y = y * 0.9999 + (0.1 if i % 2 else x)
-    start = time.perf_counter()
     svg = y.to_svg()
-    assert time.perf_counter() - start < 20
     root = ET.fromstring(svg)
     caption = "".join(root.find(f"{SVG}text").itertext())
     assert caption.endswith(f"{40_001 - MOST_NODES} nodes further back are not drawn")
+    assert sum(1 for text in texts(svg) if text == "inputs not drawn") > 0
+    assert sum(1 for text in texts(svg) if text.endswith("sum of 10001")) == 1
 
 
 def test_files_and_notebooks(tmp_path):

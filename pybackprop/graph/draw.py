@@ -125,23 +125,26 @@ class Picture:
         self.root = root
         self.labels = Labels(root)
         self.gradients = _gradients(root)
-        self.cards: list[Card] = []
-        self.edges: list[Edge] = []
         self.drawn = _nearest(root, MOST_NODES)
         kept = set(self.drawn)
-        opened = [node for node in self.drawn if all(x in kept for x in _inputs(node))]
-        self.opened = set(opened)
-        uses = Counter(x for node in opened for x in _inputs(node))
-        places = {node: i for i, node in enumerate(self.drawn)}
+        self.opened = {node for node in self.drawn if kept.issuperset(_inputs(node))}
+        uses = Counter(x for node in self.labels.order for x in node.inputs)
         self.cards = [self._card(node, uses[node]) for node in self.drawn]
-        for node in opened:
-            row = 1
-            for position, x in enumerate(node.inputs):
-                if _is_drawn(x):
-                    reached = self._reached(node, position)
-                    self._connect(places[x], self._numbers(x, reached), places[node], row)
-                    row += 1
-        self._connect(places[root], self._numbers(root, self.gradients.get(root)))
+        self.edges: list[Edge] = []
+        places = {node: i for i, node in enumerate(self.drawn)}
+        for node in self.drawn:
+            if node in self.opened:
+                self._connect_inputs(node, places)
+        self._connect(places[root], self._numbers(root, self.gradients.get(root), "gradient"))
+
+    def _connect_inputs(self, node: Variable, places: dict[Variable, int]) -> None:
+        """Add the edges into a gate, each at the row of its local derivative."""
+        row = 1
+        for position, x in enumerate(node.inputs):
+            if _is_drawn(x):
+                part = self._numbers(x, self._reached(node, position), "along this edge, of")
+                self._connect(places[x], part, places[node], row)
+                row += 1
 
     def _connect(
         self, source: int, numbers: Card, target: int | None = None, row: int | None = None
@@ -175,7 +178,7 @@ class Picture:
             what = f"d{self.labels[self.root]}/d{name}"
             rows.append((_cut(f"{what} = {_brief(total)}, sum of {uses}"), "pg-grad"))
         kind = "leaf" if node.gate is None else "gate"
-        return Card(kind, tuple(rows), self._tip(node, total), symbol)
+        return Card(kind, tuple(rows), self._tip(node, total, "gradient"), symbol)
 
     def _derivative_rows(self, node: Variable) -> Iterator[tuple[str, str]]:
         """Write the local derivative by each input, in the row its edge enters at."""
@@ -199,17 +202,17 @@ class Picture:
         is_long = formula == number or not node.gate.elementwise or len(text) > LONGEST_TEXT
         return f"{name} = {number}" if is_long else text
 
-    def _numbers(self, node: Variable, gradient: Any | None) -> Card:
+    def _numbers(self, node: Variable, gradient: Any | None, what: str) -> Card:
         value = _brief(node.value)
         below = "" if gradient is None else _brief(gradient)
         rows = ((value, "pg-value"), (below, "pg-grad"))
-        return Card("edge", rows, self._tip(node, gradient))
+        return Card("edge", rows, self._tip(node, gradient, what))
 
-    def _tip(self, node: Variable, gradient: Any | None) -> str:
+    def _tip(self, node: Variable, gradient: Any | None, what: str) -> str:
         name, root = self.labels[node], self.labels[self.root]
         lines = [f"value of {name}: {_long(node.value)}"]
         if gradient is not None:
-            lines.append(f"gradient d{root}/d{name}: {_long(gradient)}")
+            lines.append(f"{what} d{root}/d{name}: {_long(gradient)}")
         return "\n".join(lines)
 
     def caption(self) -> str:

@@ -25,6 +25,7 @@ class Net:
     loss: object = "mse"
     l1: float = 0.0
     l2: float = 0.0
+    scaling: object = None
 
 
 def make_net(activations, loss="mse", n_out=3, seed=0, **penalties):
@@ -122,6 +123,18 @@ def test_nodes_hold_the_forward_pass():
     np.testing.assert_allclose(built.delta[0], expected, rtol=1e-12)
 
 
+def test_inputs_are_scaled_as_the_network_does():
+    net, rng = make_net(["tanh", "identity"])
+    x, y = rng.normal(size=(5, 4)), rng.normal(size=(5, 3))
+    shift, scale = rng.normal(size=4), rng.uniform(0.5, 2, 4)
+    expected = G.from_network(net, (x - shift) * scale, y)
+    net.scaling = shift, scale
+    built = G.from_network(net, x, y)
+    np.testing.assert_allclose(built.flat_gradient(), expected.flat_gradient(), rtol=1e-14)
+    np.testing.assert_allclose(built.a[0].value, (x - shift) * scale, rtol=1e-15)
+    np.testing.assert_allclose(built.inputs.grad, expected.inputs.grad * scale, rtol=1e-14)
+
+
 def test_a_loss_of_the_user():
     def cubed(a, y):
         return np.sum(np.abs(a - y) ** 3, axis=1), 3 * (a - y) * np.abs(a - y)
@@ -168,9 +181,11 @@ def test_shapes_are_checked(x, y, message):
 
 def test_bad_networks_and_labels_are_refused():
     net, _ = make_net(["relu", "softmax"], "cross_entropy")
-    for labels in ([0, 3], [0, -1], [0, 0.5]):
-        with pytest.raises(ValueError, match="y must hold labels from 0 to 2"):
+    for labels in ([0, 3], [0, -1], [0, 1, 2], [[0, 1]]):
+        with pytest.raises(ValueError, match="y must hold 2 labels from 0 to 2"):
             G.from_network(net, np.ones((2, 4)), labels)
+    with pytest.raises(ValueError, match=r"y must have one row per row of x, \(2, 3\)"):
+        G.from_network(net, np.ones((2, 4)), [0.0, 1.0])
     with pytest.raises(ValueError, match=r"sample_weight must have shape \(2,\), got \(3,\)"):
         G.from_network(net, np.ones((2, 4)), [0, 1], np.ones(3))
     net.loss = "hinge"

@@ -80,23 +80,22 @@ class NetworkGraph:
     ----------
     cost : Variable
         The cost, penalties included, as one number.
+    inputs : Variable
+        X (N, n_0); its `grad` is dC/dX.
     weights, biases : tuple of Variable
         W (n_l, n_{l-1}) and b (n_l,) of each layer; their `grad` is dC/dW and dC/db.
     z, a : tuple of Variable
-        ``z[i]`` (N, n_l) is the input of the activation of layer i + 1; ``a[0]`` is X and
-        ``a[i + 1]`` the output of layer i + 1, as in `Network.trace`.
+        ``z[i]`` (N, n_l) is the input of the activation of layer i + 1; ``a[0]`` is X, scaled if
+        the network scales its inputs, and ``a[i + 1]`` the output of layer i + 1, as in
+        `Network.trace`.
     """
 
     cost: Variable
+    inputs: Variable
     weights: tuple[Variable, ...]
     biases: tuple[Variable, ...]
     z: tuple[Variable, ...]
     a: tuple[Variable, ...]
-
-    @property
-    def inputs(self) -> Variable:
-        """The inputs X (N, n_0); their `grad` is dC/dX."""
-        return self.a[0]
 
     @property
     def delta(self) -> tuple[Any, ...]:
@@ -147,33 +146,44 @@ def from_network(
     weights = tuple(Variable(W, f"W{i}") for i, W in enumerate(net.weights, 1))
     biases = tuple(Variable(b, f"b{i}") for i, b in enumerate(net.biases, 1))
     z: list[Variable] = []
-    a = [Variable(batch, "x")]
+    inputs = Variable(batch, "x")
+    a = [_scaled(inputs, net.scaling)]
     for i, (W, b, name) in enumerate(zip(weights, biases, net.activations, strict=True), 1):
         if name not in ACTIVATIONS:
             raise ValueError(f"net must use known activations {sorted(ACTIVATIONS)}, got {name!r}")
         z.append((a[-1] @ W.T + b).named(f"z{i}"))
         a.append(ACTIVATIONS[name](z[-1]).named(f"a{i}"))
-    targets = _targets(y, len(batch), n_out, labels=net.loss == "cross_entropy")
+    targets = _targets(y, len(batch), n_out, net.loss)
     losses = _per_example(net.loss, a[-1], z[-1], constant(targets, "y")).named("losses")
     cost = _weighted_mean(losses, sample_weight)
     cost = _with_penalties(cost, weights, net.l1, net.l2).named("C")
     cost.backward()
-    return NetworkGraph(cost, weights, biases, tuple(z), tuple(a))
+    return NetworkGraph(cost, inputs, weights, biases, tuple(z), tuple(a))
 
 
-def _targets(y: ArrayLike, n: int, n_out: int, *, labels: bool) -> Array:
+def _scaled(x: Variable, scaling: tuple[Array, Array] | None) -> Variable:
+    """Return the inputs as the first layer sees them."""
+    if scaling is None:
+        return x
+    shift, scale = scaling
+    return ((x - constant(shift, "shift")) * constant(scale, "scale")).named("a0")
+
+
+def _targets(y: ArrayLike, n: int, n_out: int, loss: Any) -> Array:
     """Return the targets as an array (n, n_out), labels as rows of the identity."""
-    targets = np.asarray(to_float64(y, "y"))
-    if targets.shape == (n, n_out):
-        return targets
-    if targets.shape == (n,) and labels:
-        if not np.all(np.isin(targets, np.arange(n_out))):
-            raise ValueError(f"y must hold labels from 0 to {n_out - 1}, got {targets}")
-        rows: Array = np.eye(n_out)[targets.astype(np.intp)]
+    given = np.asarray(y)
+    targets = np.asarray(to_float64(given, "y"))
+    by_row = given.ndim == 2 and given.shape[1] == n_out
+    if loss == "cross_entropy" and given.dtype.kind in "iub" and not by_row:
+        if given.shape not in ((n,), (n, 1)) or not np.isin(given, np.arange(n_out)).all():
+            raise ValueError(f"y must hold {n} labels from 0 to {n_out - 1}, got {given}")
+        rows: Array = np.eye(n_out)[given.ravel().astype(np.intp)]
         return rows
-    if targets.shape == (n,) and n_out == 1:
-        return targets[:, None]
-    raise ValueError(f"y must have one row per row of x, ({n}, {n_out}), got {targets.shape}")
+    if given.ndim == 1 and n_out == 1:
+        targets = targets[:, None]
+    if targets.shape != (n, n_out):
+        raise ValueError(f"y must have one row per row of x, ({n}, {n_out}), got {given.shape}")
+    return targets
 
 
 def _per_example(loss: Any, a: Variable, z: Variable, y: Variable) -> Any:
@@ -187,8 +197,7 @@ def _per_example(loss: Any, a: Variable, z: Variable, y: Variable) -> Any:
 
 def _user_loss(loss: Callable[[Array, Array], tuple[Any, Any]], a: Variable, y: Array) -> Any:
     """Return a gate around a function that gives its own derivative, as numbers."""
-    targets = y[:, 0] if y.shape[1] == 1 else y
-    values, derivative = loss(a.value, targets)
+    values, derivative = loss(a.value, y)
     gate = Gate(
         name="loss",
         symbol="loss",

@@ -206,6 +206,15 @@ def test_plain_arrays_stay_plain():
     np.testing.assert_allclose(G.softmax([1.0, 2.0]).sum(), 1, rtol=1e-15)
 
 
+def test_a_list_of_variables_is_not_taken_for_numbers():
+    x, y = Variable(1.0), Variable(2.0)
+    for function in (G.sum, G.exp, Variable):
+        with pytest.raises(TypeError, match=r"a list of Variables, which stack\(\) makes into one"):
+            function([x, y])
+    G.sum(G.stack([x, y]) ** 2).backward()
+    assert (x.grad, y.grad) == (2, 4)
+
+
 def test_comparison_iteration_and_conversion():
     x = Variable([1.0, 3.0])
     first, second = x
@@ -214,6 +223,8 @@ def test_comparison_iteration_and_conversion():
     assert first < second
     assert first <= 1
     assert second >= first
+    assert first
+    assert not Variable(0)
     with pytest.raises(TypeError):
         list(Variable(1.0))
 

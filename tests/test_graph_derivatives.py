@@ -175,6 +175,16 @@ def test_nested_gradients_are_not_confused():
     assert G.grad(lambda x: x * G.grad(lambda y: x * y)(1.0))(3.0) == 6
 
 
+def test_jacobian_of_a_list():
+    def polar(p):
+        return [p[0] * G.cos(p[1]), p[0] * G.sin(p[1])]
+
+    r, t = 2.0, 0.3
+    expected = [[np.cos(t), -r * np.sin(t)], [np.sin(t), r * np.cos(t)]]
+    np.testing.assert_allclose(G.jacobian(polar)([r, t]), expected, rtol=1e-15)
+    np.testing.assert_allclose(G.numerical_gradient(polar, [r, t]), expected, rtol=1e-8)
+
+
 def test_hessian_of_booth():
     np.testing.assert_allclose(G.jacobian(G.grad(booth))([0.3, 1.0]), [[10, 8], [8, 10]])
 

@@ -62,7 +62,8 @@ def jacobian(f: Callable[[Any], Any]) -> Callable[[Any], Any]:
     Parameters
     ----------
     f : callable
-        Takes one array, which reaches it as a Variable, and returns an array.
+        Takes one array, which reaches it as a Variable, and returns an array, or a list of
+        Variables of one shape.
 
     Returns
     -------
@@ -87,6 +88,8 @@ def _evaluate(f: Callable[..., Any], args: Sequence[Any]) -> tuple[list[Variable
     # A Variable is passed on as a new node, so that only this use of it is differentiated by.
     inputs = [positive(x) if isinstance(x, Variable) else Variable(x) for x in args]
     out = f(*inputs)
+    if isinstance(out, list | tuple):
+        out = stack(out)
     return inputs, out if isinstance(out, Variable) else Variable(out)
 
 
@@ -150,7 +153,7 @@ def numerical_gradient(f: Callable[[Array], Any], x: ArrayLike, h: float | None 
 
 
 def _values(f: Callable[[Array], Any], x: Array) -> Array:
-    result: Array = np.asarray(plain(f(x[()])), dtype=np.float64)
+    result: Array = np.asarray(to_float64(plain(f(x[()])), "f(x)"))
     return result
 
 

@@ -73,6 +73,8 @@ def to_float64(value: Any, argument: str = "value") -> Array:
     array: Any = np.float64(value) if type(value) is float else np.asarray(value)
     if array.dtype.kind not in "fiub":
         got = f"{type(value).__name__} of dtype {array.dtype}"
+        if isinstance(value, list | tuple) and any(isinstance(x, Operand) for x in value):
+            got = f"a {type(value).__name__} of Variables, which stack() makes into one"
         raise TypeError(f"{argument} must be a real number or an array of them, got {got}")
     result: Array = array.astype(np.float64)[()]
     return result
@@ -83,7 +85,12 @@ def apply(gate: Gate, *inputs: Any, **parameters: Any) -> Any:
     for x in inputs:
         if isinstance(x, Operand):
             return x.record(gate, inputs, parameters)
-    return gate.value(*(np.asarray(x, dtype=np.float64) for x in inputs), **parameters)
+    return gate.value(*map(_as_float64, inputs), **parameters)
+
+
+def _as_float64(x: Any) -> Array:
+    # Conversion by to_float64 refuses a list of Variables, whose gradients would be lost.
+    return x if getattr(x, "dtype", None) == np.float64 else to_float64(x, "operand")
 
 
 def plain(x: Any) -> Array:

@@ -292,6 +292,9 @@ class Variable(Operand):
     def __float__(self) -> float:
         return float(self.value)
 
+    def __bool__(self) -> bool:
+        return bool(self.value)
+
     def sum(self, axis: Axis = None, keepdims: bool = False) -> Variable:
         """Return the sum over `axis`, or over all elements."""
         return self.record(arrays.SUM, (self,), {"axis": axis, "keepdims": keepdims})

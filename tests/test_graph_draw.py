@@ -8,6 +8,8 @@ import xml.etree.ElementTree as ET
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from pybackprop import graph as G
 from pybackprop.graph import Variable
@@ -94,6 +96,29 @@ def test_no_overlaps(engine, make):
     assert_no_overlap(boxes, placed)
     assert_edges_join_their_boxes_and_cross_no_other(boxes, picture.edges, placed)
     for edge in picture.edges:
+        (x, _), (u, _) = placed.corners[edge.source], placed.corners[edge.target]
+        assert x + boxes[edge.source].width < u, "edges go from left to right"
+
+
+@st.composite
+def box_graphs(draw):
+    n = draw(st.integers(1, 12))
+    sizes = st.floats(1, 200)
+    boxes = [Box(draw(sizes), draw(sizes), draw(st.integers(1, 4))) for _ in range(n)]
+    pairs = [(i, j) for i in range(n) for j in range(i + 1, n)]
+    chosen = draw(st.lists(st.sampled_from(pairs), unique=True, max_size=20)) if pairs else []
+    rows = [draw(st.none() | st.integers(0, boxes[j].rows - 1)) for _, j in chosen]
+    return boxes, [Edge(i, j, row) for (i, j), row in zip(chosen, rows, strict=True)]
+
+
+@settings(max_examples=100, deadline=None)
+@given(box_graphs())
+def test_no_overlaps_of_any_boxes(graph):
+    boxes, edges = graph
+    placed = arrange(boxes, edges, "layers")
+    assert_no_overlap(boxes, placed)
+    assert_edges_join_their_boxes_and_cross_no_other(boxes, edges, placed)
+    for edge in edges:
         (x, _), (u, _) = placed.corners[edge.source], placed.corners[edge.target]
         assert x + boxes[edge.source].width < u, "edges go from left to right"
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -213,7 +213,7 @@ def arrange_by_layers(boxes: Sequence[Box], edges: Sequence[Edge]) -> Layout:
 
 
 def _assign_layers(n: int, edges: Sequence[Edge]) -> list[int]:
-    """Return the layer of each box, as far right as the boxes it points to allow."""
+    """Return the layer of each box: as far right as the boxes it points to allow, then pulled."""
     sources = defaultdict(list)
     open_ends = [0] * n
     for edge in edges:
@@ -229,7 +229,38 @@ def _assign_layers(n: int, edges: Sequence[Edge]) -> list[int]:
             if open_ends[source] == 0:
                 ready.append(source)
     last = max(distance, default=0)
-    return [last - d for d in distance]
+    layers = [last - d for d in distance]
+    _pull_left(layers, edges)
+    return layers
+
+
+def _pull_left(layers: list[int], edges: Sequence[Edge]) -> None:
+    """Move boxes left where that shortens more edges than it lengthens.
+
+    A box moves together with those that belong beside it: the sources of edges into its rows, and
+    leaves that nothing else is computed from.
+    """
+    entered = {edge.target for edge in edges}
+    leaving = Counter(edge.source for edge in edges)
+    owner = list(range(len(layers)))
+    # From right to left, so that the owner of a target is known before its sources join it.
+    for edge in sorted(edges, key=lambda edge: -layers[edge.target]):
+        is_own_leaf = edge.source not in entered and leaving[edge.source] == 1
+        if edge.row is not None or is_own_leaf:
+            owner[edge.source] = owner[edge.target]
+    members = defaultdict(list)
+    for i, own in enumerate(owner):
+        members[own].append(i)
+    into, out_of = defaultdict(list), defaultdict(list)
+    for edge in edges:
+        if owner[edge.source] != owner[edge.target]:
+            into[owner[edge.target]].append(edge)
+            out_of[owner[edge.source]].append(edge)
+    for own in sorted(members, key=lambda own: layers[own]):
+        if len(into[own]) > len(out_of[own]):
+            step = min(layers[edge.target] - layers[edge.source] - 1 for edge in into[own])
+            for i in members[own]:
+                layers[i] -= step
 
 
 def _thread(edge: Edge, boxes: Sequence[Box], slots: list[_Slot]) -> list[int]:

@@ -1,0 +1,648 @@
+"""The C core as Python objects: handles, buffers, matrix descriptors, statuses as exceptions.
+
+With the build script, the only module that touches cffi. Callers check shapes, types and values
+before they come here; what reaches this module can be passed to C as it is.
+"""
+
+from __future__ import annotations
+
+from _thread import allocate_lock, get_ident
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from ._pybackprop_core import ffi, lib
+
+Array = np.ndarray[Any, np.dtype[Any]]
+LossFunction = Callable[[Array, Array], tuple[Any, Any]]
+
+FLOAT32 = np.dtype(np.float32)
+FLOAT64 = np.dtype(np.float64)
+UINT8 = np.dtype(np.uint8)
+INT64 = np.dtype(np.int64)
+
+DTYPES = {
+    FLOAT32: int(lib.BP_FLOAT32),
+    FLOAT64: int(lib.BP_FLOAT64),
+    UINT8: int(lib.BP_UINT8),
+    INT64: int(lib.BP_INT64),
+}
+PRECISIONS = {"float32": int(lib.BP_PRECISION_FLOAT32)}
+
+
+def _codes(prefix: str, names: str) -> dict[str, int]:
+    """Return the codes of an enumeration of the C core, by name."""
+    return {name: int(getattr(lib, prefix + name.upper())) for name in names.split()}
+
+
+ACTIVATIONS = _codes(
+    "BP_ACT_",
+    "identity sigmoid tanh relu leaky_relu elu selu softplus gelu silu mish softmax",
+)
+LOSSES = _codes("BP_LOSS_", "mse squared_error mae huber cross_entropy binary_cross_entropy")
+OPTIMIZERS = _codes("BP_OPT_", "sgd adam adamw rmsprop adagrad")
+OK = int(lib.BP_OK)
+NOT_FINITE = int(lib.BP_ERR_NOT_FINITE)
+
+_from_buffer = ffi.from_buffer
+_NULL = ffi.NULL
+_BUSY = (
+    "this network is in use in another call (a thread, a fit in progress or a loss function); "
+    "use one copy of the network per thread"
+)
+
+# Rows of a call that no signal can interrupt are bounded so that it does about this much work.
+_CALL_FLOPS = 1_000_000_000
+
+# One shared tuple per (parameters, dtype), so that the hot path compares by identity.
+_keys: dict[tuple[int, np.dtype[Any]], tuple[int, np.dtype[Any]]] = {}
+
+
+def state_key(size: int, dtype: np.dtype[Any]) -> tuple[int, np.dtype[Any]]:
+    """Return the one tuple that stands for optimizer state of this size and type."""
+    return _keys.setdefault((size, dtype), (size, dtype))
+
+
+def check(status: int) -> None:
+    """Raise the exception that a status of the C core stands for."""
+    if status == OK:
+        return
+    text = ffi.string(lib.bp_status_text(status)).decode()
+    if status == lib.BP_ERR_MEMORY:
+        raise MemoryError(text)
+    if status in (lib.BP_ERR_BUSY, lib.BP_ERR_FORKED):
+        raise RuntimeError(_BUSY if status == lib.BP_ERR_BUSY else text)
+    if status == NOT_FINITE:
+        raise FloatingPointError("the cost of the batch is not finite; nothing was changed")
+    raise ValueError(text)
+
+
+def pointer(array: Array | None) -> Any:
+    """Return the address of an array's first entry; the caller keeps the array alive."""
+    if array is None:
+        return _NULL
+    return ffi.cast("void *", array.__array_interface__["data"][0])
+
+
+def _describe(matrix: Any, array: Array) -> None:
+    """Fill a bp_matrix from a 2-D array of any strides."""
+    matrix.data = pointer(array)
+    matrix.dtype = DTYPES[array.dtype]
+    matrix.rows, matrix.cols = array.shape
+    matrix.row_stride, matrix.col_stride = array.strides
+
+
+class _ParameterMemory:
+    """The flat vector in C memory, for NumPy; views of it keep the network alive."""
+
+    def __init__(self, handle: Any, address: int, count: int, dtype: np.dtype[Any]) -> None:
+        self._handle = handle
+        self.__array_interface__ = {
+            "shape": (count,),
+            "typestr": dtype.str,
+            "data": (address, True),
+            "version": 3,
+        }
+
+
+class _Loss:
+    """A user's loss function, and the exception that its last call raised."""
+
+    def __init__(self, function: LossFunction, dtype: np.dtype[Any]) -> None:
+        self.function = function
+        self.dtype = dtype
+        self.error: BaseException | None = None
+
+    def copy_in(self, data: Any, shape: tuple[int, ...]) -> Array:
+        """Copy an array out of the core, whose buffer does not outlive the call."""
+        size = self.dtype.itemsize * int(np.prod(shape))
+        copied: Array = np.frombuffer(ffi.buffer(data, size), self.dtype).copy()
+        return copied.reshape(shape)
+
+    def copy_out(self, value: Any, what: str, shape: tuple[int, ...], data: Any) -> None:
+        """Check what the function returned and copy it into the core's buffer."""
+        array = np.asarray(value)
+        if array.shape != shape:
+            raise ValueError(
+                f"the loss function must return {what} of shape {shape}, got {array.shape}"
+            )
+        if array.dtype.kind not in "fiub":
+            raise TypeError(f"the loss function must return real {what}, got dtype {array.dtype}")
+        size = self.dtype.itemsize * array.size
+        target = np.frombuffer(ffi.buffer(data, size), self.dtype).reshape(shape)
+        target[...] = array
+
+    def call(self, rows: int, n_out: int, a: Any, y: Any, loss: Any, da: Any) -> None:
+        """Run the function on one block of rows."""
+        shape = (rows, n_out)
+        returned = self.function(self.copy_in(a, shape), self.copy_in(y, shape))
+        if not isinstance(returned, tuple) or len(returned) != 2:
+            raise TypeError(
+                "the loss function must return a pair (per_example, derivative), "
+                f"got {type(returned).__name__}"
+            )
+        self.copy_out(returned[0], "per-example losses", (rows,), loss)
+        if da != _NULL:
+            self.copy_out(returned[1], "derivatives", shape, da)
+
+
+@ffi.def_extern(error=1)  # type: ignore[untyped-decorator]
+def bp_python_loss(
+    user: Any, rows: int, n_out: int, a: Any, y: Any, loss: Any, da: Any
+) -> int:  # the name is the C declaration's
+    """Call the user's loss for the C core; any exception is kept for the caller to raise."""
+    function: _Loss = ffi.from_handle(user)
+    try:
+        function.call(rows, n_out, a, y, loss, da)
+    except BaseException as error:
+        function.error = error
+        return 1
+    return 0
+
+
+class Data:
+    """A bp_data and the arrays that it points to."""
+
+    def __init__(
+        self, x: Array, y: Array | None = None, sample_weight: Array | None = None
+    ) -> None:
+        self.rows = x.shape[0]
+        self.arrays = (x, y, sample_weight)
+        self.struct = ffi.new("bp_data *")
+        _describe(self.struct.x, x)
+        if y is not None:
+            _describe(self.struct.y, y)
+        if sample_weight is not None:
+            self.struct.sample_weight = ffi.cast("double *", pointer(sample_weight))
+
+
+class OptimizerState:
+    """A bp_optimizer and the state vectors that it points to."""
+
+    def __init__(self, kind: str) -> None:
+        self.struct = ffi.new("bp_optimizer *")
+        self.struct.kind = OPTIMIZERS[kind]
+        self.lock = allocate_lock()
+        self.key: tuple[int, np.dtype[Any]] | None = None
+        self.vectors: list[Array | None] = [None, None, None]
+        self.schedule: Any = None  # what gives the rate of a step, where it is not constant
+
+    def get(self, field: str) -> Any:
+        """Return a field of the structure."""
+        return getattr(self.struct, field)
+
+    def set(self, field: str, value: float) -> None:
+        """Set a field of the structure."""
+        setattr(self.struct, field, value)
+
+    def point(self, index: int, vector: Array | None) -> None:
+        """Let the structure point to a state vector, or to none."""
+        self.vectors[index] = vector
+        self.struct.state[index] = pointer(vector)
+
+    def enter(self) -> None:
+        """Take the optimizer for one call; raise if another thread is using it."""
+        if not self.lock.acquire(False):
+            raise RuntimeError(
+                "this optimizer is in use in another call; use one optimizer per network"
+            )
+
+    def update(self, parameters: Array, gradient: Array) -> None:
+        """Apply one update to a flat array in place."""
+        self.enter()
+        try:
+            if self.schedule is not None:
+                self.struct.lr = self.schedule(self.struct.step)
+            status = lib.bp_optimizer_update(
+                DTYPES[parameters.dtype],
+                parameters.size,
+                pointer(parameters),
+                pointer(gradient),
+                self.struct,
+            )
+        finally:
+            self.lock.release()
+        check(status)
+
+
+class Net:
+    """A network of the C core, and the guard that lets one thread at a time use it.
+
+    A fit holds the network from its first slice to its last: its own thread may evaluate the
+    network between slices, all others are refused.
+    """
+
+    def __init__(
+        self,
+        *,
+        widths: Sequence[int],
+        activations: Sequence[str],
+        loss: str | LossFunction,
+        dtype: np.dtype[Any],
+        precision: str,
+        dropout: Sequence[float],
+        l1: float,
+        l2: float,
+        seed: int,
+    ) -> None:
+        keep = (
+            ffi.new("int64_t[]", list(widths)),
+            ffi.new("int32_t[]", [ACTIVATIONS[name] for name in activations]),
+            ffi.new("double[]", [*dropout, 0.0]),
+        )
+        config = ffi.new("bp_net_config *")
+        config.n_layers = len(activations)
+        config.widths, config.activations, config.dropout = keep
+        config.loss = LOSSES[loss] if isinstance(loss, str) else lib.BP_LOSS_CALLBACK
+        config.dtype = DTYPES[dtype]
+        config.precision = PRECISIONS[precision]
+        config.l1, config.l2, config.seed = l1, l2, seed
+        out = ffi.new("bp_net **")
+        check(lib.bp_net_create(config, out))
+        self._handle = ffi.gc(out[0], lib.bp_net_destroy)
+        self.dtype = dtype
+        self.n_in, self.n_out = widths[0], widths[-1]
+        self.n_parameters = int(lib.bp_net_parameter_count(self._handle))
+        self.key = state_key(self.n_parameters, dtype)
+        self.call_rows = max(256, _CALL_FLOPS // (2 * self.n_parameters))
+        memory = int(ffi.cast("uintptr_t", lib.bp_net_parameters(self._handle)))
+        self.parameters = np.asarray(
+            _ParameterMemory(self._handle, memory, self.n_parameters, dtype)
+        )
+        self._lock = allocate_lock()
+        self._fit_thread = 0  # the thread whose fit holds the network, 0 for none
+        self._running = False  # whether that thread is inside the core
+        self._prepare_hot_path()
+        self._loss: _Loss | None = None
+        if not isinstance(loss, str):
+            self._loss = _Loss(loss, dtype)
+            self._loss_handle = ffi.new_handle(self._loss)
+            check(lib.bp_net_set_loss_callback(self._handle, lib.bp_python_loss, self._loss_handle))
+
+    def _prepare_hot_path(self) -> None:
+        """Make the structures that try_predict and try_step use again and again."""
+        self._pair = ffi.new("bp_data *")
+        self._x, self._y = self._pair.x, self._pair.y
+        self._x_address = ffi.addressof(self._pair, "x")
+        self._cost = ffi.new("double *")
+        size = self.dtype.itemsize
+        for matrix, cols in ((self._x, self.n_in), (self._y, self.n_out)):
+            matrix.dtype = DTYPES[self.dtype]
+            matrix.cols = cols
+            matrix.row_stride, matrix.col_stride = cols * size, size
+
+    def _enter(self) -> None:
+        """Take the network for one call; raise if it is in use elsewhere."""
+        if self._fit_thread:
+            if self._fit_thread != get_ident() or self._running:
+                raise RuntimeError(_BUSY)
+            # Another thread may hold the lock, but only until it has seen that a fit is on.
+            self._lock.acquire()
+        elif not self._lock.acquire(False):
+            raise RuntimeError(_BUSY)
+
+    def _enter_alone(self) -> None:
+        """Take the network for a call that a fit does not allow even in its own callbacks."""
+        if self._fit_thread:
+            raise RuntimeError("a fit of this network is in progress; " + _BUSY)
+        self._enter()
+
+    def _check(self, status: int) -> None:
+        """Raise the exception that the loss function left, or the status's own."""
+        if status == OK:
+            return
+        if status == lib.BP_ERR_CALLBACK and self._loss is not None:
+            error, self._loss.error = self._loss.error, None
+            if error is not None:
+                raise error
+        check(status)
+
+    def _call(self, function: Callable[..., int], *arguments: Any) -> None:
+        """Call a function of the C core on this network, under the guard."""
+        self._enter()
+        try:
+            status = function(self._handle, *arguments)
+        finally:
+            self._lock.release()
+        self._check(status)
+
+    def try_predict(self, x: Any) -> Array | None:
+        """Return a_L for a plain array of this network's type, None where x is anything else."""
+        if type(x) is not np.ndarray or x.dtype is not self.dtype:
+            return None
+        shape = x.shape
+        if len(shape) != 2 or shape[1] != self.n_in or not 0 < shape[0] <= self.call_rows:
+            return None
+        try:
+            source = _from_buffer(x)
+        except (BufferError, ValueError):
+            return None
+        if not x.flags.aligned:
+            return None
+        out = np.empty((shape[0], self.n_out), self.dtype)
+        target = _from_buffer(out)
+        if self._fit_thread or not self._lock.acquire(False):
+            self._enter()
+        try:
+            self._x.data = source
+            self._x.rows = shape[0]
+            status = lib.bp_net_predict(self._handle, self._x_address, target)
+        finally:
+            self._lock.release()
+        if status:
+            self._check(status)
+        return out
+
+    def try_step(self, x: Any, y: Any, optimizer: OptimizerState) -> float | None:
+        """Do one update where x and y are plain arrays of this network's type, else None."""
+        dtype = self.dtype
+        if (
+            type(x) is not np.ndarray
+            or type(y) is not np.ndarray
+            or x.dtype is not dtype
+            or y.dtype is not dtype
+        ):
+            return None
+        rows = len(x) if x.ndim == 2 else 0
+        if not rows or x.shape[1] != self.n_in or y.shape != (rows, self.n_out):
+            return None
+        try:
+            inputs, targets = _from_buffer(x), _from_buffer(y)
+        except (BufferError, ValueError):
+            return None
+        if not (x.flags.aligned and y.flags.aligned):
+            return None
+        optimizer.enter()
+        try:
+            if self._fit_thread or not self._lock.acquire(False):
+                self._enter_alone()
+            try:
+                self._x.data, self._y.data = inputs, targets
+                self._x.rows = self._y.rows = rows
+                if optimizer.schedule is not None:
+                    optimizer.struct.lr = optimizer.schedule(optimizer.struct.step)
+                status = lib.bp_net_step(self._handle, self._pair, optimizer.struct, self._cost)
+                cost: float = self._cost[0]
+            finally:
+                self._lock.release()
+        finally:
+            optimizer.lock.release()
+        if status:
+            self._check(status)
+        return cost
+
+    def predict(self, x: Array, out: Array) -> None:
+        """Write a_L of the rows of x to out, in calls short enough for signals to come between."""
+        for begin in range(0, len(x), self.call_rows):
+            data = Data(x[begin : begin + self.call_rows])
+            self._call(lib.bp_net_predict, ffi.addressof(data.struct, "x"), pointer(out[begin:]))
+
+    def cost(self, data: Data) -> float:
+        """Return the cost, as the weighted mean of the costs of calls of bounded length."""
+        out = ffi.new("double *")
+        if data.rows <= self.call_rows:
+            self._call(lib.bp_net_cost, data.struct, out)
+            return float(out[0])
+        x, y, sample_weight = data.arrays
+        total = weights = 0.0
+        for begin in range(0, data.rows, self.call_rows):
+            rows = slice(begin, begin + self.call_rows)
+            part = None if sample_weight is None else sample_weight[rows]
+            weight = float(len(x[rows]) if part is None else part.sum())
+            if weight == 0:
+                continue
+            piece = Data(x[rows], None if y is None else y[rows], part)
+            self._call(lib.bp_net_cost, piece.struct, out)
+            total += weight * out[0]
+            weights += weight
+        return total / weights
+
+    def backprop(self, data: Data, gradient: Array, inputs: Array) -> float:
+        """Write the gradients in the parameters and in the inputs; return the cost."""
+        out = ffi.new("double *")
+        self._call(lib.bp_net_backprop, data.struct, out, pointer(gradient), pointer(inputs))
+        return float(out[0])
+
+    def trace(self, data: Data, z: list[Array], a: list[Array], delta: list[Array] | None) -> None:
+        """Write the pre-activations, activations and deltas of every layer."""
+        lists = [
+            _NULL if arrays is None else ffi.new("void *[]", [pointer(each) for each in arrays])
+            for arrays in (z, a, delta)
+        ]
+        self._call(lib.bp_net_trace, data.struct, *lists)
+
+    def step(self, data: Data, optimizer: OptimizerState) -> float:
+        """Do one update from all rows; return the cost before it."""
+        optimizer.enter()
+        try:
+            self._enter_alone()
+            try:
+                if optimizer.schedule is not None:
+                    optimizer.struct.lr = optimizer.schedule(optimizer.struct.step)
+                status = lib.bp_net_step(self._handle, data.struct, optimizer.struct, self._cost)
+                cost = float(self._cost[0])
+            finally:
+                self._lock.release()
+        finally:
+            optimizer.lock.release()
+        self._check(status)
+        return cost
+
+    def set_parameters(self, offset: int, values: Array) -> None:
+        """Copy a C-contiguous array of this network's type into the flat vector."""
+        self._call(lib.bp_net_set_parameters, offset, values.size, pointer(values))
+
+    def set_scaling(self, shift: Array | None, scale: Array | None) -> None:
+        """Let inputs become (x - shift) * scale on their way in."""
+        shifts, scales = (ffi.cast("double *", pointer(each)) for each in (shift, scale))
+        self._call(lib.bp_net_set_scaling, shifts, scales)
+
+    def get_counters(self) -> tuple[int, int]:
+        """Return the training steps and the epochs done."""
+        steps, epochs = ffi.new("int64_t *"), ffi.new("int64_t *")
+        self._call(lib.bp_net_get_counters, steps, epochs)
+        return int(steps[0]), int(epochs[0])
+
+    def set_counters(self, steps: int, epochs: int) -> None:
+        """Set the counters that key dropout and shuffling."""
+        self._call(lib.bp_net_set_counters, steps, epochs)
+
+    def dropout_mask(self, layer: int, rows: int, width: int) -> Array:
+        """Return what the next step would keep after a hidden layer."""
+        mask = np.empty((rows, width), np.uint8)
+        target = ffi.cast("uint8_t *", pointer(mask))
+        self._call(lib.bp_net_dropout_mask, layer, rows, target)
+        return mask.view(np.bool_)
+
+
+class Fit:
+    """A training run; a context manager that holds the network and the optimizer."""
+
+    def __init__(
+        self, net: Net, data: Data, optimizer: OptimizerState, batch_size: int, shuffle: bool
+    ) -> None:
+        self._net, self._data, self._optimizer = net, data, optimizer
+        self._batch_size, self._shuffle = batch_size, shuffle
+        self._state = ffi.new("bp_fit_state *")
+
+    def __enter__(self) -> Fit:
+        net = self._net
+        self._optimizer.enter()
+        try:
+            net._enter_alone()
+            try:
+                out = ffi.new("bp_fit **")
+                check(
+                    lib.bp_fit_create(
+                        net._handle, self._data.struct, self._batch_size, self._shuffle, out
+                    )
+                )
+                self._handle = out[0]
+                net._fit_thread = get_ident()
+            finally:
+                net._lock.release()
+        except BaseException:
+            self._optimizer.lock.release()
+            raise
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        lib.bp_fit_destroy(self._handle)
+        self._net._fit_thread = 0
+        self._optimizer.lock.release()
+
+    @property
+    def epoch(self) -> int:
+        """The epoch of the next batch, counted from 0."""
+        return int(self._state.epoch)
+
+    @property
+    def batch(self) -> int:
+        """The next batch of that epoch, counted from 0."""
+        return int(self._state.batch)
+
+    @property
+    def partial_cost(self) -> float:
+        """The mean cost of the current epoch's batches so far."""
+        return float(self._state.cost)
+
+    def run(self, rates: Array | None, costs: Array, max_ns: int) -> tuple[int, int]:
+        """Train for at most len(costs) epochs, max_ns nanoseconds and len(rates) batches.
+
+        Returns the status, BP_OK or BP_ERR_NOT_FINITE, and how many costs were written.
+        """
+        net = self._net
+        net._enter()
+        net._running = True
+        try:
+            status = lib.bp_fit_run(
+                self._handle,
+                self._optimizer.struct,
+                ffi.cast("double *", pointer(rates)),
+                0 if rates is None else rates.size,
+                costs.size,
+                max_ns,
+                ffi.cast("double *", pointer(costs)),
+                self._state,
+            )
+        finally:
+            net._running = False
+            net._lock.release()
+        if status != NOT_FINITE:
+            net._check(status)
+        return status, int(self._state.completed)
+
+
+def random_uniform(seed: int, stream: int, count: int) -> Array:
+    """Return numbers uniform in [0, 1), from Philox keyed by seed at counter (stream, i)."""
+    out = np.empty(count)
+    lib.bp_random_uniform(seed, stream, count, ffi.cast("double *", pointer(out)))
+    return out
+
+
+def random_permutation(seed: int, epoch: int, count: int) -> Array:
+    """Return a permutation of 0 … count - 1 keyed by seed and epoch."""
+    out = np.empty(count, np.int64)
+    lib.bp_random_permutation(seed, epoch, count, ffi.cast("int64_t *", pointer(out)))
+    return out
+
+
+def machine() -> dict[str, Any]:
+    """Return what the core knows about the CPU and about itself."""
+    return {
+        "brand": ffi.string(lib.bp_cpu_brand()).decode("utf-8", "replace").strip(),
+        "isa": ffi.string(lib.bp_isa_name()).decode(),
+        "available": ffi.string(lib.bp_isa_available()).decode().split(),
+        "caches": {f"L{level}": int(lib.bp_cache_size(level)) for level in (1, 2, 3)},
+        "cpus": int(lib.bp_cpu_count()),
+        "threads": get_threads(),
+        "compiler": ffi.string(lib.bp_compiler()).decode(),
+    }
+
+
+def set_threads(n: int) -> None:
+    """Set the largest number of threads that a call may use."""
+    check(lib.bp_set_threads(n))
+
+
+def get_threads() -> int:
+    """Return the largest number of threads that a call may use."""
+    return int(lib.bp_get_threads())
+
+
+def peak_flops(dtype: np.dtype[Any], precision: str, threads: int, seconds: float) -> float:
+    """Measure the multiply-add rate of a register-only loop."""
+    out = ffi.new("double *")
+    check(lib.bp_peak_flops(DTYPES[dtype], PRECISIONS[precision], threads, seconds, out))
+    return float(out[0])
+
+
+def matmul(
+    a: Array, b: Array, out: Array, transpose_a: bool, transpose_b: bool, precision: str
+) -> None:
+    """Write op(a) op(b) to out; all are 2-D, of one type, with unit column stride."""
+    m, n = out.shape
+    k = a.shape[0] if transpose_a else a.shape[1]
+    # Each with its row stride in elements, as the core takes them.
+    sized = [(pointer(each), max(each.strides[0] // each.itemsize, 1)) for each in (a, b, out)]
+    dtype, code = DTYPES[out.dtype], PRECISIONS[precision]
+    check(
+        lib.bp_matmul(
+            dtype, code, m, n, k, *sized[0], transpose_a, *sized[1], transpose_b, *sized[2]
+        )
+    )
+
+
+def dense_forward(activation: str, x: Array, w: Array, b: Array | None, z: Array, y: Array) -> None:
+    """Write z = x W^T + b and y = act(z); all are C-contiguous and of one type."""
+    n_out, n_in = w.shape
+    pointers = [pointer(each) for each in (x, w, b, z, y)]
+    check(
+        lib.bp_dense_forward(
+            DTYPES[x.dtype], ACTIVATIONS[activation], len(x), n_in, n_out, *pointers
+        )
+    )
+
+
+def dense_backward(
+    activation: str, x: Array, w: Array, z: Array, dy: Array, dx: Array, dw: Array, db: Array
+) -> None:
+    """Write the gradients of a layer; all are C-contiguous and of one type."""
+    n_out, n_in = w.shape
+    pointers = [pointer(each) for each in (x, w, z, dy, dx, dw, db)]
+    check(
+        lib.bp_dense_backward(
+            DTYPES[x.dtype], ACTIVATIONS[activation], len(x), n_in, n_out, *pointers
+        )
+    )
+
+
+def activation(name: str, z: Array, out: Array, derivative: bool) -> None:
+    """Write act(z) or act'(z); z is C-contiguous, and softmax runs over its last axis."""
+    dtype, code = DTYPES[z.dtype], ACTIVATIONS[name]
+    cols = z.shape[-1] if z.ndim else 1
+    if derivative:
+        check(lib.bp_activation_derivative(dtype, code, z.size, pointer(z), pointer(out)))
+    else:
+        check(lib.bp_activation(dtype, code, z.size // cols, cols, pointer(z), pointer(out)))

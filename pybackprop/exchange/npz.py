@@ -1,0 +1,252 @@
+"""Models as .npz files, NumPy's own format.
+
+A file holds `header` (uint8: a JSON object in UTF-8), `parameters` (the flat vector) and, where
+they exist, `shift`, `scale` (float64) and `optimizer.<vector>`. Nothing in it is pickled.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import zipfile
+import zlib
+from itertools import pairwise
+from typing import IO, TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from .._core import FLOAT64, UINT8, Array
+from .._version import __version__
+from ..inputs import as_count, as_dtype, as_metadata
+
+if TYPE_CHECKING:
+    from ..network import Network
+    from ..optimizers import Optimizer
+
+FORMAT = "pybackprop model"
+VERSION = 1
+_HEADER_LIMIT = 16 * 1024 * 1024
+_NPY_HEADER_LIMIT = 16 * 1024
+
+
+class Model(NamedTuple):
+    """What a file holds.
+
+    Attributes
+    ----------
+    settings : dict
+        The arguments of `Network`.
+    counters : pair of int
+        Training steps and epochs done.
+    metadata : dict
+        The user's own.
+    parameters : ndarray, (n_parameters,)
+        The flat vector.
+    scaling : pair of ndarray, (n_0,), or None
+        Shift and scale.
+    optimizer : dict or None
+        `Optimizer.state_dict()`.
+    """
+
+    settings: dict[str, Any]
+    counters: tuple[int, int]
+    metadata: dict[str, Any]
+    parameters: Array
+    scaling: tuple[Array, Array] | None
+    optimizer: dict[str, Any] | None
+
+
+def save_network(path: Any, network: Network, optimizer: Optimizer | None = None) -> None:
+    """Write a network, and an optimizer with its state; see `Network.save`."""
+    from ..optimizers import Optimizer
+
+    state = None
+    if not isinstance(network.loss, str):
+        raise ValueError("a network whose loss is a function cannot be saved")
+    if optimizer is not None:
+        if not isinstance(optimizer, Optimizer):
+            raise TypeError(f"optimizer must be an Optimizer, got {optimizer!r}")
+        state = optimizer.state_dict()
+        if callable(state["settings"]["lr"]):
+            raise ValueError("an optimizer whose lr is a function cannot be saved")
+    model = Model(
+        settings=network._settings(),
+        counters=network._net.get_counters(),
+        metadata=as_metadata(network.metadata),
+        parameters=network.parameters,
+        scaling=network.scaling,
+        optimizer=state,
+    )
+    save(path, model)
+
+
+def load_network(path: Any) -> Network:
+    """Return the network in a file; see `Network.load`."""
+    from ..network import Network
+
+    model = load(path)
+    try:
+        return Network._restore(
+            model.settings, model.parameters, model.counters, model.scaling, model.metadata
+        )
+    except (TypeError, ValueError, KeyError, MemoryError) as error:
+        raise ValueError(f"{os.fspath(path)!r} is not a valid model file ({error})") from error
+
+
+def save(path: Any, model: Model) -> None:
+    """Write a model to exactly this path, atomically.
+
+    Raises
+    ------
+    TypeError, ValueError
+        Something in the header cannot be written as JSON; no file is touched.
+    OSError
+        The file cannot be written; an existing one is as it was.
+    """
+    header: dict[str, Any] = {
+        "format": FORMAT,
+        "format_version": VERSION,
+        "pybackprop": __version__,
+        "settings": model.settings,
+        "steps": model.counters[0],
+        "epochs": model.counters[1],
+        "metadata": model.metadata,
+        "scaling": model.scaling is not None,
+        "optimizer": None,
+    }
+    arrays = {"parameters": model.parameters}
+    if model.scaling is not None:
+        arrays["shift"], arrays["scale"] = model.scaling
+    if model.optimizer is not None:
+        vectors = model.optimizer["state"]
+        header["optimizer"] = {**model.optimizer, "state": list(vectors)}
+        arrays.update({f"optimizer.{name}": vector for name, vector in vectors.items()})
+    text = json.dumps(header, allow_nan=False).encode()
+    arrays["header"] = np.frombuffer(text, np.uint8)
+    write_atomically(path, lambda file: np.savez(file, **arrays))  # type: ignore[arg-type]
+
+
+def write_atomically(path: Any, write: Any) -> None:
+    """Let write(file) fill a temporary file beside path, and put it in the place of path.
+
+    A crash at any time leaves the old file or the new one, whole.
+    """
+    target = os.path.realpath(os.fspath(path))
+    folder, name = os.path.split(target)
+    temporary = os.path.join(folder, f".{name}.{os.getpid()}.{os.urandom(6).hex()}.tmp")
+    # Opened by hand, so that the file's mode follows the umask, which mkstemp's does not.
+    flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
+    descriptor = os.open(temporary, flags, 0o666)
+    try:
+        with os.fdopen(descriptor, "w+b") as file:
+            write(file)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, target)
+    except BaseException:
+        os.unlink(temporary)
+        raise
+    if os.name == "posix":
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def load(path: Any) -> Model:
+    """Read a model.
+
+    Raises
+    ------
+    OSError
+        The file cannot be read.
+    ValueError
+        It is not a model file, or is malformed.
+    """
+    with open(path, "rb") as file:
+        try:
+            return _read_model(file)
+        except (
+            ValueError,
+            TypeError,
+            KeyError,
+            EOFError,
+            RecursionError,
+            RuntimeError,
+            NotImplementedError,
+            OverflowError,
+            SyntaxError,
+            MemoryError,
+            zipfile.BadZipFile,
+            zlib.error,
+        ) as error:
+            reason = f"{type(error).__name__}: {error}"
+            raise ValueError(f"{os.fspath(path)!r} is not a valid model file ({reason})") from error
+
+
+def _read_model(file: IO[bytes]) -> Model:
+    with zipfile.ZipFile(file) as archive:
+        names = archive.namelist()
+        if len(set(names)) != len(names):
+            raise ValueError("an entry occurs twice")
+        header = _read_header(archive)
+        settings = header["settings"]
+        widths = [as_count(width, "widths", low=1) for width in settings["widths"]]
+        dtype = as_dtype(settings["dtype"])
+        size = sum(n_out * (n_in + 1) for n_in, n_out in pairwise(widths))
+        parameters = _read_array(archive, "parameters", dtype, size)
+        scaling = None
+        if header["scaling"]:
+            shift, scale = (
+                _read_array(archive, name, FLOAT64, widths[0]) for name in ("shift", "scale")
+            )
+            scaling = shift, scale
+        optimizer = header["optimizer"]
+        if optimizer is not None:
+            vectors = {
+                name: _read_array(archive, f"optimizer.{name}", dtype, size)
+                for name in optimizer["state"]
+            }
+            optimizer = {**optimizer, "state": vectors}
+    counters = as_count(header["steps"], "steps"), as_count(header["epochs"], "epochs")
+    return Model(settings, counters, header["metadata"], parameters, scaling, optimizer)
+
+
+def _read_header(archive: zipfile.ZipFile) -> dict[str, Any]:
+    text = _read_array(archive, "header", UINT8, None).tobytes()
+    header = json.loads(text.decode())
+    if not isinstance(header, dict) or header.get("format") != FORMAT:
+        raise ValueError("it was not saved by pybackprop")
+    if header["format_version"] != VERSION:
+        raise ValueError(
+            f"it has format version {header['format_version']!r}; this version reads {VERSION}"
+        )
+    for name in ("settings", "metadata"):
+        if not isinstance(header[name], dict):
+            raise ValueError(f"{name} is not an object")
+    if not isinstance(header["optimizer"], (dict, type(None))):
+        raise ValueError("optimizer is not an object")
+    return header
+
+
+def _read_array(
+    archive: zipfile.ZipFile, name: str, dtype: np.dtype[Any], size: int | None
+) -> Array:
+    """Read a vector whose type and size are known before any memory is taken for it."""
+    info = archive.getinfo(name + ".npy")
+    limit = _HEADER_LIMIT if size is None else size * dtype.itemsize + _NPY_HEADER_LIMIT
+    if info.file_size > limit:
+        raise ValueError(f"{name} is longer than it should be")
+    data = archive.read(info)
+    stream = io.BytesIO(data)
+    if np.lib.format.read_magic(stream) != (1, 0):
+        raise ValueError(f"{name} is not a version 1.0 array")
+    shape, _, stored = np.lib.format.read_array_header_1_0(stream)
+    count = len(data) - stream.tell()
+    if stored.newbyteorder("=") != dtype or shape != (count // dtype.itemsize,):
+        raise ValueError(f"{name} is not a vector of {dtype} with as many entries as bytes")
+    if size is not None and shape != (size,):
+        raise ValueError(f"{name} has {shape[0]} entries in place of {size}")
+    return np.frombuffer(data, stored, offset=stream.tell()).astype(dtype)

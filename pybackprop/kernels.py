@@ -1,0 +1,216 @@
+"""The kernels of the C core one by one, for tests and microbenchmarks.
+
+All arrays of a call are float32 or all are float64. Shapes: x (batch, n_in), w (n_out, n_in),
+b (n_out,), z, y and dy (batch, n_out).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from . import _core
+from ._core import FLOAT32, FLOAT64, Array
+from .inputs import as_choice, as_count, as_flag, as_reals
+
+__all__ = [
+    "activation",
+    "activation_derivative",
+    "dense_backward",
+    "dense_forward",
+    "matmul",
+    "peak_flops",
+]
+
+
+def _as_dtype(array: Array, name: str) -> np.dtype[Any]:
+    for dtype in (FLOAT32, FLOAT64):
+        if array.dtype == dtype:
+            return dtype
+    raise TypeError(f"{name} must be float32 or float64, got {array.dtype}")
+
+
+def _as_array(
+    value: Any, name: str, dtype: np.dtype[Any] | None, shape: tuple[int, ...] | None = None
+) -> Array:
+    """Return a C-contiguous array; it must have this type and shape, or be 2-D."""
+    array = as_reals(value, name)
+    found = _as_dtype(array, name)
+    if dtype is not None and found is not dtype:
+        raise TypeError(f"{name} must be {dtype} like the other arrays, got {array.dtype}")
+    if array.shape != shape if shape is not None else array.ndim != 2:
+        expected = f"shape {shape}" if shape is not None else "two dimensions"
+        raise ValueError(f"{name} must have {expected}, got shape {array.shape}")
+    return np.require(array, found, ["C", "A"])
+
+
+def _as_rows(value: Any, name: str) -> Array:
+    """Return a 2-D array whose rows are contiguous, copied only where they are not."""
+    array = as_reals(value, name)
+    dtype = _as_dtype(array, name)
+    if array.ndim != 2:
+        raise ValueError(f"{name} must have two dimensions, got shape {array.shape}")
+    if _rows_are_contiguous(array):
+        return array.view(dtype) if array.dtype is not dtype else array
+    return np.require(array, dtype, ["C", "A"])
+
+
+def _rows_are_contiguous(array: Array) -> bool:
+    rows, cols = array.shape
+    size = array.itemsize
+    return (
+        array.flags.aligned
+        and (cols <= 1 or array.strides[1] == size)
+        and (rows <= 1 or (array.strides[0] >= cols * size and array.strides[0] % size == 0))
+    )
+
+
+def matmul(
+    a: Any,
+    b: Any,
+    out: Array | None = None,
+    transpose_a: bool = False,
+    transpose_b: bool = False,
+    precision: str = "float32",
+) -> Array:
+    """Return op(a) op(b), where op transposes if asked.
+
+    Parameters
+    ----------
+    a : array_like, (m, k), or (k, m) if transpose_a
+        Left factor.
+    b : array_like, (k, n), or (n, k) if transpose_b
+        Right factor.
+    out : ndarray, (m, n), optional
+        Where to write; rows contiguous, sharing no memory with a and b.
+    precision : str
+        How float32 products are formed: float32.
+
+    Returns
+    -------
+    ndarray, (m, n)
+        The product; `out`, where it was given.
+    """
+    left, right = _as_rows(a, "a"), _as_rows(b, "b")
+    if left.dtype is not right.dtype:
+        raise TypeError(f"a and b must have one dtype, got {left.dtype} and {right.dtype}")
+    transpose_a, transpose_b = (
+        as_flag(transpose_a, "transpose_a"),
+        as_flag(transpose_b, "transpose_b"),
+    )
+    as_choice(precision, "precision", _core.PRECISIONS)
+    m, k = left.shape[::-1] if transpose_a else left.shape
+    k_b, n = right.shape[::-1] if transpose_b else right.shape
+    if k != k_b:
+        raise ValueError(f"a and b must agree in their inner size, got {k} and {k_b}")
+    if out is None:
+        out = np.empty((m, n), left.dtype)
+    elif not isinstance(out, np.ndarray) or out.dtype != left.dtype:
+        raise TypeError(f"out must be an array of {left.dtype}")
+    elif out.shape != (m, n) or not out.flags.writeable or not _rows_are_contiguous(out):
+        raise ValueError(f"out must be writable, with contiguous rows, of shape {(m, n)}")
+    elif np.may_share_memory(out, left) or np.may_share_memory(out, right):
+        raise ValueError("out must not share memory with a or b")
+    if m and n:
+        _core.matmul(left, right, out, transpose_a, transpose_b, precision)
+    return out
+
+
+def dense_forward(
+    x: Any, w: Any, b: Any = None, activation: str = "identity"
+) -> tuple[Array, Array]:
+    """Return z = x w^T + b and y = act(z), both (batch, n_out); b may be None.
+
+    Parameters
+    ----------
+    x : array_like, (batch, n_in)
+        Inputs.
+    w : array_like, (n_out, n_in)
+        Weights.
+    b : array_like, (n_out,), optional
+        Biases.
+    activation : str
+        Any of the names that `Network` takes.
+    """
+    x = _as_array(x, "x", None)
+    w = _as_array(w, "w", x.dtype)
+    if w.shape[1] != x.shape[1]:
+        raise ValueError(f"w must have shape (n_out, {x.shape[1]}) to match x, got {w.shape}")
+    if b is not None:
+        b = _as_array(b, "b", x.dtype, w.shape[:1])
+    as_choice(activation, "activation", _core.ACTIVATIONS)
+    z, y = (np.empty((len(x), len(w)), x.dtype) for _ in range(2))
+    _core.dense_forward(activation, x, w, b, z, y)
+    return z, y
+
+
+def dense_backward(
+    x: Any, w: Any, z: Any, dy: Any, activation: str = "identity"
+) -> tuple[Array, Array, Array]:
+    """Return dx (batch, n_in), dw (n_out, n_in) and db (n_out,) of a layer.
+
+    With delta = dy * act'(z): dx = delta w, dw = delta^T x, db = column sums of delta.
+
+    Parameters
+    ----------
+    x : array_like, (batch, n_in)
+        The layer's inputs.
+    w : array_like, (n_out, n_in)
+        Its weights.
+    z : array_like, (batch, n_out)
+        Its pre-activations.
+    dy : array_like, (batch, n_out)
+        The derivative in its outputs.
+    activation : str
+        Its activation.
+    """
+    x = _as_array(x, "x", None)
+    w = _as_array(w, "w", x.dtype)
+    if w.shape[1] != x.shape[1]:
+        raise ValueError(f"w must have shape (n_out, {x.shape[1]}) to match x, got {w.shape}")
+    shape = len(x), len(w)
+    z, dy = _as_array(z, "z", x.dtype, shape), _as_array(dy, "dy", x.dtype, shape)
+    as_choice(activation, "activation", _core.ACTIVATIONS)
+    dx, dw, db = np.empty_like(x), np.empty_like(w), np.empty(len(w), x.dtype)
+    _core.dense_backward(activation, x, w, z, dy, dx, dw, db)
+    return dx, dw, db
+
+
+def activation(name: str, z: Any) -> Array:
+    """Return act(z), of the shape of z; softmax runs over the last axis."""
+    as_choice(name, "name", _core.ACTIVATIONS)
+    return _elementwise(name, z, derivative=False)
+
+
+def activation_derivative(name: str, z: Any) -> Array:
+    """Return act'(z), of the shape of z; softmax, whose derivative is a matrix, is refused."""
+    as_choice(name, "name", [each for each in _core.ACTIVATIONS if each != "softmax"])
+    return _elementwise(name, z, derivative=True)
+
+
+def _elementwise(name: str, z: Any, derivative: bool) -> Array:
+    array = as_reals(z, "z")
+    array = np.require(array, _as_dtype(array, "z"), ["C", "A"])
+    out = np.empty_like(array)
+    if array.size:
+        _core.activation(name, array, out, derivative)
+    return out
+
+
+def peak_flops(precision: str = "float32", threads: int | None = None) -> float:
+    """Return the rate of multiply-adds in registers, in floating point operations per second.
+
+    Parameters
+    ----------
+    precision : str
+        float32 or float64.
+    threads : int, optional
+        How many threads to run at once; by default as many as `get_threads()`.
+    """
+    as_choice(precision, "precision", (*_core.PRECISIONS, "float64"))
+    count = (
+        _core.get_threads() if threads is None else as_count(threads, "threads", low=1, high=4096)
+    )
+    dtype = FLOAT64 if precision == "float64" else FLOAT32
+    return _core.peak_flops(dtype, "float32" if dtype is FLOAT64 else precision, count, 0.1)

@@ -1,0 +1,235 @@
+"""The loop of `Network.fit` around the slices that the C core trains."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from . import _core
+from ._core import NOT_FINITE, Array
+from .inputs import as_count, as_inputs, as_real, as_targets, as_weights
+from .optimizers import Optimizer
+from .progress import make_progress
+from .results import EpochEnd, History
+
+if TYPE_CHECKING:
+    from .network import Network
+
+Callback = Callable[[EpochEnd], Any]
+
+# How long one call into the core may take, so that signals and progress are seen to in time.
+_SLICE_NS = 50_000_000
+
+# The key of the permutation that sets rows aside for validation, which no epoch reaches.
+_SPLIT_KEY = 2**62 - 1
+
+
+class Split:
+    """Training data and, where asked for, validation data, ready for the core."""
+
+    def __init__(
+        self, network: Network, x: Any, y: Any, sample_weight: Any, validation: Any
+    ) -> None:
+        net = network._net
+        inputs = as_inputs(x, net.n_in, net.dtype)
+        rows = len(inputs)
+        targets = as_targets(y, rows, net.n_out, network.loss, net.dtype)
+        weights = as_weights(sample_weight, rows)
+        self.held_out: _core.Data | None = None
+        if validation is None:
+            pass
+        elif isinstance(validation, (tuple, list)):
+            if len(validation) != 2:
+                raise ValueError(
+                    f"validation must be a fraction or a pair (X, y), got {len(validation)} items"
+                )
+            self.held_out = network._data(validation[0], validation[1], where="validation: ")
+        else:
+            train, test = self._divide(validation, rows, network.seed)
+            part = None if weights is None else weights[test]
+            if weights is not None and not (weights[test].any() and weights[train].any()):
+                raise ValueError("sample_weight must be above 0 in the training and held-out rows")
+            self.held_out = _core.Data(inputs[test], targets[test], part)
+            inputs, targets = inputs[train], targets[train]
+            weights = None if weights is None else weights[train]
+        self.training = _core.Data(inputs, targets, weights)
+
+    @staticmethod
+    def _divide(fraction: Any, rows: int, seed: int) -> tuple[Array, Array]:
+        """Return the row numbers to train on and, the last part of a permutation, to hold out."""
+        part = as_real(fraction, "validation", 0.0, 1.0)
+        count = round(part * rows)
+        if not 0 < count < rows:
+            raise ValueError(
+                f"validation must leave rows to train on and to hold out, "
+                f"got {fraction!r} of {rows} rows"
+            )
+        order = _core.random_permutation(seed, _SPLIT_KEY, rows)
+        return order[: rows - count], order[rows - count :]
+
+
+class _Clock:
+    """Shares the time of a slice among the epochs that it worked on."""
+
+    def __init__(self, n_batches: int) -> None:
+        self.n_batches = n_batches
+        self.position = 0  # batches done in all
+        self.carried = 0.0  # seconds already spent in the current epoch
+
+    def split(self, seconds: float, epoch: int, batch: int) -> list[float]:
+        """Return the duration of every epoch that ended in a slice which ended here."""
+        position = epoch * self.n_batches + batch
+        each = seconds / max(position - self.position, 1)
+        ended: list[float] = []
+        while self.position // self.n_batches < epoch:
+            left = self.n_batches - self.position % self.n_batches
+            ended.append(self.carried + left * each)
+            self.carried = 0.0
+            self.position += left
+        self.carried += (position - self.position) * each
+        self.position = position
+        return ended
+
+
+class Trainer:
+    """One call of `Network.fit`."""
+
+    def __init__(
+        self,
+        network: Network,
+        optimizer: Optimizer,
+        split: Split,
+        epochs: int,
+        batch_size: int,
+        patience: int | None,
+        callbacks: tuple[Callback, ...],
+        progress: bool,
+    ) -> None:
+        self.network, self.optimizer, self.split = network, optimizer, split
+        self.epochs = epochs
+        self.batch_size = min(batch_size, split.training.rows)
+        self.n_batches = -(-split.training.rows // self.batch_size)
+        self.patience, self.callbacks, self.progress = patience, callbacks, progress
+        self.history = History()
+        self.best: Array | None = None
+        self.clock = _Clock(self.n_batches)
+        self._ended = 0  # epochs that the last slice ended
+        self._rates: Array | None = None
+        self._rates_of: Any = None
+        self._rates_begin = 0
+
+    def run(self, shuffle: bool, max_ns: int) -> History:
+        """Train, and return the figures."""
+        state = self.optimizer._bind(self.network._net.key)
+        each = bool(
+            self.split.held_out is not None or self.callbacks or self.patience or self.progress
+        )
+        with (
+            _core.Fit(
+                self.network._net, self.split.training, state, self.batch_size, shuffle
+            ) as fit,
+            make_progress(self.progress, self.epochs, self.n_batches) as bar,
+        ):
+            while len(self.history) < self.epochs:
+                count = 1 if each else self.epochs - len(self.history)
+                costs = np.empty(count)
+                self._run_slice(fit, costs, max_ns)
+                bar.update(fit.epoch * self.n_batches + fit.batch, fit.partial_cost)
+                if each and self._ended and self._end_epoch(bar):
+                    self.history.stopped_early = True
+                    break
+            if self.best is not None:
+                self.network._net.set_parameters(0, self.best)
+        return self.history
+
+    def _run_slice(self, fit: _core.Fit, costs: Array, max_ns: int) -> None:
+        """Train for one slice and note the figures of the epochs that it ended."""
+        begin = time.perf_counter()
+        status, completed = fit.run(self._coming_rates(), costs, max_ns)
+        seconds = time.perf_counter() - begin
+        self._ended = completed
+        self.history.cost += costs[:completed].tolist()
+        self.history.seconds += self.clock.split(seconds, fit.epoch, fit.batch)
+        if status == NOT_FINITE:
+            self._fail(fit)
+
+    def _fail(self, fit: _core.Fit) -> None:
+        """Report a cost that is not finite; the core has restored the parameters."""
+        vectors = [each for each in self.optimizer._state.vectors if each is not None]
+        cleared = ""
+        if not all(np.isfinite(vector).all() for vector in vectors):
+            self.optimizer.reset()
+            cleared = "; the optimizer's state was no longer finite and has been reset"
+        raise FloatingPointError(
+            f"the cost is not finite in epoch {fit.epoch}, batch {fit.batch} (counted from 0, of "
+            f"{self.epochs} epochs of {self.n_batches} batches); the parameters are those of the "
+            f"last finite epoch{cleared}. A lower learning rate, clip_norm or scaled inputs may "
+            "help"
+        )
+
+    def _coming_rates(self) -> Array | None:
+        """Return the learning rates of the coming batches; None where the rate is constant."""
+        schedule = self.optimizer._state.schedule
+        if schedule is None:
+            self._rates = None
+            return None
+        step = self.optimizer.steps
+        used = step - self._rates_begin
+        if self._rates is None or self._rates_of is not schedule or used >= len(self._rates):
+            left = (self.epochs - len(self.history)) * self.n_batches
+            self._rates = schedule.ahead(step, left)
+            self._rates_of, self._rates_begin, used = schedule, step, 0
+        return self._rates[used:]
+
+    def _last_rate(self) -> float:
+        """Return the learning rate of the last step."""
+        if self._rates is None:
+            return float(self.optimizer._state.get("lr"))
+        return float(self._rates[self.optimizer.steps - 1 - self._rates_begin])
+
+    def _end_epoch(self, bar: Any) -> bool:
+        """Validate, keep the best parameters and call back; return whether to stop."""
+        history = self.history
+        epoch = len(history) - 1
+        val_cost = None
+        stop = False
+        if self.split.held_out is not None:
+            val_cost = self.network._net.cost(self.split.held_out)
+            history.val_cost.append(val_cost)
+            best = history.best_epoch
+            if val_cost == val_cost and (best is None or val_cost < history.val_cost[best]):
+                history.best_epoch = epoch
+                if self.patience is not None:
+                    self.best = self.network.parameters.copy()
+            elif self.patience is not None:
+                stop = epoch - (-1 if best is None else best) >= self.patience
+        bar.end_epoch(epoch, history.cost[-1], val_cost)
+        figures = EpochEnd(
+            epoch, history.cost[-1], val_cost, history.seconds[-1], self._last_rate(), self.network
+        )
+        for callback in self.callbacks:
+            stop = callback(figures) is True or stop
+        return stop and epoch + 1 < self.epochs
+
+
+def as_callbacks(value: Any) -> tuple[Callback, ...]:
+    """Return callbacks as a tuple; a single function is one."""
+    callbacks = (value,) if callable(value) else tuple(value) if isinstance(value, Iterable) else ()
+    if not callable(value) and not isinstance(value, Iterable):
+        raise TypeError(f"callbacks must be functions, got {value!r}")
+    for callback in callbacks:
+        if not callable(callback):
+            raise TypeError(f"callbacks must be functions, got {callback!r}")
+    return callbacks
+
+
+def as_patience(value: Any, validation: Any) -> int | None:
+    """Return the number of epochs to wait for a better validation cost, or None."""
+    if value is None:
+        return None
+    if validation is None:
+        raise ValueError("patience needs validation data: pass validation=(Xv, yv) or a fraction")
+    return as_count(value, "patience", low=1)

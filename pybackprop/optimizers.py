@@ -8,6 +8,7 @@ number of updates done. It can drive a network (`Network.step`, `Network.fit`) o
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable
 from typing import Any, ClassVar
 
@@ -277,7 +278,7 @@ class Optimizer:
             raise ValueError(
                 f"state must be that of {type(self).__name__}, got that of {type(fresh).__name__}"
             )
-        self._state, self._lr = fresh._state, fresh._lr
+        self.__dict__.update(fresh.__dict__)
 
     def _load_vectors(self, vectors: dict[str, Any], step: int) -> None:
         arrays = {name: np.asarray(vector) for name, vector in vectors.items()}
@@ -314,8 +315,8 @@ class Optimizer:
             raise ValueError(f"{path} holds no optimizer: it was saved without one")
         try:
             return from_state_dict(state)
-        except TypeError as error:
-            raise ValueError(f"{path}: {error}") from error
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"{os.fspath(path)!r} is not a valid model file ({error})") from error
 
     def __reduce__(self) -> tuple[Any, ...]:
         state = self.state_dict()

@@ -214,8 +214,9 @@ typedef struct {
  * batch), or a learning rate is missing. Ends at a batch boundary.
  * lr: n_lr learning rates for the coming batches; NULL to use optimizer->lr.
  * costs: room for `epochs` values, the mean cost of each epoch that this call completes.
- * BP_ERR_NOT_FINITE: state names the batch; the parameters and the optimizer's step are those at
- * the end of the last epoch whose costs were all finite. */
+ * BP_ERR_NOT_FINITE: state names the batch whose cost is not finite, or which ended an epoch with
+ * parameters that are not; the parameters, the optimizer and the count of steps are those at the
+ * end of the epoch before. */
 int bp_fit_run(bp_fit *fit, bp_optimizer *optimizer, const double *lr, int64_t n_lr, int64_t epochs,
                int64_t max_ns, double *costs, bp_fit_state *state);
 

@@ -17,7 +17,8 @@ struct bp_fit {
     int64_t epoch, batch;
     double cost_sum; /* of this epoch's batches, each times its rows */
     int64_t cost_rows;
-    void *backup; /* the parameters at the start of this epoch */
+    /* The parameters and the optimizer's vectors at the start of this epoch. */
+    void *backup, *state_backup[3];
     int64_t backup_step, backup_net_step;
 };
 
@@ -49,13 +50,33 @@ void bp_fit_destroy(bp_fit *fit) {
     if (!fit) return;
     bp_free(fit->index);
     bp_free(fit->backup);
+    for (int i = 0; i < 3; i++)
+        bp_free(fit->state_backup[i]);
     bp_free(fit);
+}
+
+/* Bytes of a vector as long as the parameters. */
+static size_t vector_bytes(const bp_net *net) {
+    const size_t size = net->dtype == BP_FLOAT32 ? sizeof(float) : sizeof(double);
+    return (size_t)net->n_parameters * size;
+}
+
+/* Room for the vectors that the optimizer has. */
+static int reserve_backup(bp_fit *fit, const bp_optimizer *optimizer) {
+    for (int i = 0; i < 3; i++) {
+        if (optimizer->state[i] && !fit->state_backup[i] &&
+            !(fit->state_backup[i] = bp_alloc((int64_t)vector_bytes(fit->net), 1)))
+            return BP_ERR_MEMORY;
+    }
+    return BP_OK;
 }
 
 static void begin_epoch(bp_fit *fit, const bp_optimizer *optimizer) {
     const bp_net *net = fit->net;
-    const size_t size = net->dtype == BP_FLOAT32 ? sizeof(float) : sizeof(double);
-    memcpy(fit->backup, net->parameters, (size_t)net->n_parameters * size);
+    memcpy(fit->backup, net->parameters, vector_bytes(net));
+    for (int i = 0; i < 3; i++)
+        if (optimizer->state[i])
+            memcpy(fit->state_backup[i], optimizer->state[i], vector_bytes(net));
     fit->backup_step = optimizer->step;
     fit->backup_net_step = net->steps;
     fit->cost_sum = 0.0;
@@ -67,8 +88,10 @@ static void begin_epoch(bp_fit *fit, const bp_optimizer *optimizer) {
 /* Back to the start of the epoch, whose end was not finite. */
 static void restore_epoch(bp_fit *fit, bp_optimizer *optimizer) {
     bp_net *net = fit->net;
-    const size_t size = net->dtype == BP_FLOAT32 ? sizeof(float) : sizeof(double);
-    memcpy(net->parameters, fit->backup, (size_t)net->n_parameters * size);
+    memcpy(net->parameters, fit->backup, vector_bytes(net));
+    for (int i = 0; i < 3; i++)
+        if (optimizer->state[i])
+            memcpy(optimizer->state[i], fit->state_backup[i], vector_bytes(net));
     net->packed_stale = 1;
     net->steps = fit->backup_net_step;
     optimizer->step = fit->backup_step;
@@ -121,7 +144,8 @@ static int time_is_up(slice *s) {
 /* Sets up the coming batch, or stops. Member 0. */
 static void plan_next(slice *s, bp_batch *batch) {
     bp_fit *fit = s->fit;
-    s->stop = s->completed == s->epochs || (s->lr && s->lr_used == s->n_lr) || time_is_up(s);
+    s->stop = s->status != BP_OK || s->completed == s->epochs || (s->lr && s->lr_used == s->n_lr) ||
+              time_is_up(s);
     if (s->stop) return;
     if (fit->batch == 0) begin_epoch(fit, s->optimizer);
     *batch = next_batch(fit);
@@ -173,7 +197,8 @@ int bp_fit_run(bp_fit *fit, bp_optimizer *optimizer, const double *lr, int64_t n
     };
     int status = bp_net_enter(fit->net);
     if (status != BP_OK) return status;
-    status = BP_TYPED(fit->net->dtype, fit_slice, &s);
+    status = reserve_backup(fit, optimizer);
+    if (status == BP_OK) status = BP_TYPED(fit->net->dtype, fit_slice, &s);
     *state = (bp_fit_state){
         .epoch = fit->epoch,
         .batch = fit->batch,

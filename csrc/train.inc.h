@@ -5,6 +5,24 @@ typedef struct {
     slice *slice;
 } BP_T(training);
 
+static int BP_T(all_finite)(int64_t n, const real *values) {
+    int bad = 0;
+    for (int64_t i = 0; i < n; i++)
+        bad |= !isfinite(values[i]);
+    return !bad;
+}
+
+/* Counts the batch, or notes that its update, the last of the epoch, left no finite parameters:
+ * no cost of this epoch would tell. Member 0. */
+static void BP_T(end_batch)(slice *s, double cost, int64_t rows) {
+    const bp_net *net = s->fit->net;
+    if (s->fit->batch + 1 == s->fit->n_batches &&
+        !BP_T(all_finite)(net->n_parameters, net->parameters))
+        s->status = BP_ERR_NOT_FINITE;
+    else
+        count_batch(s, cost, rows);
+}
+
 /* Batch after batch until plan_next stops; the team function of bp_fit_run. */
 static void BP_T(train)(void *context, bp_team *team, int member, int members) {
     BP_T(training) *t = context;
@@ -23,7 +41,7 @@ static void BP_T(train)(void *context, bp_team *team, int member, int members) {
         }
         BP_T(bp_batch_update)(&t->job, s->optimizer, &s->update, team, member, members);
         bp_sync(team, member, members);
-        if (member == 0) count_batch(s, cost, t->job.batch.n);
+        if (member == 0) BP_T(end_batch)(s, cost, t->job.batch.n);
     }
 }
 

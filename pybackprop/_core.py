@@ -13,9 +13,8 @@ from typing import Any
 import numpy as np
 
 from ._pybackprop_core import ffi, lib
-
-Array = np.ndarray[Any, np.dtype[Any]]
-LossFunction = Callable[[Array, Array], tuple[Any, Any]]
+from .losses import Array as Array
+from .losses import LossFunction, UserLoss, view_memory
 
 FLOAT32 = np.dtype(np.float32)
 FLOAT64 = np.dtype(np.float64)
@@ -93,72 +92,13 @@ def _describe(matrix: Any, array: Array) -> None:
     matrix.row_stride, matrix.col_stride = array.strides
 
 
-class _ParameterMemory:
-    """The flat vector in C memory, for NumPy; views of it keep the network alive."""
-
-    def __init__(self, handle: Any, address: int, count: int, dtype: np.dtype[Any]) -> None:
-        self._handle = handle
-        self.__array_interface__ = {
-            "shape": (count,),
-            "typestr": dtype.str,
-            "data": (address, True),
-            "version": 3,
-        }
-
-
-class _Loss:
-    """A user's loss function, and the exception that its last call raised."""
-
-    def __init__(self, function: LossFunction, dtype: np.dtype[Any]) -> None:
-        self.function = function
-        self.dtype = dtype
-        self.error: BaseException | None = None
-
-    def copy_in(self, data: Any, shape: tuple[int, ...]) -> Array:
-        """Copy an array out of the core, whose buffer does not outlive the call."""
-        size = self.dtype.itemsize * int(np.prod(shape))
-        copied: Array = np.frombuffer(ffi.buffer(data, size), self.dtype).copy()
-        return copied.reshape(shape)
-
-    def copy_out(self, value: Any, what: str, shape: tuple[int, ...], data: Any) -> None:
-        """Check what the function returned and copy it into the core's buffer."""
-        array = np.asarray(value)
-        if array.shape != shape:
-            raise ValueError(
-                f"the loss function must return {what} of shape {shape}, got {array.shape}"
-            )
-        if array.dtype.kind not in "fiub":
-            raise TypeError(f"the loss function must return real {what}, got dtype {array.dtype}")
-        size = self.dtype.itemsize * array.size
-        target = np.frombuffer(ffi.buffer(data, size), self.dtype).reshape(shape)
-        target[...] = array
-
-    def call(self, rows: int, n_out: int, a: Any, y: Any, loss: Any, da: Any) -> None:
-        """Run the function on one block of rows."""
-        shape = (rows, n_out)
-        returned = self.function(self.copy_in(a, shape), self.copy_in(y, shape))
-        if not isinstance(returned, tuple) or len(returned) != 2:
-            raise TypeError(
-                "the loss function must return a pair (per_example, derivative), "
-                f"got {type(returned).__name__}"
-            )
-        self.copy_out(returned[0], "per-example losses", (rows,), loss)
-        if da != _NULL:
-            self.copy_out(returned[1], "derivatives", shape, da)
-
-
 @ffi.def_extern(error=1)  # type: ignore[untyped-decorator]
 def bp_python_loss(
     user: Any, rows: int, n_out: int, a: Any, y: Any, loss: Any, da: Any
 ) -> int:  # the name is the C declaration's
     """Call the user's loss for the C core; any exception is kept for the caller to raise."""
-    function: _Loss = ffi.from_handle(user)
-    try:
-        function.call(rows, n_out, a, y, loss, da)
-    except BaseException as error:
-        function.error = error
-        return 1
-    return 0
+    function: UserLoss = ffi.from_handle(user)
+    return function.call(rows, n_out, *(int(ffi.cast("uintptr_t", p)) for p in (a, y, loss, da)))
 
 
 class Data:
@@ -267,16 +207,14 @@ class Net:
         self.key = state_key(self.n_parameters, dtype)
         self.call_rows = max(256, _CALL_FLOPS // (2 * self.n_parameters))
         memory = int(ffi.cast("uintptr_t", lib.bp_net_parameters(self._handle)))
-        self.parameters = np.asarray(
-            _ParameterMemory(self._handle, memory, self.n_parameters, dtype)
-        )
+        self.parameters = view_memory(memory, (self.n_parameters,), dtype, self._handle)
         self._lock = allocate_lock()
         self._fit_thread = 0  # the thread whose fit holds the network, 0 for none
         self._running = False  # whether that thread is inside the core
         self._prepare_hot_path()
-        self._loss: _Loss | None = None
+        self._loss: UserLoss | None = None
         if not isinstance(loss, str):
-            self._loss = _Loss(loss, dtype)
+            self._loss = UserLoss(loss, dtype)
             self._loss_handle = ffi.new_handle(self._loss)
             check(lib.bp_net_set_loss_callback(self._handle, lib.bp_python_loss, self._loss_handle))
 

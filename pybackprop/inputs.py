@@ -12,17 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from ._core import (
-    ACTIVATIONS,
-    FLOAT32,
-    FLOAT64,
-    INT64,
-    LOSSES,
-    PRECISIONS,
-    UINT8,
-    Array,
-    LossFunction,
-)
+from ._core import FLOAT32, FLOAT64, INT64, UINT8, Array
 
 _PASSED_AS_THEY_ARE = (FLOAT32, FLOAT64, UINT8)
 
@@ -196,77 +186,3 @@ def as_vector(value: Any, name: str, shape: tuple[int, ...], dtype: np.dtype[Any
         raise ValueError(f"{name} must have shape {shape}, got {array.shape}")
     converted = np.ascontiguousarray(array, dtype=dtype)
     return converted if converted.flags.aligned else converted.copy()
-
-
-# The activation that a loss computed from the pre-activation needs.
-_OUTPUT_OF = {"cross_entropy": "softmax", "binary_cross_entropy": "sigmoid"}
-
-
-def as_widths(value: Any) -> tuple[int, ...]:
-    """Return n_0, …, n_L."""
-    if isinstance(value, (str, bytes)) or not hasattr(value, "__iter__"):
-        raise TypeError(f"widths must be a sequence of integers, got {value!r}")
-    widths = tuple(as_count(width, "widths", low=1, high=2**31 - 1) for width in value)
-    if len(widths) < 2:
-        raise ValueError(f"widths must name the inputs and the outputs at least, got {widths}")
-    return widths
-
-
-def as_activations(activation: Any, output: Any, n_hidden: int) -> tuple[str, ...]:
-    """Return the activation of every layer."""
-    hidden = [name for name in ACTIVATIONS if name != "softmax"]
-    if isinstance(activation, str) or not hasattr(activation, "__iter__"):
-        activation = [as_choice(activation, "activation", hidden)] * n_hidden
-    names = [as_choice(name, "activation", hidden) for name in activation]
-    if len(names) != n_hidden:
-        raise ValueError(
-            f"activation must be one name or one per hidden layer ({n_hidden}), got {len(names)}"
-        )
-    return (*names, as_choice(output, "output", ACTIVATIONS))
-
-
-def as_dropout(value: Any, n_hidden: int) -> tuple[float, ...]:
-    """Return the rate of every hidden layer."""
-    rates = list(value) if hasattr(value, "__iter__") and not isinstance(value, str) else None
-    if rates is None:
-        rates = [value] * max(n_hidden, 1)
-    elif len(rates) != n_hidden:
-        raise ValueError(
-            f"dropout must be one rate or one per hidden layer ({n_hidden}), got {len(rates)}"
-        )
-    return tuple(as_real(rate, "dropout", 0.0, 1.0, open_high=True) for rate in rates)[:n_hidden]
-
-
-def as_loss(value: Any, output: str) -> str | LossFunction:
-    """Return a loss that goes with the activation of the output layer."""
-    if callable(value):
-        function: LossFunction = value
-        return function
-    loss = as_choice(value, "loss", LOSSES)
-    needed = _OUTPUT_OF.get(loss)
-    if needed is not None and output != needed:
-        raise ValueError(f"loss {loss!r} needs output={needed!r}, got output={output!r}")
-    return loss
-
-
-def as_precision(value: Any) -> str:
-    """Return the precision of matrix products."""
-    if not isinstance(value, str):
-        raise TypeError(f"precision must be a string, got {value!r}")
-    if value not in PRECISIONS:
-        available = ", ".join(repr(name) for name in PRECISIONS)
-        raise ValueError(f"precision {value!r} is not available; available: {available}")
-    return value
-
-
-def as_metadata(value: Any) -> dict[str, Any]:
-    """Return an independent copy of a dict of what JSON can hold."""
-    if not isinstance(value, dict):
-        raise TypeError(f"metadata must be a dict, got {type(value).__name__}")
-    import json
-
-    try:
-        copied: dict[str, Any] = json.loads(json.dumps(value, allow_nan=False))
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"metadata must hold what JSON can: {error}") from error
-    return copied

@@ -2,41 +2,25 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from . import _core
-from ._core import Array, LossFunction
+from ._core import Array
 from .initializers import NAMES as INITIALIZERS
 from .initializers import initial_weights
-from .inputs import (
-    as_activations,
-    as_choice,
-    as_count,
-    as_dropout,
-    as_dtype,
-    as_flag,
-    as_inputs,
-    as_loss,
-    as_metadata,
-    as_precision,
-    as_real,
-    as_targets,
-    as_vector,
-    as_weights,
-    as_widths,
-)
-from .optimizers import Optimizer, as_optimizer
+from .inputs import as_choice, as_count, as_inputs, as_targets, as_vector, as_weights
+from .losses import LossFunction
+from .optimizers import Optimizer
 from .results import Gradients, History, Trace
-from .training import _SLICE_NS, Split, Trainer, as_callbacks, as_patience
+from .settings import Settings, as_metadata
 
 __all__ = ["Network"]
 
 
-class Network:
+class Network(Settings):
     """A multilayer perceptron.
 
     A_0 = X; Z_l = A_(l-1) W_l^T + b_l and A_l = act_l(Z_l) for l = 1 … L. The cost is the mean of
@@ -99,31 +83,21 @@ class Network:
         precision: str = "float32",
         seed: int | None = None,
     ) -> None:
-        self._widths = as_widths(widths)
-        n_hidden = len(self._widths) - 2
-        self._activations = as_activations(activation, output, n_hidden)
-        self._loss = as_loss(loss, self._activations[-1])
-        self._init = as_choice(init, "init", INITIALIZERS)
-        self._dropout = as_dropout(dropout, n_hidden)
-        self._l1, self._l2 = as_real(l1, "l1", low=0.0), as_real(l2, "l2", low=0.0)
-        self._precision = as_precision(precision)
-        self._seed = (
-            int.from_bytes(os.urandom(8), "little")
-            if seed is None
-            else as_count(seed, "seed", high=2**64 - 1)
+        super().__init__(
+            widths, activation, output, loss, init, dropout, l1, l2, dtype, precision, seed
         )
         self._scaling: tuple[Array, Array] | None = None
         self._metadata: dict[str, Any] = {}
-        self._create(as_dtype(dtype))
+        self._create()
         self._initialize()
 
-    def _create(self, dtype: np.dtype[Any]) -> None:
+    def _create(self) -> None:
         """Make the network of the C core, and the views of its parameters."""
         self._net = _core.Net(
             widths=self._widths,
             activations=self._activations,
             loss=self._loss,
-            dtype=dtype,
+            dtype=self._dtype,
             precision=self._precision,
             dropout=self._dropout,
             l1=self._l1,
@@ -151,51 +125,6 @@ class Network:
         return tuple(weights), tuple(biases)
 
     # ---- what it is ----
-
-    @property
-    def widths(self) -> tuple[int, ...]:
-        """n_0, …, n_L."""
-        return self._widths
-
-    @property
-    def activations(self) -> tuple[str, ...]:
-        """Activation of every layer, the output included."""
-        return self._activations
-
-    @property
-    def loss(self) -> str | LossFunction:
-        """The loss, by name or as the user's function."""
-        return self._loss
-
-    @property
-    def dropout(self) -> tuple[float, ...]:
-        """Dropout rate after every hidden layer."""
-        return self._dropout
-
-    @property
-    def l1(self) -> float:
-        """Factor of the sum of |W|."""
-        return self._l1
-
-    @property
-    def l2(self) -> float:
-        """Factor of half the sum of W²."""
-        return self._l2
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        """Type of parameters and arithmetic."""
-        return self._net.dtype
-
-    @property
-    def precision(self) -> str:
-        """How matrix products are formed."""
-        return self._precision
-
-    @property
-    def seed(self) -> int:
-        """The seed that was given, or drawn."""
-        return self._seed
 
     @property
     def n_parameters(self) -> int:
@@ -479,7 +408,7 @@ class Network:
         sample_weight: Any = None,
         callbacks: Any = (),
         progress: bool = False,
-        _slice_ns: int = _SLICE_NS,
+        _slice_ns: int | None = None,
     ) -> History:
         """Train on minibatches.
 
@@ -521,42 +450,32 @@ class Network:
         TypeError, ValueError
             An argument is not as described; nothing has been changed.
         FloatingPointError
-            The cost stopped being finite; the message names epoch and batch. The parameters and
-            the optimizer's count of steps are those after the last finite epoch; state vectors of
-            the optimizer that are not finite are reset.
+            The cost, or the parameters at the end of an epoch, stopped being finite; the message
+            names epoch and batch. Parameters and optimizer are as after the last finite epoch.
         KeyboardInterrupt
             Ctrl-C; the network is as after a whole batch.
         RuntimeError
             The network or the optimizer is in use in another call.
         """
-        wanted = (
-            as_count(epochs, "epochs", low=1),
-            as_count(batch_size, "batch_size", low=1),
-            as_patience(patience, validation),
-            as_callbacks(callbacks),
-            as_flag(progress, "progress"),
+        from .training import fit
+
+        return fit(
+            self,
+            X,
+            y,
+            epochs=epochs,
+            batch_size=batch_size,
+            optimizer=optimizer,
+            validation=validation,
+            patience=patience,
+            shuffle=shuffle,
+            sample_weight=sample_weight,
+            callbacks=callbacks,
+            progress=progress,
+            slice_ns=_slice_ns,
         )
-        shuffle = as_flag(shuffle, "shuffle")
-        split = Split(self, X, y, sample_weight, validation)
-        return Trainer(self, as_optimizer(optimizer), split, *wanted).run(shuffle, _slice_ns)
 
     # ---- keeping it ----
-
-    def _settings(self) -> dict[str, Any]:
-        """Return the arguments that make a network like this one."""
-        return {
-            "widths": list(self._widths),
-            "activation": list(self._activations[:-1]),
-            "output": self._activations[-1],
-            "loss": self._loss,
-            "init": self._init,
-            "dropout": list(self._dropout),
-            "l1": self._l1,
-            "l2": self._l2,
-            "dtype": str(self.dtype),
-            "precision": self._precision,
-            "seed": self._seed,
-        }
 
     @staticmethod
     def _restore(

@@ -10,8 +10,8 @@ import numpy as np
 
 from . import _core
 from ._core import NOT_FINITE, Array
-from .inputs import as_count, as_inputs, as_real, as_targets, as_weights
-from .optimizers import Optimizer
+from .inputs import as_count, as_flag, as_inputs, as_real, as_targets, as_weights
+from .optimizers import Optimizer, as_optimizer
 from .progress import make_progress
 from .results import EpochEnd, History
 
@@ -157,17 +157,12 @@ class Trainer:
             self._fail(fit)
 
     def _fail(self, fit: _core.Fit) -> None:
-        """Report a cost that is not finite; the core has restored the parameters."""
-        vectors = [each for each in self.optimizer._state.vectors if each is not None]
-        cleared = ""
-        if not all(np.isfinite(vector).all() for vector in vectors):
-            self.optimizer.reset()
-            cleared = "; the optimizer's state was no longer finite and has been reset"
+        """Report a cost that is not finite; the core has restored parameters and optimizer."""
         raise FloatingPointError(
-            f"the cost is not finite in epoch {fit.epoch}, batch {fit.batch} (counted from 0, of "
-            f"{self.epochs} epochs of {self.n_batches} batches); the parameters are those of the "
-            f"last finite epoch{cleared}. A lower learning rate, clip_norm or scaled inputs may "
-            "help"
+            f"the cost is not finite in epoch {fit.epoch}, batch {fit.batch} (counted "
+            f"from 0, of {self.epochs} epochs of {self.n_batches} batches); parameters and "
+            "optimizer are as after the last finite epoch. A lower learning rate, clip_norm or "
+            "scaled inputs may help"
         )
 
     def _coming_rates(self) -> Array | None:
@@ -233,3 +228,34 @@ def as_patience(value: Any, validation: Any) -> int | None:
     if validation is None:
         raise ValueError("patience needs validation data: pass validation=(Xv, yv) or a fraction")
     return as_count(value, "patience", low=1)
+
+
+def fit(
+    network: Network,
+    x: Any,
+    y: Any,
+    *,
+    epochs: Any,
+    batch_size: Any,
+    optimizer: Any,
+    validation: Any,
+    patience: Any,
+    shuffle: Any,
+    sample_weight: Any,
+    callbacks: Any,
+    progress: Any,
+    slice_ns: int | None,
+) -> History:
+    """Check the arguments of `Network.fit`, and train."""
+    wanted = (
+        as_count(epochs, "epochs", low=1),
+        as_count(batch_size, "batch_size", low=1),
+        as_patience(patience, validation),
+        as_callbacks(callbacks),
+        as_flag(progress, "progress"),
+    )
+    shuffle = as_flag(shuffle, "shuffle")
+    optimizer = as_optimizer(optimizer)
+    split = Split(network, x, y, sample_weight, validation)
+    trainer = Trainer(network, optimizer, split, *wanted)
+    return trainer.run(shuffle, _SLICE_NS if slice_ns is None else slice_ns)

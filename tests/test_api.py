@@ -425,7 +425,7 @@ def test_update_refuses_what_it_cannot_change_in_place() -> None:
         (np.zeros(8)[::2], good, ValueError),
         (good, good, ValueError),
     ]:
-        with pytest.raises(error, match="parameters|gradient"):
+        with pytest.raises(error, match=r"parameters|gradient"):
             optimizer.update(parameters, gradient)
     assert optimizer.steps == 0
 

@@ -266,7 +266,7 @@ def test_cost_that_stops_being_finite() -> None:
         net, optimizer = network(), bp.Adam()
         net.fit(X, Y, shuffle=False, optimizer=optimizer)
         before = net.parameters.copy()
-        with pytest.raises(FloatingPointError, match="in epoch 0, batch 5 .* 3 epochs of 9"):
+        with pytest.raises(FloatingPointError, match=r"in epoch 0, batch 5 .* 3 epochs of 9"):
             net.fit(x, Y, batch_size=10, epochs=3, shuffle=False, optimizer=optimizer, **options)
         np.testing.assert_array_equal(net.parameters, before)
         assert optimizer.steps == 3

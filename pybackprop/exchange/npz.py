@@ -18,7 +18,8 @@ import numpy as np
 
 from .._core import FLOAT64, UINT8, Array
 from .._version import __version__
-from ..inputs import as_count, as_dtype, as_metadata
+from ..inputs import as_count, as_dtype
+from ..settings import as_metadata
 
 if TYPE_CHECKING:
     from ..network import Network

@@ -1,0 +1,180 @@
+"""What a network is made from: the arguments of `Network`, checked and kept."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import numpy as np
+
+from ._core import ACTIVATIONS, LOSSES, PRECISIONS
+from .initializers import NAMES as INITIALIZERS
+from .inputs import as_choice, as_count, as_dtype, as_real
+from .losses import LossFunction
+
+# The activation that a loss computed from the pre-activation needs.
+_OUTPUT_OF = {"cross_entropy": "softmax", "binary_cross_entropy": "sigmoid"}
+
+
+def as_widths(value: Any) -> tuple[int, ...]:
+    """Return n_0, …, n_L."""
+    if isinstance(value, (str, bytes)) or not hasattr(value, "__iter__"):
+        raise TypeError(f"widths must be a sequence of integers, got {value!r}")
+    widths = tuple(as_count(width, "widths", low=1, high=2**31 - 1) for width in value)
+    if len(widths) < 2:
+        raise ValueError(f"widths must name the inputs and the outputs at least, got {widths}")
+    return widths
+
+
+def as_activations(activation: Any, output: Any, n_hidden: int) -> tuple[str, ...]:
+    """Return the activation of every layer."""
+    hidden = [name for name in ACTIVATIONS if name != "softmax"]
+    if isinstance(activation, str) or not hasattr(activation, "__iter__"):
+        activation = [as_choice(activation, "activation", hidden)] * n_hidden
+    names = [as_choice(name, "activation", hidden) for name in activation]
+    if len(names) != n_hidden:
+        raise ValueError(
+            f"activation must be one name or one per hidden layer ({n_hidden}), got {len(names)}"
+        )
+    return (*names, as_choice(output, "output", ACTIVATIONS))
+
+
+def as_dropout(value: Any, n_hidden: int) -> tuple[float, ...]:
+    """Return the rate of every hidden layer."""
+    rates = list(value) if hasattr(value, "__iter__") and not isinstance(value, str) else None
+    if rates is None:
+        rates = [value] * max(n_hidden, 1)
+    elif len(rates) != n_hidden:
+        raise ValueError(
+            f"dropout must be one rate or one per hidden layer ({n_hidden}), got {len(rates)}"
+        )
+    return tuple(as_real(rate, "dropout", 0.0, 1.0, open_high=True) for rate in rates)[:n_hidden]
+
+
+def as_loss(value: Any, output: str) -> str | LossFunction:
+    """Return a loss that goes with the activation of the output layer."""
+    if callable(value):
+        function: LossFunction = value
+        return function
+    loss = as_choice(value, "loss", LOSSES)
+    needed = _OUTPUT_OF.get(loss)
+    if needed is not None and output != needed:
+        raise ValueError(f"loss {loss!r} needs output={needed!r}, got output={output!r}")
+    return loss
+
+
+def as_precision(value: Any) -> str:
+    """Return the precision of matrix products."""
+    if not isinstance(value, str):
+        raise TypeError(f"precision must be a string, got {value!r}")
+    if value not in PRECISIONS:
+        available = ", ".join(repr(name) for name in PRECISIONS)
+        raise ValueError(f"precision {value!r} is not available; available: {available}")
+    return value
+
+
+def as_metadata(value: Any) -> dict[str, Any]:
+    """Return an independent copy of a dict of what JSON can hold."""
+    if not isinstance(value, dict):
+        raise TypeError(f"metadata must be a dict, got {type(value).__name__}")
+    import json
+
+    try:
+        copied: dict[str, Any] = json.loads(json.dumps(value, allow_nan=False))
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"metadata must hold what JSON can: {error}") from error
+    return copied
+
+
+class Settings:
+    """The part of a network that does not change."""
+
+    def __init__(
+        self,
+        widths: Any,
+        activation: Any,
+        output: Any,
+        loss: Any,
+        init: Any,
+        dropout: Any,
+        l1: Any,
+        l2: Any,
+        dtype: Any,
+        precision: Any,
+        seed: Any,
+    ) -> None:
+        self._widths = as_widths(widths)
+        n_hidden = len(self._widths) - 2
+        self._activations = as_activations(activation, output, n_hidden)
+        self._loss = as_loss(loss, self._activations[-1])
+        self._init = as_choice(init, "init", INITIALIZERS)
+        self._dropout = as_dropout(dropout, n_hidden)
+        self._l1, self._l2 = as_real(l1, "l1", low=0.0), as_real(l2, "l2", low=0.0)
+        self._dtype = as_dtype(dtype)
+        self._precision = as_precision(precision)
+        self._seed = (
+            int.from_bytes(os.urandom(8), "little")
+            if seed is None
+            else as_count(seed, "seed", high=2**64 - 1)
+        )
+
+    @property
+    def widths(self) -> tuple[int, ...]:
+        """n_0, …, n_L."""
+        return self._widths
+
+    @property
+    def activations(self) -> tuple[str, ...]:
+        """Activation of every layer, the output included."""
+        return self._activations
+
+    @property
+    def loss(self) -> str | LossFunction:
+        """The loss, by name or as the user's function."""
+        return self._loss
+
+    @property
+    def dropout(self) -> tuple[float, ...]:
+        """Dropout rate after every hidden layer."""
+        return self._dropout
+
+    @property
+    def l1(self) -> float:
+        """Factor of the sum of |W|."""
+        return self._l1
+
+    @property
+    def l2(self) -> float:
+        """Factor of half the sum of W²."""
+        return self._l2
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Type of parameters and arithmetic."""
+        return self._dtype
+
+    @property
+    def precision(self) -> str:
+        """How matrix products are formed."""
+        return self._precision
+
+    @property
+    def seed(self) -> int:
+        """The seed that was given, or drawn."""
+        return self._seed
+
+    def _settings(self) -> dict[str, Any]:
+        """Return the arguments that make a network like this one."""
+        return {
+            "widths": list(self._widths),
+            "activation": list(self._activations[:-1]),
+            "output": self._activations[-1],
+            "loss": self._loss,
+            "init": self._init,
+            "dropout": list(self._dropout),
+            "l1": self._l1,
+            "l2": self._l2,
+            "dtype": str(self.dtype),
+            "precision": self._precision,
+            "seed": self._seed,
+        }

@@ -10,21 +10,24 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from ._arrays import load_npy, load_npz
+from ._arrays import load_npy, load_npz, read_inputs
 from ._builtin import digits, iris, moons, spirals
 from ._csv import load_csv
-from ._dataset import Dataset, Task
+from ._dataset import Array, Dataset, Task
 from ._encoding import Encoding
-from ._idx import find_idx, load_idx
+from ._idx import find_idx, is_idx, load_idx, read_idx
 
 __all__ = [
+    "BUILT_IN",
     "Dataset",
     "Encoding",
     "digits",
     "iris",
+    "is_table",
     "load",
     "load_csv",
     "load_idx",
+    "load_inputs",
     "load_npy",
     "load_npz",
     "moons",
@@ -55,6 +58,7 @@ def load(
         file: path of the file of targets.
     task : {"classification", "regression"}, optional
         Overrides what the targets look like; see `load_csv` and `load_npy` for the rules.
+        Built-in sets and IDX files are always for classification.
 
     Returns
     -------
@@ -69,7 +73,7 @@ def load(
     """
     name = os.fspath(name_or_path)
     if isinstance(name_or_path, str) and name in BUILT_IN:
-        _refuse(name, target=target, task=task)
+        _refuse(name, target=target, task=None if task == "classification" else task)
         return BUILT_IN[name]()
     path = Path(name)
     if not path.exists():
@@ -78,7 +82,7 @@ def load(
     if path.is_dir():
         _refuse(name, target=target)
         if find_idx(path, "train", "images", 3) or find_idx(path, "train", "labels", 1):
-            _refuse(name, task=task)
+            _refuse(name, task=None if task == "classification" else task)
             return load_idx(path)
         return load_npy(path, task=task)
     if path.suffix == ".npz":
@@ -88,12 +92,44 @@ def load(
         if isinstance(target, int):
             raise ValueError(f"{name}: target must be the path of a file, but is {target!r}")
         return load_npy(path, target, task=task)
-    if name.removesuffix(".gz").endswith(TEXT_SUFFIXES):
+    if is_table(path):
         return load_csv(path, target, task=task)
     raise ValueError(
         f"{name}: unknown kind of file; known are {', '.join(TEXT_SUFFIXES)} "
         "(also .gz), .npz, .npy and a folder of .npy or IDX files"
     )
+
+
+def is_table(path: str | os.PathLike[str]) -> bool:
+    """Tell from the suffix whether a file is a text table, which `load_csv` reads."""
+    return os.fspath(path).removesuffix(".gz").endswith(TEXT_SUFFIXES)
+
+
+def load_inputs(path: str | os.PathLike[str]) -> Array | None:
+    """Load inputs without targets: an .npy file, an IDX file, or an .npz without targets.
+
+    Parameters
+    ----------
+    path : path
+        The file. In an .npz archive the inputs are called x or X.
+
+    Returns
+    -------
+    ndarray of shape (N, n) or None
+        uint8, float32 or float64; None if the path is of a kind, or an archive, that holds
+        targets too, and so is for `load`.
+
+    Raises
+    ------
+    ValueError
+        If the file is malformed.
+    """
+    if is_idx(path):
+        images = read_idx(path)
+        if images.size == 0:
+            raise ValueError(f"{os.fspath(path)}: holds no examples")
+        return images.reshape(len(images), -1)
+    return read_inputs(os.fspath(path))
 
 
 def _refuse(name: str, **options: object) -> None:

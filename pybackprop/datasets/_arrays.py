@@ -121,6 +121,20 @@ def load_npy(
     return _from_arrays(str(place), ("x", "y"), None, arrays, task)
 
 
+def read_inputs(path: str) -> Array | None:
+    """Read the inputs of an .npy file, or of an .npz archive without targets; else None."""
+    if path.endswith(".npy"):
+        return _inputs(read_npy(path), path)
+    if not path.endswith(".npz"):
+        return None
+    with open(path, "rb") as stream, _open_archive(stream, path) as archive:
+        names = [m.filename.removesuffix(".npy") for m in archive.infolist()]
+        name = next((name for name in ("x", "X") if name in names), None)
+        if name is None or _choose(names, _PAIRS) is not None:
+            return None
+        return _inputs(_read_member(archive, name, path), f"{path}: array {name}")
+
+
 def read_npy(path: str | os.PathLike[str]) -> Array:
     """Read one .npy file whose header has been checked against the size of the file."""
     with open(path, "rb") as file:

@@ -18,6 +18,7 @@ from ._table import (
     is_number,
     listing,
     read_rows,
+    strip,
 )
 
 HEAD_ROWS = 200
@@ -78,7 +79,7 @@ def load_csv(
     """
     file = os.fspath(path)
     rows = read_rows(file)
-    head = list(islice(rows, HEAD_ROWS + 1))
+    head = [strip(row) for row in islice(rows, HEAD_ROWS + 1)]
     has_header = _is_header(head) if header is None else header
     line, first = head[0]
     names = _names(file, line, first) if has_header else [f"x{at}" for at in range(len(first))]

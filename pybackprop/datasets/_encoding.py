@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from ._table import (
     is_number,
     listing,
     read_rows,
+    strip,
 )
 
 Array = NDArray[Any]
@@ -106,7 +108,7 @@ class Encoding:
         """
         file = os.fspath(path)
         rows = read_rows(file)
-        line, first = next(rows)
+        line, first = strip(next(rows))
         if self._is_header(first):
             names: tuple[str, ...] = tuple(first)
             self._check_names(file, line, names)
@@ -217,10 +219,11 @@ def target_numbers(cells: Cells) -> NDArray[np.float64]:
     """Return the target cells as finite numbers, shape (N,)."""
     y = np.empty(len(cells.targets))
     for row, cell in enumerate(cells.targets):
-        if not is_number(cell) or not np.isfinite(float(cell)):
+        value = float(cell) if is_number(cell) else math.nan
+        if not math.isfinite(value):
             what = "missing value" if is_missing(cell) else f"{cell!r} is not a finite number"
             raise fault(cells.path, cells.lines[row], _target_name(cells), what)
-        y[row] = float(cell)
+        y[row] = value
     return y
 
 

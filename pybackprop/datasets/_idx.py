@@ -96,6 +96,11 @@ def _read_values(file: IO[bytes], size: int, name: str) -> NDArray[np.uint8]:
     return values
 
 
+def is_idx(path: str | os.PathLike[str]) -> bool:
+    """Tell from the name whether a file is an IDX file, plain or gzip-compressed."""
+    return os.fspath(path).removesuffix(".gz").endswith("-ubyte")
+
+
 def find_idx(folder: Path, part: str, what: str, n_dims: int) -> Path | None:
     """Return the file of a part ("train" or "t10k") of MNIST in a folder, or None."""
     candidates = (folder / f"{part}-{what}{style.format(n_dims)}" for style in _STYLES)

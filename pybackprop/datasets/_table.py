@@ -84,8 +84,8 @@ def _read_lines(path: str) -> Iterator[str]:
 def read_rows(path: str) -> Iterator[Row]:
     """Yield the rows of a comma-, semicolon- or tab-separated file with their line numbers.
 
-    The separator is the one found most often in the first line that is not blank. Cells are
-    stripped of surrounding blanks; blank lines are skipped.
+    The separator is the one found most often in the first line that is not blank. Blank lines
+    are skipped; cells may still have blanks at their ends.
     """
     lines = _read_lines(path)
     head: list[str] = []
@@ -104,9 +104,13 @@ def read_rows(path: str) -> Iterator[Row]:
             raise fault(path, reader.line_num, None, str(error)) from None
         if row is None:
             return
-        cells = [cell.strip() for cell in row]
-        if any(cells) or len(cells) > 1:
-            yield reader.line_num, cells
+        if len(row) > 1 or (row and row[0].strip()):
+            yield reader.line_num, row
+
+
+def strip(row: Row) -> Row:
+    """Return a row without the blanks around its cells."""
+    return row[0], [cell.strip() for cell in row[1]]
 
 
 def check_width(path: str, line: int, cells: Sequence[str], names: Sequence[str]) -> None:
@@ -166,18 +170,19 @@ class Cells:
         except ValueError:
             raise self._not_a_number(line, cells) from None
         for at, index in self._index.items():
-            code = index.get(cells[at])
-            self._codes[at].append(self._new_level(line, at, cells[at]) if code is None else code)
+            cell = cells[at].strip()
+            code = index.get(cell)
+            self._codes[at].append(self._new_level(line, at, cell) if code is None else code)
         if self.target is not None:
-            self.targets.append(cells[self.target])
+            self.targets.append(cells[self.target].strip())
         self.lines.append(line)
 
     def _not_a_number(self, line: int, cells: Sequence[str]) -> ValueError:
         """Return the error for the first numeric cell that is not a number."""
         at = next(at for at in self.numeric if not is_number(cells[at]))
-        if is_missing(cells[at]):
-            return fault(self.path, line, self.names[at], "missing value")
-        return fault(self.path, line, self.names[at], f"{cells[at]!r} is not a number")
+        cell = cells[at].strip()
+        what = "missing value" if is_missing(cell) else f"{cell!r} is not a number"
+        return fault(self.path, line, self.names[at], what)
 
     def _new_level(self, line: int, at: int, cell: str) -> int:
         """Return the code of a level seen for the first time."""

@@ -1,0 +1,84 @@
+"""The command line: ``pybackprop`` and ``python -m pybackprop``.
+
+One module a command; each has `add_parser`, which describes its arguments, and `run`, which
+does the work and returns the exit code.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+
+from .._version import __version__
+from . import _check, _info, _predict, _train
+from ._parser import Parser
+
+__all__ = ["main"]
+
+_EPILOG = """\
+examples:
+  pybackprop train digits                      learn handwritten digits, in seconds
+  pybackprop train houses.csv --target price --save houses.npz
+  pybackprop predict houses.npz new.csv --output prices.csv
+  pybackprop check 4-8-8-3                     compare gradients with differences
+  pybackprop info                              version, CPU, instruction set, threads
+
+`pybackprop COMMAND --help` explains one command.
+"""
+
+# What a shell reports for a command ended by Ctrl-C: 128 + SIGINT.
+_INTERRUPTED = 130
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line and return the exit code.
+
+    Parameters
+    ----------
+    argv : sequence of str, optional
+        The arguments; by default those of the process.
+
+    Returns
+    -------
+    int
+        0 for success, 1 if a check failed or the cost diverged, 2 for wrong arguments or a bad
+        file (one line on standard error says what is wrong), 130 after Ctrl-C.
+    """
+    parser = Parser(
+        prog="pybackprop",
+        description="Train, run and check dense neural networks.",
+        epilog=_EPILOG,
+    )
+    parser.add_argument("--version", action="version", version=f"pybackprop {__version__}")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    for module in (_train, _predict, _check, _info):
+        module.add_parser(commands)
+    try:
+        args = parser.parse_args(argv)
+    except SystemExit as leave:
+        return int(leave.code or 0)
+    try:
+        code: int = args.run(args)
+        sys.stdout.flush()
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return _INTERRUPTED
+    except BrokenPipeError:
+        # The reader, such as `head`, has gone; what Python flushes at exit must not complain.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except FloatingPointError as error:
+        return _report(args.command, error, 1)
+    except (ValueError, TypeError, OSError, MemoryError) as error:
+        return _report(args.command, error, 2)
+    return code
+
+
+def _report(command: str, error: Exception, code: int) -> int:
+    """Say in one line what is wrong, and return the exit code."""
+    message = str(error) or type(error).__name__
+    if isinstance(error, OSError) and error.filename is not None:
+        message = f"{error.filename}: {error.strerror}"
+    print(f"pybackprop {command}: error: {' '.join(message.split())}", file=sys.stderr)
+    return code

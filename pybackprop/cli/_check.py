@@ -1,0 +1,103 @@
+"""``pybackprop check``: gradients by backpropagation against differences of the cost."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+from typing import Any
+
+from ._parser import ACTIVATIONS, LOSSES, Commands, command, count, number
+
+_EPILOG = """\
+The derivative in each parameter and input is compared with a central difference of the cost,
+computed in float64, at random inputs and targets. Entries whose difference spans a kink of an
+activation or loss are counted apart. Exit code 1 if gradients disagree.
+
+examples:
+  pybackprop check model.npz
+  pybackprop check 4-8-8-3
+  pybackprop check 64-128-10 --activation gelu --loss cross_entropy --entries 500
+"""
+
+
+def add_parser(commands: Commands) -> None:
+    """Describe the command."""
+    summary = "Compare gradients by backpropagation with differences of the cost."
+    parser = command(commands, "check", run, summary, _EPILOG)
+    parser.add_argument(
+        "network", metavar="MODEL|WIDTHS", help="a saved model, or widths such as 4-8-8-3"
+    )
+    parser.add_argument(
+        "--activation", choices=ACTIVATIONS, help="of the hidden layers (WIDTHS only; tanh)"
+    )
+    parser.add_argument("--loss", choices=LOSSES, help="the loss (WIDTHS only; mse)")
+    parser.add_argument(
+        "--dtype", choices=("float32", "float64"), help="of the network (WIDTHS only; float64)"
+    )
+    parser.add_argument("--batch", type=count(1), default=8, help="examples (%(default)s)")
+    parser.add_argument(
+        "--entries", type=count(1), default=200, help="entries of each array (%(default)s)"
+    )
+    parser.add_argument(
+        "--tolerance", type=number(0.0), help="largest relative error (by type of the network)"
+    )
+    parser.add_argument("--seed", type=count(0), default=0, help="of the draws (%(default)s)")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Check, print the table, and return 1 if gradients disagree."""
+    from ..check import check_gradients
+
+    net = _network(args)
+    x, y = _examples(net, args.batch, args.seed)
+    result = check_gradients(
+        net, x, y, entries=args.entries, tolerance=args.tolerance, seed=args.seed
+    )
+    print(net)
+    print(result)
+    return 0 if result.ok else 1
+
+
+def _network(args: argparse.Namespace) -> Any:
+    """Load or make the network to be checked."""
+    from .. import Network
+
+    given = {name: getattr(args, name) for name in ("activation", "loss", "dtype")}
+    if re.fullmatch(r"\d+(-\d+)+", args.network) is None:
+        for name, value in given.items():
+            if value is not None:
+                raise ValueError(f"--{name} does not apply to a saved model, which has its own")
+        if not os.path.exists(args.network):
+            raise ValueError(f"{args.network}: no such file, and no widths such as 4-8-8-3 either")
+        return Network.load(args.network)
+    loss = given["loss"] or "mse"
+    output = {"cross_entropy": "softmax", "binary_cross_entropy": "sigmoid"}.get(loss, "identity")
+    return Network(
+        [int(width) for width in args.network.split("-")],
+        activation=given["activation"] or "tanh",
+        output=output,
+        loss=loss,
+        dtype=given["dtype"] or "float64",
+        seed=args.seed,
+    )
+
+
+def _examples(net: Any, batch: int, seed: int) -> tuple[Any, Any]:
+    """Draw inputs that look standard normal to the first layer, and targets for the loss."""
+    import numpy as np
+
+    rng = np.random.default_rng(seed)
+    x = rng.standard_normal((batch, net.widths[0]))
+    if net.scaling is not None:
+        shift, scale = net.scaling
+        x = x / np.where(scale == 0.0, 1.0, scale) + shift
+    if net.loss == "cross_entropy":
+        return x, rng.integers(0, net.widths[-1], batch)
+    outputs = (batch, net.widths[-1])
+    if net.loss == "binary_cross_entropy":
+        return x, rng.integers(0, 2, outputs).astype(np.float64)
+    # Targets off by as much as the outputs vary keep the errors clear of rounding.
+    y = net.predict(x).astype(np.float64)
+    spread = float(np.std(y)) or 1.0
+    return x, y + spread * rng.standard_normal(outputs)

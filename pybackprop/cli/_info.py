@@ -1,0 +1,55 @@
+"""``pybackprop info``: versions, the machine, and what the core makes of it."""
+
+from __future__ import annotations
+
+import argparse
+import platform
+from typing import Any
+
+from ._parser import Commands, command
+
+_EPILOG = """\
+environment:
+  PYBACKPROP_ISA           portable, avx2, avx512, amx or neon: use no better instruction set
+  PYBACKPROP_NUM_THREADS   most threads to use (else OMP_NUM_THREADS, else the usable CPUs)
+
+example:
+  PYBACKPROP_ISA=portable pybackprop info
+"""
+
+
+def add_parser(commands: Commands) -> None:
+    """Describe the command."""
+    summary = "Print versions, CPU features, instruction set in use and threads."
+    command(commands, "info", run, summary, _EPILOG)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print the table."""
+    import cffi
+    import numpy as np
+
+    from .. import cpu_info
+
+    info = cpu_info()
+    rows = [
+        ("pybackprop", info["version"]),
+        ("python", platform.python_version()),
+        ("numpy", np.__version__),
+        ("cffi", cffi.__version__),
+        ("system", f"{platform.system()} {platform.machine()}"),
+    ]
+    rows += [(name, info[name]) for name in info if name != "version"]
+    width = max(len(name) for name, _ in rows)
+    for name, value in rows:
+        print(f"{name:<{width}}  {_text(value)}")
+    return 0
+
+
+def _text(value: Any) -> str:
+    """Return a value of `cpu_info` as text."""
+    if isinstance(value, dict):
+        return ", ".join(f"{key} {_text(entry)}" for key, entry in value.items())
+    if isinstance(value, (list, tuple)):
+        return " ".join(map(str, value))
+    return str(value)

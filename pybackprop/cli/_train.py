@@ -1,0 +1,292 @@
+"""``pybackprop train``: from a data set to a trained and saved network."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from ._parser import ACTIVATIONS, LOSSES, Commands, command, count, number
+from ._scores import accuracy, r_squared
+
+if TYPE_CHECKING:
+    from .. import History, Network
+    from ..datasets import Dataset
+
+_EPILOG = """\
+DATA is digits, iris, moons or spirals; or a path: a table (.csv, .tsv, .txt, .data, also .gz),
+an .npz with arrays x and y (or x_train, y_train, x_test, y_test), an .npy file whose partner has
+y for x in its name, or a folder of .npy or IDX (MNIST) files.
+
+Inputs are standardised, and so are the targets of a regression; the saved model takes and gives
+raw units. A part of the examples is held out, unless the data come with such a part, and never
+trained on. With --patience a tenth of the training examples decides when to stop.
+
+examples:
+  pybackprop train digits
+  pybackprop train iris --hidden 16 --activation tanh --seed 7
+  pybackprop train houses.csv --target price --save houses.npz
+  pybackprop train mnist/ --hidden 256 128 --epochs 10
+  pybackprop train table.csv --task regression --epochs 500 --patience 20
+"""
+
+OPTIMIZERS = {"adam": 3e-3, "adamw": 3e-3, "rmsprop": 1e-3, "adagrad": 2e-2, "sgd": 5e-2}
+
+_OUTPUTS = {"cross_entropy": "softmax", "binary_cross_entropy": "sigmoid"}
+_STOPPING_PART = 0.1
+
+
+def add_parser(commands: Commands) -> None:
+    """Describe the command."""
+    summary = "Train a network on a data set and report how good it is."
+    parser = command(commands, "train", run, summary, _EPILOG)
+    parser.add_argument("data", metavar="DATA", help="built-in name or path, see below")
+    group = parser.add_argument_group("data")
+    group.add_argument(
+        "--target", help="name or position (from 0) of the target column (last); file for .npy"
+    )
+    group.add_argument(
+        "--task", choices=("classification", "regression"), help="if the targets do not tell"
+    )
+    group.add_argument(
+        "--validation",
+        type=number(0.0, 1.0, open_low=True),
+        metavar="FRACTION",
+        help="share of the examples to hold out (0.2)",
+    )
+    group = parser.add_argument_group("network")
+    group.add_argument(
+        "--hidden",
+        type=count(1),
+        nargs="*",
+        default=[128, 128],
+        metavar="WIDTH",
+        help="widths of the hidden layers (128 128); none for a linear model",
+    )
+    group.add_argument(
+        "--activation", choices=ACTIVATIONS, default="relu", help="of the hidden layers (relu)"
+    )
+    group.add_argument("--loss", choices=LOSSES, help="(cross_entropy for classes, else mse)")
+    group.add_argument(
+        "--l2", type=number(0.0), help="penalty on weights (10 / examples for regression, else 0)"
+    )
+    group.add_argument("--dropout", type=number(0.0, 1.0), help="rate (0.1 for classes, else 0)")
+    group.add_argument("--dtype", choices=("float32", "float64"), default="float32")
+    group = parser.add_argument_group("training")
+    group.add_argument("--optimizer", choices=tuple(OPTIMIZERS), default="adam", help="(adam)")
+    group.add_argument(
+        "--lr", type=number(0.0, open_low=True), help="first learning rate (by optimizer)"
+    )
+    group.add_argument(
+        "--schedule",
+        choices=("cosine", "constant"),
+        default="cosine",
+        help="cosine: the learning rate falls to 0 along a cosine (cosine)",
+    )
+    group.add_argument("--batch-size", type=count(1), help="(32; 128 from 10,000 examples on)")
+    group.add_argument("--epochs", type=count(1), help="(60,000 / examples, from 10 to 500)")
+    group.add_argument("--patience", type=count(1), help="stop after so many epochs unimproved")
+    group.add_argument("--seed", type=count(0), default=0, help="of all random draws (0)")
+    group.add_argument("--save", metavar="MODEL.npz", help="where to save the trained network")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Load, train, report and save."""
+    if args.save is not None:
+        folder = os.path.dirname(os.path.abspath(args.save))
+        if os.path.isdir(args.save) or not os.access(folder, os.W_OK):
+            raise ValueError(f"--save: no file can be written at {args.save}")
+    data = _load(args)
+    loss = _loss(args, data)
+    net = _network(args, data, loss)
+    print(_describe(data))
+    print(net)
+    history, rate = _fit(args, data, net)
+    print()
+    print(_report(data, net, history, rate))
+    if args.save is not None:
+        if data.class_names is None:
+            net = _in_raw_units(net, data)
+        net.metadata = _metadata(data)
+        net.save(args.save)
+        print(f"saved as {args.save}")
+    return 0
+
+
+def _load(args: argparse.Namespace) -> Dataset:
+    """Load the data set and make sure that it has a held-out part."""
+    from ..datasets import load
+
+    data = load(args.data, _target(args.target), task=args.task)
+    if data.x_test is None:
+        return data.split(0.2 if args.validation is None else args.validation, args.seed)
+    if args.validation is not None:
+        raise ValueError("--validation does not apply: the data come with a held-out part")
+    return data
+
+
+def _target(text: str | None) -> str | int | None:
+    """Return a position if the text is an integer, else the name of a column."""
+    try:
+        return None if text is None else int(text)
+    except ValueError:
+        return text
+
+
+def _loss(args: argparse.Namespace, data: Dataset) -> str:
+    """Return the loss, which must fit the task."""
+    if args.loss is None:
+        return "mse" if data.class_names is None else "cross_entropy"
+    if data.class_names is None and args.loss in _OUTPUTS:
+        raise ValueError(f"--loss {args.loss} is for classes, but the targets are numbers")
+    return str(args.loss)
+
+
+def _network(args: argparse.Namespace, data: Dataset, loss: str) -> Network:
+    """Make the untrained network, which standardises its inputs itself.
+
+    Classes trained with another loss than cross-entropy get sigmoid outputs.
+    """
+    from .. import Network
+
+    output = "identity" if data.class_names is None else _OUTPUTS.get(loss, "sigmoid")
+    dropout, l2 = args.dropout, args.l2
+    if dropout is None:
+        dropout = 0.0 if data.class_names is None else 0.1
+    if l2 is None:
+        l2 = 10.0 / data.n_examples if data.class_names is None else 0.0
+    net = Network(
+        [data.n_features, *args.hidden, data.n_outputs],
+        activation=args.activation,
+        output=output,
+        loss=loss,
+        dropout=dropout if args.hidden else 0.0,
+        l2=l2,
+        dtype=args.dtype,
+        seed=args.seed,
+    )
+    net.set_scaling(*data.scaling())
+    return net
+
+
+def _targets(data: Dataset, net: Network, y: Any) -> Any:
+    """Return targets as the loss takes them: labels, rows of 0 and 1, or standardised numbers."""
+    import numpy as np
+
+    if data.class_names is None:
+        mean, std = _target_scaling(data)
+        return (y.reshape(len(y), -1) - mean) / std
+    if net.loss == "cross_entropy":
+        return y
+    return np.eye(data.n_outputs, dtype=net.dtype)[y]
+
+
+def _target_scaling(data: Dataset) -> tuple[Any, Any]:
+    """Return mean and standard deviation of the training targets, each of shape (k,)."""
+    import numpy as np
+
+    y = data.y.reshape(len(data.y), -1)
+    std = y.std(axis=0)
+    return y.mean(axis=0), np.where(np.ptp(y, axis=0) > 0.0, std, 1.0)
+
+
+def _in_raw_units(net: Network, data: Dataset) -> Network:
+    """Return a network that predicts raw targets: its linear output takes in their scaling.
+
+    The penalty of the training was on the weights for standardised targets, and is left out.
+    """
+    from .. import Network
+
+    raw = Network(
+        net.widths,
+        activation=net.activations[:-1],
+        output=net.activations[-1],
+        loss=net.loss,
+        dropout=net.dropout,
+        dtype=net.dtype,
+        seed=net.seed,
+    )
+    raw.parameters = net.parameters
+    if net.scaling is not None:
+        raw.set_scaling(*net.scaling)
+    mean, std = _target_scaling(data)
+    raw.set_layer(len(raw.weights) - 1, net.weights[-1] * std[:, None], net.biases[-1] * std + mean)
+    return raw
+
+
+def _fit(args: argparse.Namespace, data: Dataset, net: Network) -> tuple[History, float]:
+    """Train with progress shown; return the history and the examples trained on per second."""
+    part = data
+    if args.patience is not None:
+        # Stopping at the best held-out cost would make the reported figures too good.
+        part = replace(data, x_test=None, y_test=None).split(_STOPPING_PART, args.seed)
+    n = part.n_examples
+    batch_size = args.batch_size or (32 if n < 10_000 else 128)
+    epochs = args.epochs or min(max(round(60_000 / n), 10), 500)
+    history = net.fit(
+        part.x,
+        _targets(data, net, part.y),
+        epochs=epochs,
+        batch_size=batch_size,
+        optimizer=_optimizer(args, epochs * -(-n // batch_size)),
+        validation=(part.x_test, _targets(data, net, part.y_test)),
+        patience=args.patience,
+        progress=True,
+    )
+    return history, len(history.cost) * n / max(sum(history.seconds), 1e-9)
+
+
+def _optimizer(args: argparse.Namespace, steps: int) -> Any:
+    """Make the optimizer with its learning-rate schedule."""
+    from .. import SGD, Adagrad, Adam, AdamW, RMSprop, schedules
+
+    lr: Any = OPTIMIZERS[args.optimizer] if args.lr is None else args.lr
+    if args.schedule == "cosine":
+        lr = schedules.Cosine(lr, steps)
+    if args.optimizer == "sgd":
+        return SGD(lr, momentum=0.9, nesterov=True)
+    return {"adam": Adam, "adamw": AdamW, "rmsprop": RMSprop, "adagrad": Adagrad}[args.optimizer](
+        lr
+    )
+
+
+def _describe(data: Dataset) -> str:
+    """Return what is trained on, in one line."""
+    n_test = 0 if data.x_test is None else len(data.x_test)
+    kind = f"{data.n_outputs} classes"
+    if data.class_names is None:
+        kind = f"regression of {', '.join(data.target_names)}"
+    return (
+        f"{data.name}: {data.n_examples:,} training and {n_test:,} held-out examples, "
+        f"{data.n_features:,} features ({data.x.dtype}), {kind}"
+    )
+
+
+def _report(data: Dataset, net: Network, history: History, rate: float) -> str:
+    """Return the closing table."""
+    parts = [(data.x, data.y), (data.x_test, data.y_test)]
+    rows = [("cost", [f"{net.cost(x, _targets(data, net, y)):.4g}" for x, y in parts])]
+    if data.class_names is not None:
+        rows.append(("accuracy", [f"{accuracy(net.predict(x), y):.2%}" for x, y in parts]))
+    else:
+        scores = [r_squared(net.predict(x), _targets(data, net, y)) for x, y in parts]
+        rows.append(("R²", [f"{score:.4f}" for score in scores]))
+    lines = [f"{'':<22}{'train':>10}{'held out':>10}"]
+    lines += [f"{name:<22}{train:>10}{test:>10}" for name, (train, test) in rows]
+    seconds = sum(history.seconds)
+    lines.append(f"{'epochs':<22}{len(history.cost):>10}")
+    lines.append(f"{'seconds':<22}{seconds:>10.2f}")
+    lines.append(f"{'examples per second':<22}{rate:>10,.0f}")
+    return "\n".join(lines)
+
+
+def _metadata(data: Dataset) -> dict[str, Any]:
+    """Return what `pybackprop predict` needs to know besides the network."""
+    return {
+        "task": data.task,
+        "class_names": data.class_names and list(data.class_names),
+        "feature_names": list(data.feature_names),
+        "target_names": list(data.target_names),
+        "encoding": data.encoding and data.encoding.to_json(),
+    }

@@ -1,0 +1,322 @@
+"""The command line: what commands print and save, and how they refuse."""
+
+import csv
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pybackprop import Network, datasets
+from pybackprop.cli import main
+
+IRIS = Path(datasets.__file__).with_name("data") / "iris.csv"
+
+
+@pytest.fixture
+def run(capsys):
+    """Return a function that runs a command and returns its exit code, output and errors."""
+
+    def run_command(*argv):
+        code = main([str(word) for word in argv])
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return run_command
+
+
+def figures(report):
+    """Return the closing table of `train` as a dict of lists of numbers."""
+    rows = re.findall(r"^(\w[\w² ]*?)  +([\d.,%-]+(?: +[\d.,%-]+)?)$", report, re.M)
+    return {
+        name: [float(word.strip("%").replace(",", "")) for word in values.split()]
+        for name, values in rows
+    }
+
+
+def held_out(report):
+    """Return the held-out accuracy in percent, or R²."""
+    found = figures(report)
+    return found["accuracy" if "accuracy" in found else "R²"][1]
+
+
+def test_digits_are_learnt_by_default_for_several_seeds(run):
+    seconds = []
+    for seed in range(3):
+        code, out, err = run("train", "digits", "--seed", seed)
+        assert code == 0
+        assert held_out(out) >= 97.0
+        seconds += figures(out)["seconds"]
+    assert min(seconds) < 3.0
+    assert "64 -> 128 relu -> 128 relu -> 10 softmax" in out
+    assert "1,438 training and 359 held-out examples" in out
+    assert "epoch" in err
+
+
+@pytest.mark.parametrize(("name", "least"), [("spirals", 98), ("moons", 98), ("iris", 90)])
+def test_small_sets_are_learnt_by_default(run, name, least):
+    code, out, _ = run("train", name, "--seed", 1)
+    assert code == 0
+    assert held_out(out) >= least
+
+
+def write_houses(path, n=600, seed=0):
+    """Write a table with numbers, a category and a price of which 2 % is noise."""
+    rng = np.random.default_rng(seed)
+    area, age = rng.uniform(40, 200, n), rng.uniform(0, 80, n)
+    place = rng.choice(["city", "sea", "village"], n)
+    bonus = np.select([place == "city", place == "sea"], [1.5, 2.0], 1.0)
+    price = 2000 * area * bonus * (1 - 0.005 * age) * rng.normal(1, 0.02, n)
+    rows = zip(area.round(1), place, age.round(1), price.round(), strict=True)
+    path.write_text(
+        "area,place,age,price\n" + "".join(f"{a},{p},{g},{c:.0f}\n" for a, p, g, c in rows)
+    )
+    return path
+
+
+def test_regression_from_table_to_predictions_in_raw_units(run, tmp_path):
+    table, model = write_houses(tmp_path / "houses.csv"), tmp_path / "houses.npz"
+    code, out, _ = run("train", table, "--target", "price", "--save", model)
+    assert code == 0
+    assert held_out(out) > 0.97
+    assert "regression of price" in out
+    assert f"saved as {model}" in out
+
+    new = write_houses(tmp_path / "new.csv", 50, seed=9)
+    code, out, err = run("predict", model, new)
+    assert code == 0
+    assert float(re.fullmatch(r"R² (\S+) on 50 examples\n", err)[1]) > 0.97
+    predicted = [float(line) for line in out.splitlines()[1:]]
+    assert out.splitlines()[0] == "price"
+    prices = [float(row["price"]) for row in csv.DictReader(new.read_text().splitlines())]
+    assert np.median(np.abs(np.subtract(predicted, prices)) / prices) < 0.05
+
+    shuffled = tmp_path / "shuffled.csv"
+    rows = list(csv.DictReader(new.read_text().splitlines()))
+    shuffled.write_text(
+        "place,age,area\n" + "".join(f"{r['place']},{r['age']},{r['area']}\n" for r in rows)
+    )
+    target = tmp_path / "prices.csv"
+    code, out_file, err = run("predict", model, shuffled, "--output", target)
+    assert (code, out_file, err) == (0, "", "")
+    assert target.read_text() == out
+
+
+def test_classes_from_table_to_predictions_by_name(run, tmp_path):
+    model = tmp_path / "iris.npz"
+    assert run("train", IRIS, "--save", model, "--hidden", 16, "--seed", 2)[0] == 0
+    net = Network.load(model)
+    assert net.widths == (4, 16, 3)
+    assert net.metadata["class_names"] == ["setosa", "versicolor", "virginica"]
+    code, out, err = run("predict", model, IRIS)
+    assert code == 0
+    rows = list(csv.reader(out.splitlines()))
+    assert rows[0] == ["species", "p(setosa)", "p(versicolor)", "p(virginica)"]
+    assert len(rows) == 151
+    iris = datasets.iris()
+    names = [iris.class_names[label] for label in iris.y]
+    right = np.mean([row[0] == name for row, name in zip(rows[1:], names, strict=True)])
+    assert err == f"accuracy {right:.2%} on 150 examples\n"
+    assert right > 0.9
+    np.testing.assert_allclose(np.array(rows[1:])[:, 1:].astype(float), net.predict(iris.x), 1e-6)
+    # The built-in set gives the same rows.
+    assert run("predict", model, "iris")[1] == out
+
+
+def test_arrays_and_idx_files(run, tmp_path):
+    digits = datasets.digits().split(0.3)
+    model = tmp_path / "m.npz"
+    parts = {"x_train": digits.x, "y_train": digits.y, "x_test": digits.x_test}
+    np.savez(tmp_path / "d.npz", **parts, y_test=digits.y_test)
+    np.savez(tmp_path / "inputs.npz", x=digits.x_test)
+    np.save(tmp_path / "inputs.npy", digits.x_test)
+    shape = (len(digits.x_test), 8, 8)
+    header = b"\0\0\x08\x03" + np.array(shape, ">u4").tobytes()
+    (tmp_path / "images-idx3-ubyte").write_bytes(header + digits.x_test.tobytes())
+    code, out, _ = run("train", tmp_path / "d.npz", "--save", model, "--epochs", 10)
+    assert code == 0
+    assert f"{len(digits.x):,} training and {len(digits.x_test):,} held-out" in out
+    accuracy = held_out(out)
+    code, predictions, err = run("predict", model, tmp_path / "d.npz")
+    assert err == f"accuracy {accuracy:.2f}% on {len(digits.x_test)} examples\n"
+    for name in ("inputs.npz", "inputs.npy", "images-idx3-ubyte"):
+        assert run("predict", model, tmp_path / name) == (0, predictions, "")
+
+
+@pytest.mark.parametrize(
+    ("options", "least"),
+    [
+        (["--hidden"], 80),
+        (["--hidden", "32", "32", "--activation", "tanh", "--dtype", "float64"], 95),
+        (["--loss", "mse", "--optimizer", "sgd"], 95),
+        (["--loss", "binary_cross_entropy", "--optimizer", "rmsprop"], 95),
+        (["--optimizer", "adagrad", "--lr", "0.05", "--batch-size", "10", "--l2", "0.001"], 95),
+        (["--optimizer", "adamw", "--schedule", "constant", "--dropout", "0.5"], 95),
+    ],
+)
+def test_options_train_good_models(run, options, least):
+    code, out, _ = run("train", "moons", "--epochs", 40, "--validation", "0.4", *options)
+    assert code == 0
+    assert held_out(out) >= least
+    assert figures(out)["epochs"] == [40]
+    assert "600 training and 400 held-out examples" in out
+
+
+def test_patience_stops_before_the_last_epoch(run):
+    code, out, _ = run("train", "moons", "--patience", 3, "--epochs", 400)
+    assert code == 0
+    assert figures(out)["epochs"][0] < 400
+    assert held_out(out) >= 97
+
+
+def test_same_seed_same_model(run, tmp_path):
+    models = [tmp_path / f"{at}.npz" for at in range(3)]
+    for model, seed in zip(models, (5, 5, 6), strict=True):
+        run("train", "moons", "--epochs", 2, "--seed", seed, "--save", model)
+    one, again, other = (Network.load(model).parameters.tobytes() for model in models)
+    assert one == again
+    assert one != other
+
+
+def test_check_prints_a_table_and_returns_its_verdict(run, tmp_path):
+    code, out, _ = run("check", "4-8-3")
+    assert code == 0
+    assert "gradients agree" in out
+    options = ["--activation", "gelu", "--loss", "cross_entropy", "--dtype", "float32"]
+    assert run("check", "4-8-3", *options)[0] == 0
+    code, out, _ = run("check", "4-8-3", "--tolerance", "1e-30")
+    assert code == 1
+    assert "GRADIENTS DISAGREE" in out
+    model = tmp_path / "houses.npz"
+    run("train", write_houses(tmp_path / "houses.csv"), "--epochs", 3, "--save", model)
+    code, out, _ = run("check", model, "--entries", 20)
+    assert code == 0, out
+
+
+def test_info_names_versions_and_machine(run):
+    code, out, _ = run("info")
+    assert code == 0
+    names = [line.split()[0] for line in out.splitlines()]
+    assert {"pybackprop", "python", "numpy", "cffi", "isa", "threads"} <= set(names)
+
+
+@pytest.mark.parametrize("command", [[], ["train"], ["predict"], ["check"], ["info"]])
+def test_help_teaches_by_example(run, command):
+    code, out, _ = run(*command, "--help")
+    assert code == 0
+    assert re.search(r"examples?:\n  .*pybackprop", out)
+
+
+@pytest.mark.parametrize(
+    ("argv", "word"),
+    [
+        ([], "COMMAND"),
+        (["dance"], "dance"),
+        (["train"], "DATA"),
+        (["train", "digitz"], "digitz"),
+        (["train", "digits", "--lr", "fast"], "--lr: expected a number > 0, got 'fast'"),
+        (["train", "digits", "--lr", "0"], "--lr"),
+        (["train", "digits", "--epochs", "0"], "--epochs: expected an integer >= 1, got '0'"),
+        (["train", "digits", "--hidden", "12", "x"], "--hidden"),
+        (["train", "digits", "--activation", "step"], "--activation"),
+        (["train", "digits", "--dropout", "1"], "--dropout: expected a number >= 0 and < 1"),
+        (["train", "digits", "--validation", "0"], "--validation"),
+        (["train", "{numbers}", "--validation", "0.0001"], "fraction"),
+        (["train", "digits", "--target", "label"], "target does not apply"),
+        (["train", "digits", "--task", "regression"], "task does not apply"),
+        (["train", "digits", "--epoch", "3"], "--epoch"),
+        (["train", "{ragged}"], "line 3, column 'y'"),
+        (["train", "{numbers}", "--target", "z"], "column 'z'"),
+        (["train", "{numbers}", "--loss", "cross_entropy"], "--loss cross_entropy is for classes"),
+        (["train", "digits", "--save", "/no/such/folder/m.npz"], "--save: no file can be written"),
+        (["train", "digits", "--save", "."], "--save: no file can be written"),
+        (["predict", "{ragged}", "iris"], "not a valid model file"),
+        (["predict", "/no/such/model", "iris"], "/no/such/model: No such file"),
+        (["predict", "{model}", "iris"], "4 inputs"),
+        (["predict", "{model}", "{numbers}"], "not trained on a table"),
+        (["check", "four"], "no such file"),
+        (["check", "{model}", "--loss", "mse"], "--loss does not apply"),
+        (["check", "4-0-1"], "widths"),
+        (["info", "more"], "more"),
+    ],
+)
+def test_mistakes_get_one_line_and_code_2(run, tmp_path, argv, word):
+    places = {"ragged": tmp_path / "r.csv", "numbers": tmp_path / "n.csv"}
+    places["ragged"].write_text("x,y\n1,2\n3\n")
+    places["numbers"].write_text("x,y\n" + "".join(f"{i},{i / 7}\n" for i in range(40)))
+    places["model"] = tmp_path / "m.npz"
+    Network([2, 1], seed=0).save(places["model"])
+    code, out, err = run(*(text.format(**places) for text in argv))
+    assert code == 2
+    assert out == ""
+    assert err.count("\n") == 1
+    assert "error: " in err
+    assert word in err
+
+
+def test_divergence_is_reported_in_one_line(run, tmp_path):
+    table = tmp_path / "n.csv"
+    table.write_text("x,y\n" + "".join(f"{i},{i / 7}\n" for i in range(40)))
+    options = ["--optimizer", "sgd", "--lr", "1e30", "--activation", "identity"]
+    code, _, err = run("train", table, *options)
+    assert code == 1
+    assert "the cost is not finite in epoch" in err.splitlines()[-1]
+
+
+def command_line(*argv):
+    return [sys.executable, "-m", "pybackprop", *map(str, argv)]
+
+
+def test_module_runs_as_a_command(tmp_path):
+    done = subprocess.run(command_line("--version"), capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("pybackprop ")
+    done = subprocess.run(command_line("train", "nothing"), capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="sends SIGINT")
+def test_ctrl_c_ends_training_with_130():
+    argv = command_line("train", "spirals", "--epochs", 10_000_000)
+    with subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as child:
+        assert child.stderr.readline()
+        child.send_signal(signal.SIGINT)
+        begin = time.monotonic()
+        _, err = child.communicate(timeout=20)
+    assert child.returncode == 130
+    assert time.monotonic() - begin < 2.0
+    assert err.splitlines()[-1] == "interrupted"
+    assert "Traceback" not in err
+
+
+def test_a_reader_that_leaves_is_no_error(tmp_path):
+    inputs, model = tmp_path / "x.npy", tmp_path / "m.npz"
+    np.save(inputs, np.zeros((100_000, 2)))
+    Network([2, 1], seed=0).save(model)
+    argv = command_line("predict", model, inputs)
+    with subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as child:
+        assert child.stdout.readline() == "y\n"
+        child.stdout.close()
+        assert child.stderr.read() == ""
+    assert child.returncode == 0
+
+
+@pytest.mark.skipif("PYBACKPROP_MNIST" not in os.environ, reason="needs PYBACKPROP_MNIST=folder")
+def test_mnist_is_learnt_in_little_memory():
+    code = (
+        "import resource, sys; from pybackprop.cli import main; code = main(sys.argv[1:]);"
+        "print('kilobytes', resource.getrusage(resource.RUSAGE_SELF).ru_maxrss); sys.exit(code)"
+    )
+    folder = os.environ["PYBACKPROP_MNIST"]
+    argv = ["train", folder, "--hidden", "256", "128", "--epochs", "10"]
+    done = subprocess.run(
+        [sys.executable, "-c", code, *argv], capture_output=True, text=True, check=True
+    )
+    assert "784 features (uint8)" in done.stdout
+    assert held_out(done.stdout) >= 97.8
+    assert int(re.search(r"kilobytes (\d+)", done.stdout)[1]) < 400_000

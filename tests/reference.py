@@ -231,7 +231,7 @@ class Reference:
     loss: str = "mse"
     l1: float = 0.0
     l2: float = 0.0
-    dropout: float = 0.0
+    dropout: float | Sequence[float] = 0.0  # one rate for all hidden layers, or one each
 
     def forward(
         self, x: Matrix, masks: list[Matrix] | None = None
@@ -244,14 +244,14 @@ class Reference:
             z = [[s + c for s, c in zip(row, b, strict=True)] for row in products]
             a = [activate(name, row) for row in z]
             if masks and i < len(masks):
-                a = self.drop(a, masks[i])
+                a = self.drop(i, a, masks[i])
             zs.append(z)
             activated.append(a)
         return zs, activated
 
-    def drop(self, a: Matrix, mask: Matrix) -> Matrix:
+    def drop(self, i: int, a: Matrix, mask: Matrix) -> Matrix:
         """Inverted dropout: zero the units not kept, scale the others by 1 / (1 - p)."""
-        keep = 1 - self.dropout
+        keep = 1 - (self.dropout[i] if isinstance(self.dropout, Sequence) else self.dropout)
         return [
             [v / keep if m else 0 * v for v, m in zip(row, kept, strict=True)]
             for row, kept in zip(a, mask, strict=True)
@@ -291,7 +291,7 @@ class Reference:
         for i in reversed(range(1, len(self.weights))):
             back = matmul_nt(delta, transpose(self.weights[i]))
             if masks:
-                back = self.drop(back, masks[i - 1])
+                back = self.drop(i - 1, back, masks[i - 1])
             name = self.activations[i - 1]
             rows_back = zip(zs[i - 1], back, strict=True)
             delta = [backward_activation(name, z, grad) for z, grad in rows_back]

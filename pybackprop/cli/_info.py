@@ -26,7 +26,8 @@ def add_parser(commands: Commands) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print the table."""
-    import cffi
+    from importlib.metadata import version
+
     import numpy as np
 
     from .. import cpu_info
@@ -36,7 +37,7 @@ def run(args: argparse.Namespace) -> int:
         ("pybackprop", info["version"]),
         ("python", platform.python_version()),
         ("numpy", np.__version__),
-        ("cffi", cffi.__version__),
+        ("cffi", version("cffi")),
         ("system", f"{platform.system()} {platform.machine()}"),
     ]
     rows += [(name, info[name]) for name in info if name != "version"]

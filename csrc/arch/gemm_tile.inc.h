@@ -27,14 +27,14 @@
 #    endif
 #endif
 
-typedef void (*BP_T(bp_tile_fn))(int64_t k, const real *a, int64_t a_rs, int64_t a_cs,
-                                 const real *b, int64_t b_rs, int64_t b_ps, real *c, int64_t c_rs,
-                                 VEC_PART last, int accumulate);
+typedef void (*BP_T(bp_gemm_tile_fn))(int64_t k, const real *a, int64_t a_rs, int64_t a_cs,
+                                      const real *b, int64_t b_rs, int64_t b_ps, real *c,
+                                      int64_t c_rs, VEC_PART last, int accumulate);
 
-BP_TILE_INLINE void BP_T(bp_tile)(const int rows, const int cols, int64_t k, const real *a,
-                                  int64_t a_rs, int64_t a_cs, const real *b, int64_t b_rs,
-                                  int64_t b_ps, real *c, int64_t c_rs, VEC_PART last,
-                                  int accumulate) {
+BP_TILE_INLINE void BP_T(bp_gemm_tile)(const int rows, const int cols, int64_t k, const real *a,
+                                       int64_t a_rs, int64_t a_cs, const real *b, int64_t b_rs,
+                                       int64_t b_ps, real *c, int64_t c_rs, VEC_PART last,
+                                       int accumulate) {
     VEC acc[ROWS][ONE_COLS];
     /* Three rows share a base: base, base + a_rs and base + 2 a_rs are all x86 addresses. */
     const real *base[(ROWS + 2) / 3];
@@ -93,17 +93,17 @@ BP_TILE_INLINE void BP_T(bp_tile)(const int rows, const int cols, int64_t k, con
 }
 
 #define BP_TILE(rows, cols)                                                                        \
-    static void BP_T(bp_tile_##rows##x##cols)(                                                     \
+    static void BP_T(bp_gemm_tile_##rows##x##cols)(                                                \
         int64_t k, const real *a, int64_t a_rs, int64_t a_cs, const real *b, int64_t b_rs,         \
         int64_t b_ps, real *c, int64_t c_rs, VEC_PART last, int accumulate) {                      \
-        BP_T(bp_tile)                                                                              \
+        BP_T(bp_gemm_tile)                                                                         \
         (rows, cols, k, a, a_rs, a_cs, b, b_rs, b_ps, c, c_rs, last, accumulate);                  \
     }
 GEMM_SHAPES(BP_TILE)
 #undef BP_TILE
 
-#define BP_TILE(rows, cols) [rows - 1][cols - 1] = BP_T(bp_tile_##rows##x##cols),
-static const BP_T(bp_tile_fn) BP_T(bp_tiles)[ROWS][ONE_COLS] = {GEMM_SHAPES(BP_TILE)};
+#define BP_TILE(rows, cols) [rows - 1][cols - 1] = BP_T(bp_gemm_tile_##rows##x##cols),
+static const BP_T(bp_gemm_tile_fn) BP_T(bp_gemm_tiles)[ROWS][ONE_COLS] = {GEMM_SHAPES(BP_TILE)};
 #undef BP_TILE
 
 static void GEMM_NAME(int64_t k, const real *a, int64_t a_rs, int64_t a_cs, const real *b,
@@ -114,7 +114,7 @@ static void GEMM_NAME(int64_t k, const real *a, int64_t a_rs, int64_t a_cs, cons
     for (; n > 0; n -= cols * LANES) {
         const int width = n < cols * LANES ? (int)n : cols * LANES;
         const int last = (width - 1) / LANES;
-        BP_T(bp_tiles)
+        BP_T(bp_gemm_tiles)
         [m - 1][last](k, a, a_rs, a_cs, b, b_rs, b_ps, c, c_rs, V_PART(width - last * LANES),
                       accumulate);
         b += cols / COLS * b_ps;

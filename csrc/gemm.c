@@ -1,9 +1,10 @@
 /* The blocked driver around the micro-kernel.
  *
- * Loops, from the outside: columns of C by nc, k by kc, rows of C by mc, tiles. The (kc x nc) block
- * of B stays in the second-level cache while all rows of A pass by; a tile's rows of A stay in the
- * first level while the panels of B pass by. Operands are copied to scratch only where their own
- * strides would thrash the caches or the TLB often enough to pay for the copy. */
+ * Loops, from the outside: columns of C by nc, k by kc, rows by mc, columns by nb, tiles. The
+ * (mc x kc) block of A and the (kc x nb) strip of B share the second-level cache; the rows of A of
+ * one tile stay in the first level while the panels of the strip pass by. Operands are copied to
+ * scratch, once per (nc, kc), only where their own strides would make lines evict each other;
+ * strips of B just before their first use. */
 #include <string.h>
 
 #include "cpu.h"
@@ -16,7 +17,8 @@ enum {
     L2_MAX = 2 << 20,        /* bounds the scratch where the second level is huge */
     KC_MIN = 128,            /* fewer products per load and store of C would show */
     KC_MAX = 512,            /* more gain nothing */
-    TLB_REACH = 256 << 10,   /* bytes that the first-level TLB covers everywhere */
+    STRIP_COLUMNS = 128,     /* of B, at most */
+    SCRATCH_BYTES = 3 << 19, /* for the packed block of B */
     SMALL_WORK = 1 << 18,    /* m n k up to which operands fit the caches as they are */
     EPILOGUE_ELEMENTS = 4096 /* enough to pay for the call, few enough to be in cache still */
 };

@@ -11,9 +11,9 @@ typedef enum {
     BP_EPILOGUE_ACT_BWD  /* act_bwd slot: times the activation's derivative */
 } bp_epilogue;
 
-/* Cache blocking, set once from the caches that the machine reports. */
+/* Cache blocking, from the caches that the machine reports: see gemm.c. */
 typedef struct {
-    int64_t mc, kc, nc;
+    int64_t mc, kc, nc, nb;
 } bp_blocking;
 
 #define real float

@@ -10,8 +10,9 @@ static bp_blocking BP_T(largest_block)(const BP_T(bp_kernels) *kernels) {
     const int64_t l1 = cache_bytes(1), l2 = cache_bytes(2);
     bp_blocking block;
     block.kc = max_i64(KC_MIN, min_i64(KC_MAX, l1 * 2 / 3 / (mr * size) / 16 * 16));
-    block.nc = max_i64(1, l2 / 2 / (block.kc * size) / nr) * nr;
-    block.mc = max_i64(1, l2 / 6 / (block.kc * size) / mr) * mr;
+    block.mc = max_i64(1, l2 / 3 / (block.kc * size) / mr) * mr;
+    block.nb = max_i64(1, min_i64(l2 / 4 / (block.kc * size), STRIP_COLUMNS) / nr) * nr;
+    block.nc = max_i64(1, SCRATCH_BYTES / (block.kc * size) / block.nb) * block.nb;
     return block;
 }
 
@@ -20,39 +21,42 @@ int64_t BP_T(bp_product_scratch)(const BP_T(bp_kernels) *kernels) {
     return block.kc * (block.nc + block.mc) + (block.kc + block.mc + 1) * CACHE_LINE;
 }
 
-/* Whether rows of B (kc of them) at its stride should be copied together. */
-static int BP_T(b_is_scattered)(const BP_T(bp_product) *p, int64_t kc) {
-    const int64_t stride = p->b_rs * (int64_t)sizeof(real);
-    return kc * stride > TLB_REACH || kc > lines_held(cache_bytes(2), stride) / 2;
+/* Whether the lines of a strip of B would evict each other. */
+static int BP_T(b_conflicts)(const BP_T(bp_product) *p, int64_t kc) {
+    return kc > lines_held(cache_bytes(2), p->b_rs * (int64_t)sizeof(real));
 }
 
-/* Whether the rows or columns of a tile of A at their stride should be copied together. */
-static int BP_T(a_is_scattered)(const BP_T(bp_product) *p, int64_t mr, int64_t kc) {
+/* Whether the lines of A that a tile reads would evict each other. */
+static int BP_T(a_conflicts)(const BP_T(bp_product) *p, int64_t mr, int64_t kc) {
     const int by_rows = p->a_cs == 1;
     const int64_t count = by_rows ? mr : kc;
     const int64_t stride = (by_rows ? p->a_rs : p->a_cs) * (int64_t)sizeof(real);
-    return count > lines_held(cache_bytes(1), stride) / 2 ||
-           (!by_rows && count * stride > TLB_REACH);
+    return count > lines_held(cache_bytes(1), stride) / 2;
 }
 
 static BP_T(plan) BP_T(make_plan)(const BP_T(bp_kernels) *kernels, const BP_T(bp_product) *p,
                                   int64_t m, int64_t n) {
     const int64_t mr = kernels->gemm.mr, nr = kernels->gemm.nr;
     const int must_pack = !p->b_packed && p->b_cs != 1;
-    BP_T(plan) plan = {{max_i64(m, 1), max_i64(p->k, 1), max_i64(n, 1)}, 0, must_pack};
+    BP_T(plan) plan = {{m, max_i64(p->k, 1), n, n}, 0, must_pack};
     const int once = m <= mr || (double)m * (double)n * (double)p->k <= SMALL_WORK;
     if (once && !must_pack) return plan;
 
     const bp_blocking most = BP_T(largest_block)(kernels);
     plan.block.kc = part_size(p->k, most.kc, 8);
-    plan.block.nc = part_size(n, most.nc, nr);
-    if (once) return plan;
-    if (!must_pack && !p->b_packed)
-        plan.pack_b = m >= 4 * mr && BP_T(b_is_scattered)(p, plan.block.kc);
-    plan.copy_a = n > nr && BP_T(a_is_scattered)(p, mr, plan.block.kc);
-    if (plan.copy_a) plan.block.mc = part_size(m, most.mc, mr);
+    plan.block.nb = part_size(n, most.nb, nr);
+    if (!once && !must_pack && !p->b_packed)
+        plan.pack_b = m >= 4 * mr && BP_T(b_conflicts)(p, plan.block.kc);
+    plan.copy_a = !once && n > nr && BP_T(a_conflicts)(p, mr, plan.block.kc);
+    if (plan.pack_b) plan.block.nc = part_size(n, most.nc, plan.block.nb);
+    plan.block.mc = part_size(m, most.mc, mr);
     return plan;
 }
+
+/* A block of the product: rows of c, its columns, and the k of this sum. */
+typedef struct {
+    int64_t m0, m1, n0, n1, p0, p1;
+} BP_T(range);
 
 /* A block of an operand as the micro-kernel reads it. */
 typedef struct {
@@ -60,30 +64,24 @@ typedef struct {
     int64_t rs, cs; /* cs: of a; the panel stride of b */
 } BP_T(operand);
 
-static BP_T(operand)
-    BP_T(block_of_b)(const BP_T(bp_kernels) *kernels, const BP_T(bp_product) *p, int pack,
-                     int64_t p0, int64_t kc, int64_t j0, int64_t nc, real *scratch) {
-    const int64_t nr = kernels->gemm.nr;
-    if (p->b_packed) return (BP_T(operand)){p->b_packed + j0 * p->k + p0 * nr, nr, p->k * nr};
-    const real *b = p->b + p0 * p->b_rs + j0 * p->b_cs;
-    if (!pack) return (BP_T(operand)){b, p->b_rs, nr};
-    BP_T(bp_pack_b)(kernels, kc, nc, b, p->b_rs, p->b_cs, 0, ceil_div(nc, nr), scratch);
-    return (BP_T(operand)){scratch, nr, kc * nr};
-}
-
 /* The copy keeps the direction that is contiguous and only shortens the other stride, to an odd
  * number of cache lines. */
-static BP_T(operand) BP_T(block_of_a)(const BP_T(bp_product) *p, int copy, int64_t i0, int64_t mc,
-                                      int64_t p0, int64_t kc, real *scratch) {
-    const real *a = p->a + i0 * p->a_rs + p0 * p->a_cs;
+static BP_T(operand)
+    BP_T(block_of_a)(const BP_T(bp_product) *p, int copy, const BP_T(range) *r, real *scratch) {
+    const real *a = p->a + r->m0 * p->a_rs + r->p0 * p->a_cs;
     if (!copy) return (BP_T(operand)){a, p->a_rs, p->a_cs};
+    const int64_t rows = r->m1 - r->m0, cols = r->p1 - r->p0;
     const int by_rows = p->a_cs == 1;
-    const int64_t count = by_rows ? mc : kc, length = by_rows ? kc : mc;
+    const int64_t count = by_rows ? rows : cols, length = by_rows ? cols : rows;
     const int64_t from = by_rows ? p->a_rs : p->a_cs, line = CACHE_LINE / (int64_t)sizeof(real);
     const int64_t to = (ceil_div(length, line) | 1) * line;
     for (int64_t i = 0; i < count; i++)
         memcpy(scratch + i * to, a + i * from, (size_t)length * sizeof *a);
     return by_rows ? (BP_T(operand)){scratch, to, 1} : (BP_T(operand)){scratch, 1, to};
+}
+
+static int64_t BP_T(packed_b)(const BP_T(bp_kernels) *kernels, const bp_blocking *block) {
+    return ceil_div(BP_T(bp_packed_count)(kernels, block->kc, block->nc), CACHE_LINE) * CACHE_LINE;
 }
 
 static void BP_T(finish)(const BP_T(bp_kernels) *kernels, const BP_T(bp_product) *p, int64_t i0,
@@ -96,27 +94,51 @@ static void BP_T(finish)(const BP_T(bp_kernels) *kernels, const BP_T(bp_product)
         kernels->act_bwd[p->act](rows, cols, p->saved + i0 * p->act_rs + j0, p->act_rs, c, p->c_rs);
 }
 
-/* Rows i0 <= i < i0 + mc of a block, in tiles of nearly equal height; finishes them if `last`. */
-static void BP_T(run_rows)(const BP_T(bp_kernels) *kernels, const BP_T(bp_product) *p,
-                           BP_T(operand) a, BP_T(operand) b, int64_t i0, int64_t mc, int64_t j0,
-                           int64_t nc, int64_t kc, int accumulate, int last) {
-    const int64_t tiles = ceil_div(mc, kernels->gemm.mr);
-    const int64_t height = mc / tiles, taller = mc % tiles;
-    const int64_t group = last && p->epilogue ? ceil_div(EPILOGUE_ELEMENTS, nc) : mc + 1;
-    int64_t waiting = 0;
+/* A strip, in tiles of nearly equal height; finished after the last sum, some tiles at a time. */
+static void BP_T(run_strip)(const BP_T(bp_kernels) *kernels, const BP_T(bp_product) *p,
+                            BP_T(operand) a, BP_T(operand) b, const BP_T(range) *r) {
+    const int64_t cols = r->n1 - r->n0, tiles = ceil_div(r->m1 - r->m0, kernels->gemm.mr);
+    const int64_t height = (r->m1 - r->m0) / tiles, taller = (r->m1 - r->m0) % tiles;
+    const int finish = p->epilogue && r->p1 == p->k;
+    int64_t i = r->m0, done = r->m0;
     for (int64_t t = 0; t < tiles; t++) {
         const int64_t rows = height + (t < taller);
-        kernels->gemm.run(kc, a.x, a.rs, a.cs, b.x, b.rs, b.cs, p->c + i0 * p->c_rs + j0, p->c_rs,
-                          (int)rows, nc, accumulate);
+        kernels->gemm.run(r->p1 - r->p0, a.x, a.rs, a.cs, b.x, b.rs, b.cs,
+                          p->c + i * p->c_rs + r->n0, p->c_rs, (int)rows, cols,
+                          p->accumulate || r->p0 > 0);
         a.x += rows * a.rs;
-        i0 += rows;
-        waiting += rows;
-        if (waiting >= group) {
-            BP_T(finish)(kernels, p, i0 - waiting, waiting, j0, nc);
-            waiting = 0;
+        i += rows;
+        if (finish && ((i - done) * cols >= EPILOGUE_ELEMENTS || i == r->m1)) {
+            BP_T(finish)(kernels, p, done, i - done, r->n0, cols);
+            done = i;
         }
     }
-    if (last && waiting > 0) BP_T(finish)(kernels, p, i0 - waiting, waiting, j0, nc);
+}
+
+/* One block: strips of B, packed when the first rows need them. */
+static void BP_T(run_block)(const BP_T(bp_kernels) *kernels, const BP_T(bp_product) *p,
+                            const BP_T(plan) *plan, BP_T(operand) a, const BP_T(range) *r,
+                            int first, real *scratch) {
+    const int64_t nr = kernels->gemm.nr;
+    for (int64_t j0 = r->n0; j0 < r->n1; j0 += plan->block.nb) {
+        BP_T(range) strip = *r;
+        strip.n0 = j0;
+        strip.n1 = min_i64(j0 + plan->block.nb, r->n1);
+        BP_T(operand) b;
+        if (p->b_packed) {
+            b = (BP_T(operand)){p->b_packed + j0 * p->k + r->p0 * nr, nr, p->k * nr};
+        } else {
+            b = (BP_T(operand)){p->b + r->p0 * p->b_rs + j0 * p->b_cs, p->b_rs, nr};
+        }
+        if (plan->pack_b) {
+            real *packed = scratch + (j0 - r->n0) * (r->p1 - r->p0);
+            if (first)
+                BP_T(bp_pack_b)(kernels, r->p1 - r->p0, strip.n1 - j0, b.x, p->b_rs, p->b_cs, 0,
+                                ceil_div(strip.n1 - j0, nr), packed);
+            b = (BP_T(operand)){packed, nr, (r->p1 - r->p0) * nr};
+        }
+        BP_T(run_strip)(kernels, p, a, b, &strip);
+    }
 }
 
 void BP_T(bp_product_run)(const BP_T(bp_kernels) *kernels, const BP_T(bp_product) *product,
@@ -125,22 +147,18 @@ void BP_T(bp_product_run)(const BP_T(bp_kernels) *kernels, const BP_T(bp_product
     const BP_T(bp_product) *p = product;
     const BP_T(plan) plan = BP_T(make_plan)(kernels, p, m1 - m0, n1 - n0);
     const bp_blocking block = plan.block;
-    const int64_t packed = BP_T(bp_packed_count)(kernels, block.kc, block.nc);
-    real *scratch_a = scratch + (plan.pack_b ? ceil_div(packed, CACHE_LINE) * CACHE_LINE : 0);
+    real *scratch_a = scratch + (plan.pack_b ? BP_T(packed_b)(kernels, &block) : 0);
     for (int64_t j0 = n0; j0 < n1; j0 += block.nc) {
-        const int64_t nc = min_i64(block.nc, n1 - j0);
         int64_t p0 = 0;
         do {
-            const int64_t kc = min_i64(block.kc, p->k - p0);
-            const int last = p0 + kc == p->k;
-            const BP_T(operand) b =
-                BP_T(block_of_b)(kernels, p, plan.pack_b, p0, kc, j0, nc, scratch);
             for (int64_t i0 = m0; i0 < m1; i0 += block.mc) {
-                const int64_t mc = min_i64(block.mc, m1 - i0);
-                const BP_T(operand) a = BP_T(block_of_a)(p, plan.copy_a, i0, mc, p0, kc, scratch_a);
-                BP_T(run_rows)(kernels, p, a, b, i0, mc, j0, nc, kc, p->accumulate || p0 > 0, last);
+                const BP_T(range) r = {i0, min_i64(i0 + block.mc, m1),
+                                       j0, min_i64(j0 + block.nc, n1),
+                                       p0, min_i64(p0 + block.kc, p->k)};
+                const BP_T(operand) a = BP_T(block_of_a)(p, plan.copy_a, &r, scratch_a);
+                BP_T(run_block)(kernels, p, &plan, a, &r, i0 == m0, scratch);
             }
-            p0 += kc;
+            p0 += block.kc;
         } while (p0 < p->k);
     }
 }

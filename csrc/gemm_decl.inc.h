@@ -8,7 +8,8 @@ typedef struct {
     int64_t a_rs, a_cs;
     const real *b;
     int64_t b_rs, b_cs;
-    const real *b_packed; /* b as BP_T(bp_pack_b) lays it out, or NULL; then b is not read */
+    const real
+        *b_packed; /* b as BP_T(bp_pack_b) lays it out, or NULL; where given, b is not read */
     real *c;
     int64_t c_rs;
     int accumulate;
@@ -25,12 +26,13 @@ typedef struct {
 int64_t BP_T(bp_product_scratch)(const BP_T(bp_kernels) *kernels);
 
 /* Computes rows m0 <= i < m1, columns n0 <= j < n1 of the product on the calling thread, epilogue
- * included. The bits of an element do not depend on the ranges. scratch is 64-byte aligned. */
+ * included. n0 is a multiple of kernels->gemm.nr. The bits of an element do not depend on the
+ * ranges. scratch is 64-byte aligned. */
 void BP_T(bp_product_run)(const BP_T(bp_kernels) *kernels, const BP_T(bp_product) *product,
                           int64_t m0, int64_t m1, int64_t n0, int64_t n1, real *scratch);
 
 /* The share of part `part` of `parts` (0 <= part < parts) in the tiles of an m x n result:
- * ranges[4] = m0, m1, n0, n1, aligned to tiles; empty where there is nothing left to share. */
+ * ranges[4] = m0, m1, n0, n1, columns in whole panels; empty where nothing is left to share. */
 void BP_T(bp_product_share)(const BP_T(bp_kernels) *kernels, int64_t m, int64_t n, int part,
                             int parts, int64_t ranges[4]);
 

@@ -12,9 +12,15 @@
  *   V_FMA(x, y, z)          x y + z
  *
  * The tile is one function on constants, inlined into one instantiation per shape, so that its
- * accumulators are registers. All but real and BP_T are undefined again at the end. */
+ * accumulators are registers. During the last steps the cache lines of `next`, where the next tile
+ * of c begins, are fetched. All but real and BP_T are undefined again at the end. */
 
 #ifndef BP_UNROLL
+#    if defined(__clang__) || defined(__GNUC__)
+#        define BP_PREFETCH(p) __builtin_prefetch(p)
+#    else
+#        define BP_PREFETCH(p) (void)(p)
+#    endif
 #    if defined(__clang__)
 #        define BP_UNROLL _Pragma("clang loop unroll(full)")
 #        define BP_TILE_INLINE static inline __attribute__((always_inline))
@@ -29,12 +35,13 @@
 
 typedef void (*BP_T(bp_gemm_tile_fn))(int64_t k, const real *a, int64_t a_rs, int64_t a_cs,
                                       const real *b, int64_t b_rs, int64_t b_ps, real *c,
-                                      int64_t c_rs, VEC_PART last, int accumulate);
+                                      int64_t c_rs, VEC_PART last, const real *next,
+                                      int accumulate);
 
 BP_TILE_INLINE void BP_T(bp_gemm_tile)(const int rows, const int cols, int64_t k, const real *a,
                                        int64_t a_rs, int64_t a_cs, const real *b, int64_t b_rs,
                                        int64_t b_ps, real *c, int64_t c_rs, VEC_PART last,
-                                       int accumulate) {
+                                       const real *next, int accumulate) {
     VEC acc[ROWS][ONE_COLS];
     /* Three rows share a base: base, base + a_rs and base + 2 a_rs are all x86 addresses. */
     const real *base[(ROWS + 2) / 3];
@@ -78,6 +85,11 @@ BP_TILE_INLINE void BP_T(bp_gemm_tile)(const int rows, const int cols, int64_t k
         for (int i = 0; i < rows; i += 3)
             base[i / 3] += a_cs;
         b += b_rs;
+        if (rows > FEW_ROWS && k - p <= rows) {
+            BP_UNROLL
+            for (int j = 0; j < cols; j += 64 / (LANES * (int)sizeof(real)))
+                BP_PREFETCH(next + (k - p - 1) * c_rs + j * LANES);
+        }
     }
     BP_UNROLL
     for (int i = 0; i < rows; i++) {
@@ -95,9 +107,9 @@ BP_TILE_INLINE void BP_T(bp_gemm_tile)(const int rows, const int cols, int64_t k
 #define BP_TILE(rows, cols)                                                                        \
     static void BP_T(bp_gemm_tile_##rows##x##cols)(                                                \
         int64_t k, const real *a, int64_t a_rs, int64_t a_cs, const real *b, int64_t b_rs,         \
-        int64_t b_ps, real *c, int64_t c_rs, VEC_PART last, int accumulate) {                      \
+        int64_t b_ps, real *c, int64_t c_rs, VEC_PART last, const real *next, int accumulate) {    \
         BP_T(bp_gemm_tile)                                                                         \
-        (rows, cols, k, a, a_rs, a_cs, b, b_rs, b_ps, c, c_rs, last, accumulate);                  \
+        (rows, cols, k, a, a_rs, a_cs, b, b_rs, b_ps, c, c_rs, last, next, accumulate);            \
     }
 GEMM_SHAPES(BP_TILE)
 #undef BP_TILE
@@ -111,11 +123,13 @@ static void GEMM_NAME(int64_t k, const real *a, int64_t a_rs, int64_t a_cs, cons
                       int accumulate) {
     if (m <= 0) return;
     const int cols = m == 1 ? ONE_COLS : m <= FEW_ROWS ? FEW_COLS : COLS;
+    const real *first = c;
     for (; n > 0; n -= cols * LANES) {
         const int width = n < cols * LANES ? (int)n : cols * LANES;
         const int last = (width - 1) / LANES;
+        const real *next = n > width ? c + width : first + m * c_rs;
         BP_T(bp_gemm_tiles)
-        [m - 1][last](k, a, a_rs, a_cs, b, b_rs, b_ps, c, c_rs, V_PART(width - last * LANES),
+        [m - 1][last](k, a, a_rs, a_cs, b, b_rs, b_ps, c, c_rs, V_PART(width - last * LANES), next,
                       accumulate);
         b += cols / COLS * b_ps;
         c += cols * LANES;

@@ -2,8 +2,8 @@
  *
  *   bench_gemm ISA [f32|f64] [m n k form]...
  *
- * form: nn, nt (b transposed), tn (a transposed), np (b packed beforehand). Without shapes, those of
- * the project's targets. The multiply-add rate is read alternately with the products. */
+ * form: nn, nt (b transposed), tn (a transposed), np (b packed beforehand). Without shapes, those
+ * of the project's targets. The multiply-add rate is read alternately with the products. */
 #define _DEFAULT_SOURCE
 #include <math.h>
 #include <stdio.h>
@@ -52,14 +52,14 @@ static int is_target(long m, long n, const char *form) {
 #undef BP_T
 
 static const char *const targets[] = {
-    "256 256 256 nn",   "512 512 512 nn",    "1024 1024 1024 nn", "2048 2048 2048 nn",
+    "256 256 256 nn",    "512 512 512 nn",   "1024 1024 1024 nn", "2048 2048 2048 nn",
     "4096 4096 4096 nn", "512 1024 1024 nn", "128 784 512 nn",    "128 512 784 nn",
-    "128 512 784 nt",   "128 512 784 np",    "512 784 128 tn",    "512 2048 2048 np",
-    "1024 512 512 np",  "64 64 17 np",       "64 64 64 np",       "64 64 64 nn",
-    "64 64 64 tn",      "1024 50 50 np",     "1024 50 50 nn",     "50 50 1024 tn",
-    "50 2 1024 tn",     "1024 1 50 np",      "256 256 256 np",    "256 256 256 tn",
-    "200 100 64 np",    "1 64 64 np",        "1 512 784 np",      "1 512 784 nt",
-    "4 8 2 np",         "4 8 2 nn"};
+    "128 512 784 nt",    "128 512 784 np",   "512 784 128 tn",    "512 2048 2048 np",
+    "1024 512 512 np",   "64 64 17 np",      "64 64 64 np",       "64 64 64 nn",
+    "64 64 64 tn",       "1024 50 50 np",    "1024 50 50 nn",     "50 50 1024 tn",
+    "50 2 1024 tn",      "1024 1 50 np",     "256 256 256 np",    "256 256 256 tn",
+    "200 100 64 np",     "1 64 64 np",       "1 512 784 np",      "1 512 784 nt",
+    "4 8 2 np",          "4 8 2 nn"};
 
 int main(int argc, char **argv) {
     bp_kernels kernels;
@@ -86,8 +86,8 @@ int main(int argc, char **argv) {
         } else {
             sscanf(targets[i], "%ld %ld %ld %2s", &m, &n, &k, form);
         }
-        const double share = wide ? bench_f64(&kernels.f64, m, n, k, form)
-                                  : bench_f32(&kernels.f32, m, n, k, form);
+        const double share =
+            wide ? bench_f64(&kernels.f64, m, n, k, form) : bench_f32(&kernels.f32, m, n, k, form);
         if (is_target(m, n, form)) {
             log_sum += log(share);
             counted++;

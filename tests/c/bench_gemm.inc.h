@@ -9,7 +9,7 @@ static real *BP_T(filled)(int64_t count) {
 
 /* Prints the median speed of one product, and its best; returns the median as a share of the
  * multiply-add rate. */
-static double BP_T(bench)(const BP_T(bp_kernels) * kernels, long m, long n, long k,
+static double BP_T(bench)(const BP_T(bp_kernels) *kernels, long m, long n, long k,
                           const char *form) {
     const int a_cols = form[0] == 't', b_cols = form[1] == 't', packed = form[1] == 'p';
     real *a = BP_T(filled)(m * k), *b = BP_T(filled)(k * n), *c = BP_T(filled)(m * n);

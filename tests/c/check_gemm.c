@@ -2,7 +2,9 @@
  *
  * Every result is compared bit for bit with its definition: one chain of multiply-adds in
  * ascending k. Operands end at an inaccessible page, and everything around an output is watched.
- * Prints each failure and returns 1 if there was one. */
+ * Prints each failure and returns 1 if there was one.
+ *
+ *   check_gemm [STEP]    STEP: between the sizes that are checked, 1 for all */
 #define _DEFAULT_SOURCE
 #include <math.h>
 #include <stdio.h>
@@ -17,8 +19,9 @@
 
 enum { PAGES = 2400, CANARY = 0x5b };
 
-static int failures;
+static int failures, step = 1;
 static bp_isa current;
+static int fused; /* whether the micro-kernel rounds once for each multiply-add */
 
 #define CHECK(condition, ...)                                                                      \
     do {                                                                                           \
@@ -82,17 +85,19 @@ static double random_value(void) {
 #undef BP_T
 #undef FMA
 
-int main(void) {
+int main(int argc, char **argv) {
+    if (argc > 1) step = atoi(argv[1]);
     memory_a = guarded_new();
     memory_b = guarded_new();
     memory_c = guarded_new();
     memory_d = guarded_new();
     memory_p = guarded_new();
     for (int isa = 0; isa < BP_ISA_COUNT; isa++) {
-        bp_kernels kernels;
-        memset(&kernels, 0, sizeof kernels);
+        bp_kernels portable, kernels;
         if (!bp_kernels_fill(&kernels, (bp_isa)isa)) continue;
+        bp_kernels_fill(&portable, BP_ISA_PORTABLE);
         current = (bp_isa)isa;
+        fused = kernels.f32.gemm.run != portable.f32.gemm.run;
         check_all_f32(&kernels.f32);
         check_all_f64(&kernels.f64);
         printf("%s: checked\n", bp_isa_text(current));

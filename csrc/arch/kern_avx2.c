@@ -17,10 +17,12 @@
 #    define BP_ISA avx2
 #    define BP_VOCABULARY "vocabulary_avx2.inc.h"
 #    include "both.inc.h"
+#    include "gemm_avx2.inc.h"
 
 void bp_kernels_init_avx2(bp_kernels *k) {
     bpk_f32_init__avx2(&k->f32);
     bpk_f64_init__avx2(&k->f64);
+    bpk_gemm_init__avx2(k);
 }
 
 #    if defined(__clang__)

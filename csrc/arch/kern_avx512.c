@@ -20,10 +20,12 @@
 #    define BP_VOCABULARY "vocabulary_avx512.inc.h"
 #    define BP_HAS_SCALE
 #    include "both.inc.h"
+#    include "gemm_avx512.inc.h"
 
 void bp_kernels_init_avx512(bp_kernels *k) {
     bpk_f32_init__avx512(&k->f32);
     bpk_f64_init__avx512(&k->f64);
+    bpk_gemm_init__avx512(k);
 }
 
 #    if defined(__clang__)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from reference import Reference
 
+import pybackprop as bp
 from pybackprop import graph as G
 
 HIDDEN = [
@@ -194,3 +195,76 @@ def test_bad_networks_and_labels_are_refused():
     net.activations = ("relu", "step")
     with pytest.raises(ValueError, match=r"net must use known activations .* got 'step'"):
         G.from_network(net, np.ones((2, 4)), np.ones((2, 3)))
+
+
+# The network itself -------------------------------------------------------------------------------
+
+
+def backprop_and_graph(net, rng, y, sample_weight=None):
+    for layer, (W, b) in enumerate(zip(net.weights, net.biases, strict=True)):
+        net.set_layer(layer, W, rng.normal(size=b.shape))
+    x = rng.normal(size=(len(y), net.widths[0]))
+    built = G.from_network(net, x, y, sample_weight)
+    return built, net.backprop(x, y, sample_weight), net.trace(x, y)
+
+
+def assert_equals_backprop(built, gradients, trace=None):
+    def close(actual, wanted):
+        scale = np.abs(wanted).max()
+        np.testing.assert_allclose(actual, wanted, rtol=1e-12, atol=1e-12 * scale)
+
+    close(built.cost.value, gradients.cost)
+    close(built.flat_gradient(), gradients.flat)
+    close(built.inputs.grad, gradients.inputs)
+    if trace is not None:
+        for nodes, arrays in ((built.z, trace.z), (built.a, trace.a)):
+            for node, array in zip(nodes, arrays, strict=True):
+                close(node.value, array)
+        for actual, wanted in zip(built.delta, trace.delta, strict=True):
+            close(actual, wanted)
+
+
+@pytest.mark.parametrize("output", HIDDEN)
+@pytest.mark.parametrize("loss", ["mse", "squared_error", "mae", "huber"])
+def test_the_graph_equals_backprop(output, loss):
+    hidden = HIDDEN[(HIDDEN.index(output) + 1) % len(HIDDEN)]
+    rng = np.random.default_rng(0)
+    net = bp.Network(
+        [4, 6, 5, 3], activation=[hidden, "tanh"], output=output, loss=loss,
+        l1=0.01, l2=0.1, dtype="float64", seed=1,
+    )  # fmt: skip
+    assert_equals_backprop(*backprop_and_graph(net, rng, rng.normal(size=(7, 3))))
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("kind", ["labels", "probabilities", "binary"])
+def test_the_graph_of_a_classifier_equals_backprop(kind, weighted):
+    rng = np.random.default_rng(0)
+    output, loss = ("softmax", "cross_entropy") if kind != "binary" else (
+        "sigmoid", "binary_cross_entropy")  # fmt: skip
+    y = {
+        "labels": rng.integers(0, 3, 7),
+        "probabilities": rng.dirichlet(np.ones(3), 7),
+        "binary": rng.integers(0, 2, (7, 3)),
+    }[kind]
+    net = bp.Network([4, 6, 3], output=output, loss=loss, l2=0.1, dtype="float64", seed=1)
+    weight = rng.uniform(0.1, 2, 7) if weighted else None
+    built, gradients, trace = backprop_and_graph(net, rng, y, weight)
+    assert_equals_backprop(built, gradients, None if weighted else trace)
+
+
+def test_the_graph_of_a_scaled_network_and_a_loss_of_the_user():
+    def cubed(a, y):
+        return np.sum(np.abs(a - y) ** 3, axis=1), 3 * (a - y) * np.abs(a - y)
+
+    rng = np.random.default_rng(0)
+    net = bp.Network([4, 6, 1], loss=cubed, dtype="float64", seed=1)
+    net.set_scaling(rng.normal(size=4), rng.uniform(0.5, 2, 4))
+    assert_equals_backprop(*backprop_and_graph(net, rng, rng.normal(size=7)))
+
+
+def test_minimize_with_an_optimizer_of_the_package():
+    path = G.minimize(lambda p: G.sum((p - 3) ** 2), np.zeros((2, 2)), optimizer=bp.Adam(lr=0.1))
+    assert path.shape == (101, 2, 2)
+    np.testing.assert_allclose(path[1], 0.1, rtol=1e-6)
+    np.testing.assert_allclose(path[-1], 3, atol=0.3)

@@ -44,7 +44,10 @@ OPTIMIZERS = _codes("BP_OPT_", "sgd adam adamw rmsprop adagrad")
 OK = int(lib.BP_OK)
 NOT_FINITE = int(lib.BP_ERR_NOT_FINITE)
 
-_from_buffer = ffi.from_buffer
+# Names of the hot paths, looked up once.
+from_buffer = ffi.from_buffer
+bp_net_predict, bp_net_step = lib.bp_net_predict, lib.bp_net_step
+ndarray, empty, may_share_memory = np.ndarray, np.empty, np.may_share_memory
 _NULL = ffi.NULL
 _BUSY = (
     "this network is in use in another call (a thread, a fit in progress or a loss function); "
@@ -81,6 +84,8 @@ def pointer(array: Array | None) -> Any:
     """Return the address of an array's first entry; the caller keeps the array alive."""
     if array is None:
         return _NULL
+    if array.flags.c_contiguous:  # the usual case, and much the faster way
+        return from_buffer(array)
     return ffi.cast("void *", array.__array_interface__["data"][0])
 
 
@@ -141,17 +146,17 @@ class OptimizerState:
         self.vectors[index] = vector
         self.struct.state[index] = pointer(vector)
 
-    def enter(self) -> None:
-        """Take the optimizer for one call; raise if another thread is using it."""
-        if not self.lock.acquire(False):
+    def admit(self) -> None:
+        """Raise if another call is using the optimizer."""
+        if self.lock.locked():
             raise RuntimeError(
                 "this optimizer is in use in another call; use one optimizer per network"
             )
 
     def update(self, parameters: Array, gradient: Array) -> None:
         """Apply one update to a flat array in place."""
-        self.enter()
-        try:
+        self.admit()
+        with self.lock:
             if self.schedule is not None:
                 self.struct.lr = self.schedule(self.struct.step)
             status = lib.bp_optimizer_update(
@@ -161,8 +166,6 @@ class OptimizerState:
                 pointer(gradient),
                 self.struct,
             )
-        finally:
-            self.lock.release()
         check(status)
 
 
@@ -170,7 +173,8 @@ class Net:
     """A network of the C core, and the guard that lets one thread at a time use it.
 
     A fit holds the network from its first slice to its last: its own thread may evaluate the
-    network between slices, all others are refused.
+    network between slices, all others are refused. Locks are only taken by `with`: a signal that
+    came between the call of acquire() and a try block would leave one locked for ever.
     """
 
     def __init__(
@@ -209,9 +213,9 @@ class Net:
         memory = int(ffi.cast("uintptr_t", lib.bp_net_parameters(self._handle)))
         self.parameters = view_memory(memory, (self.n_parameters,), dtype, self._handle)
         self._lock = allocate_lock()
-        self._fit_thread = 0  # the thread whose fit holds the network, 0 for none
-        self._running = False  # whether that thread is inside the core
+        self.fit: Fit | None = None  # the fit that holds the network
         self._prepare_hot_path()
+        self._targets_need_check = loss in ("cross_entropy", "binary_cross_entropy")
         self._loss: UserLoss | None = None
         if not isinstance(loss, str):
             self._loss = UserLoss(loss, dtype)
@@ -224,27 +228,24 @@ class Net:
         self._x, self._y = self._pair.x, self._pair.y
         self._x_address = ffi.addressof(self._pair, "x")
         self._cost = ffi.new("double *")
+        self._rows = 0
         size = self.dtype.itemsize
         for matrix, cols in ((self._x, self.n_in), (self._y, self.n_out)):
             matrix.dtype = DTYPES[self.dtype]
             matrix.cols = cols
             matrix.row_stride, matrix.col_stride = cols * size, size
 
-    def _enter(self) -> None:
-        """Take the network for one call; raise if it is in use elsewhere."""
-        if self._fit_thread:
-            if self._fit_thread != get_ident() or self._running:
-                raise RuntimeError(_BUSY)
-            # Another thread may hold the lock, but only until it has seen that a fit is on.
-            self._lock.acquire()
-        elif not self._lock.acquire(False):
+    def _admit(self) -> None:
+        """Raise if another call, or a fit in another thread, is using the network."""
+        fit = self.fit
+        if self._lock.locked() or (fit is not None and fit.thread != get_ident()):
             raise RuntimeError(_BUSY)
 
-    def _enter_alone(self) -> None:
-        """Take the network for a call that a fit does not allow even in its own callbacks."""
-        if self._fit_thread:
+    def _admit_training(self) -> None:
+        """Raise also if the call is made in a callback of a fit."""
+        self._admit()
+        if self.fit is not None:
             raise RuntimeError("a fit of this network is in progress; " + _BUSY)
-        self._enter()
 
     def _check(self, status: int) -> None:
         """Raise the exception that the loss function left, or the status's own."""
@@ -258,74 +259,73 @@ class Net:
 
     def _call(self, function: Callable[..., int], *arguments: Any) -> None:
         """Call a function of the C core on this network, under the guard."""
-        self._enter()
-        try:
+        self._admit()
+        with self._lock:
             status = function(self._handle, *arguments)
-        finally:
-            self._lock.release()
         self._check(status)
 
-    def try_predict(self, x: Any) -> Array | None:
+    def try_predict(self, x: Any, out: Any = None) -> Array | None:
         """Return a_L for a plain array of this network's type, None where x is anything else."""
-        if type(x) is not np.ndarray or x.dtype is not self.dtype:
-            return None
-        shape = x.shape
-        if len(shape) != 2 or shape[1] != self.n_in or not 0 < shape[0] <= self.call_rows:
+        dtype = self.dtype
+        if type(x) is not ndarray or x.dtype is not dtype:
             return None
         try:
-            source = _from_buffer(x)
+            rows, cols = x.shape
+            source = from_buffer(x)
         except (BufferError, ValueError):
             return None
-        if not x.flags.aligned:
+        if cols != self.n_in or not 0 < rows <= self.call_rows or not x.flags.aligned:
             return None
-        out = np.empty((shape[0], self.n_out), self.dtype)
-        target = _from_buffer(out)
-        if self._fit_thread or not self._lock.acquire(False):
-            self._enter()
-        try:
+        if out is None:
+            out = empty((rows, self.n_out), dtype)
+        elif (
+            type(out) is not ndarray
+            or out.dtype is not dtype
+            or out.shape != (rows, self.n_out)
+            or not out.flags.carray
+            or may_share_memory(x, out)
+        ):
+            return None
+        target = from_buffer(out)
+        if self.fit is not None or self._lock.locked():
+            self._admit()
+        with self._lock:
             self._x.data = source
-            self._x.rows = shape[0]
-            status = lib.bp_net_predict(self._handle, self._x_address, target)
-        finally:
-            self._lock.release()
+            if rows != self._rows:
+                self._rows = self._x.rows = self._y.rows = rows
+            status = bp_net_predict(self._handle, self._x_address, target)
         if status:
             self._check(status)
-        return out
+        result: Array = out
+        return result
 
     def try_step(self, x: Any, y: Any, optimizer: OptimizerState) -> float | None:
         """Do one update where x and y are plain arrays of this network's type, else None."""
         dtype = self.dtype
-        if (
-            type(x) is not np.ndarray
-            or type(y) is not np.ndarray
-            or x.dtype is not dtype
-            or y.dtype is not dtype
-        ):
+        if type(x) is not ndarray or x.dtype is not dtype:
             return None
-        rows = len(x) if x.ndim == 2 else 0
-        if not rows or x.shape[1] != self.n_in or y.shape != (rows, self.n_out):
+        if type(y) is not ndarray or y.dtype is not dtype:
             return None
         try:
-            inputs, targets = _from_buffer(x), _from_buffer(y)
+            rows, cols = x.shape
+            inputs, targets = from_buffer(x), from_buffer(y)
         except (BufferError, ValueError):
             return None
-        if not (x.flags.aligned and y.flags.aligned):
+        if cols != self.n_in or not rows or y.shape != (rows, self.n_out):
             return None
-        optimizer.enter()
-        try:
-            if self._fit_thread or not self._lock.acquire(False):
-                self._enter_alone()
-            try:
-                self._x.data, self._y.data = inputs, targets
-                self._x.rows = self._y.rows = rows
-                if optimizer.schedule is not None:
-                    optimizer.struct.lr = optimizer.schedule(optimizer.struct.step)
-                status = lib.bp_net_step(self._handle, self._pair, optimizer.struct, self._cost)
-                cost: float = self._cost[0]
-            finally:
-                self._lock.release()
-        finally:
-            optimizer.lock.release()
+        if self._targets_need_check or not (x.flags.aligned and y.flags.aligned):
+            return None
+        optimizer.admit()
+        if self.fit is not None or self._lock.locked():
+            self._admit_training()
+        with optimizer.lock, self._lock:
+            self._x.data, self._y.data = inputs, targets
+            if rows != self._rows:
+                self._rows = self._x.rows = self._y.rows = rows
+            if optimizer.schedule is not None:
+                optimizer.struct.lr = optimizer.schedule(optimizer.struct.step)
+            status = bp_net_step(self._handle, self._pair, optimizer.struct, self._cost)
+            cost: float = self._cost[0]
         if status:
             self._check(status)
         return cost
@@ -372,18 +372,13 @@ class Net:
 
     def step(self, data: Data, optimizer: OptimizerState) -> float:
         """Do one update from all rows; return the cost before it."""
-        optimizer.enter()
-        try:
-            self._enter_alone()
-            try:
-                if optimizer.schedule is not None:
-                    optimizer.struct.lr = optimizer.schedule(optimizer.struct.step)
-                status = lib.bp_net_step(self._handle, data.struct, optimizer.struct, self._cost)
-                cost = float(self._cost[0])
-            finally:
-                self._lock.release()
-        finally:
-            optimizer.lock.release()
+        optimizer.admit()
+        self._admit_training()
+        with optimizer.lock, self._lock:
+            if optimizer.schedule is not None:
+                optimizer.struct.lr = optimizer.schedule(optimizer.struct.step)
+            status = bp_net_step(self._handle, data.struct, optimizer.struct, self._cost)
+            cost = float(self._cost[0])
         self._check(status)
         return cost
 
@@ -415,40 +410,25 @@ class Net:
 
 
 class Fit:
-    """A training run; a context manager that holds the network and the optimizer."""
+    """A training run. Net.fit, which the caller sets and clears, is what holds the network."""
 
     def __init__(
         self, net: Net, data: Data, optimizer: OptimizerState, batch_size: int, shuffle: bool
     ) -> None:
+        self.thread = get_ident()
         self._net, self._data, self._optimizer = net, data, optimizer
-        self._batch_size, self._shuffle = batch_size, shuffle
         self._state = ffi.new("bp_fit_state *")
+        out = ffi.new("bp_fit **")
+        net._admit_training()
+        check(lib.bp_fit_create(net._handle, data.struct, batch_size, shuffle, out))
+        self._handle = ffi.gc(out[0], lib.bp_fit_destroy)
 
-    def __enter__(self) -> Fit:
-        net = self._net
-        self._optimizer.enter()
-        try:
-            net._enter_alone()
-            try:
-                out = ffi.new("bp_fit **")
-                check(
-                    lib.bp_fit_create(
-                        net._handle, self._data.struct, self._batch_size, self._shuffle, out
-                    )
-                )
-                self._handle = out[0]
-                net._fit_thread = get_ident()
-            finally:
-                net._lock.release()
-        except BaseException:
-            self._optimizer.lock.release()
-            raise
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        lib.bp_fit_destroy(self._handle)
-        self._net._fit_thread = 0
-        self._optimizer.lock.release()
+    def hold(self) -> None:
+        """Hold the network; raise if another fit does."""
+        with self._net._lock:
+            if self._net.fit is not None:
+                raise RuntimeError(_BUSY)
+            self._net.fit = self
 
     @property
     def epoch(self) -> int:
@@ -471,9 +451,7 @@ class Fit:
         Returns the status, BP_OK or BP_ERR_NOT_FINITE, and how many costs were written.
         """
         net = self._net
-        net._enter()
-        net._running = True
-        try:
+        with net._lock:
             status = lib.bp_fit_run(
                 self._handle,
                 self._optimizer.struct,
@@ -484,9 +462,6 @@ class Fit:
                 ffi.cast("double *", pointer(costs)),
                 self._state,
             )
-        finally:
-            net._running = False
-            net._lock.release()
         if status != NOT_FINITE:
             net._check(status)
         return status, int(self._state.completed)

@@ -266,11 +266,8 @@ class Network(Settings):
         RuntimeError
             The network is in use in another thread.
         """
-        if out is None:
-            result = self._net.try_predict(X)
-            if result is not None:
-                return result
-        return self._predict_any(X, out)
+        result = self._net.try_predict(X, out)
+        return self._predict_any(X, out) if result is None else result
 
     __call__ = predict
 

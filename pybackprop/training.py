@@ -123,27 +123,34 @@ class Trainer:
 
     def run(self, shuffle: bool, max_ns: int) -> History:
         """Train, and return the figures."""
-        state = self.optimizer._bind(self.network._net.key)
+        net, optimizer = self.network._net, self.optimizer._bind(self.network._net.key)
+        optimizer.admit()
+        with optimizer.lock:
+            fit = _core.Fit(net, self.split.training, optimizer, self.batch_size, shuffle)
+            try:
+                fit.hold()
+                self._loop(fit, max_ns)
+            finally:
+                # In place, since a signal could end a call before it has done anything.
+                if net.fit is fit:
+                    net.fit = None
+        return self.history
+
+    def _loop(self, fit: _core.Fit, max_ns: int) -> None:
+        """Train slice by slice."""
+        history = self.history
         each = bool(
             self.split.held_out is not None or self.callbacks or self.patience or self.progress
         )
-        with (
-            _core.Fit(
-                self.network._net, self.split.training, state, self.batch_size, shuffle
-            ) as fit,
-            make_progress(self.progress, self.epochs, self.n_batches) as bar,
-        ):
-            while len(self.history) < self.epochs:
-                count = 1 if each else self.epochs - len(self.history)
-                costs = np.empty(count)
-                self._run_slice(fit, costs, max_ns)
+        with make_progress(self.progress, self.epochs, self.n_batches) as bar:
+            while len(history) < self.epochs and not history.stopped_early:
+                count = 1 if each else self.epochs - len(history)
+                self._run_slice(fit, np.empty(count), max_ns)
                 bar.update(fit.epoch * self.n_batches + fit.batch, fit.partial_cost)
-                if each and self._ended and self._end_epoch(bar):
-                    self.history.stopped_early = True
-                    break
-            if self.best is not None:
-                self.network._net.set_parameters(0, self.best)
-        return self.history
+                if each and self._ended:
+                    history.stopped_early = self._end_epoch(bar)
+        if self.best is not None:
+            self.network._net.set_parameters(0, self.best)
 
     def _run_slice(self, fit: _core.Fit, costs: Array, max_ns: int) -> None:
         """Train for one slice and note the figures of the epochs that it ended."""

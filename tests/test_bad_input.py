@@ -192,6 +192,17 @@ def test_refused_targets(
     assert optimizer.steps == 0
 
 
+@pytest.mark.parametrize("options", [SIGMOID, SOFTMAX])
+def test_probabilities_are_checked_after_a_first_step(options: dict[str, Any]) -> None:
+    network, optimizer = regressor(**options), bp.SGD()
+    x, y = X.astype(np.float32), np.full((6, 2), 0.5, np.float32)
+    network.step(x, y, optimizer)
+    before = network.parameters.copy()
+    with pytest.raises(ValueError, match=r"y must hold values in \[0, 1\]"):
+        network.step(x, 3 * y, optimizer)
+    np.testing.assert_array_equal(network.parameters, before)
+
+
 def test_labels_out_of_range_are_refused_after_a_first_step() -> None:
     network, optimizer = classifier(), bp.SGD()
     x = X.astype(np.float32)

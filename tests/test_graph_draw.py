@@ -231,7 +231,7 @@ def test_both_colour_schemes_and_nothing_from_outside():
 def test_arrays_are_shown_short():
     W = Variable(np.arange(12.0).reshape(3, 4) / 7, "W")
     svg = G.sum(G.tanh(np.ones((5, 3)) @ W)).to_svg()
-    assert "3x4 [0 0.143 …]" in texts(svg, "pg-value")
+    assert "(3, 4) [0 0.143 …]" in texts(svg, "pg-value")
     assert "dv1/dW: g -> const1.T @ g" in texts(svg)
     assert "const1 is constant" in texts(svg)
     assert max(len(text or "") for text in texts(svg)) < 50
@@ -242,7 +242,7 @@ def test_an_array_result_shows_gradients_only_from_a_seed():
     y = x**2
     assert not any(texts(y.to_svg(), "pg-grad"))
     y.backward([1.0, 10.0])
-    assert "2 [2 40]" in texts(y.to_svg(), "pg-grad")
+    assert "(2,) [2 40]" in texts(y.to_svg(), "pg-grad")
 
 
 def test_names_are_escaped():

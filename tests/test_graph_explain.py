@@ -177,6 +177,6 @@ def test_every_expression_can_be_written():
 
 def test_short_values():
     assert short(33.0) == "33"
-    assert short(np.array([1.0, 2.0])) == "2 [1 2]"
-    assert short(np.arange(12.0).reshape(3, 4), digits=2, items=2) == "3x4 [0 1 …]"
-    assert short(np.zeros((0, 3))) == "0x3 []"
+    assert short(np.array([1.0, 2.0])) == "(2,) [1 2]"
+    assert short(np.arange(12.0).reshape(3, 4), digits=2, items=2) == "(3, 4) [0 1 …]"
+    assert short(np.zeros((0, 3))) == "(0, 3) []"

@@ -41,6 +41,8 @@ class Factor:
     def __str__(self) -> str:
         if self.value is None:
             return f"{self.name}: g -> {self.formula}"
+        if self.formula in ("1", "-1"):
+            return f"{self.name} = {self.formula}"
         number = short(self.value)
         formula = "" if self.formula in ("", number) else f"{self.formula} = "
         return f"{self.name} = {formula}{number}"
@@ -225,10 +227,10 @@ def _definition(labels: Labels, node: Variable) -> str:
 
 
 def _product(path: Path) -> str:
-    terms = ["g" if factor.value is None else short(factor.value) for factor in path.factors]
-    if "g" in terms or len(terms) < 2:
+    values = [factor.value for factor in path.factors]
+    if len(values) < 2 or any(value is None or np.ndim(value) for value in values):
         return short(path.product)
-    return " * ".join(_shortened(terms)) + f" = {short(path.product)}"
+    return " * ".join(_shortened([*map(short, values)])) + f" = {short(path.product)}"
 
 
 def _shortened(items: list[str] | tuple[str, ...]) -> list[str]:

@@ -15,13 +15,13 @@ from .variable import Variable, topological_order
 
 def short(value: Any, digits: int = 6, items: int = 3) -> str:
     """Write a number, or the shape of an array and its first `items` elements."""
-    array = np.asarray(plain(value))
+    # Adding 0 turns -0 into 0.
+    array = np.asarray(plain(value)) + 0.0
     if array.ndim == 0:
         return f"{float(array):.{digits}g}"
     first = [f"{x:.{digits}g}" for x in array.ravel()[:items]]
     more = ["…"] if array.size > items else []
-    shape = "x".join(map(str, array.shape))
-    return f"{shape} [{' '.join(first + more)}]"
+    return f"{array.shape} [{' '.join(first + more)}]"
 
 
 def short_index(index: Any) -> str:

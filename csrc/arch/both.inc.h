@@ -30,6 +30,15 @@
 #define BP_KERNEL_NAME_(type, name, isa) bpk_##type##_##name##__##isa
 #define BP_KERNEL_NAME(type, name, isa) BP_KERNEL_NAME_(type, name, isa)
 
+/* Before a loop of constant count whose arrays are meant to be registers. */
+#if defined(__clang__)
+#    define BP_UNROLL_ALL _Pragma("clang loop unroll(full)")
+#elif defined(__GNUC__)
+#    define BP_UNROLL_ALL _Pragma("GCC unroll 32")
+#else
+#    define BP_UNROLL_ALL
+#endif
+
 /* The layout of the element type, as integer constant expressions. */
 #define BP_SIGNIFICAND_BITS (BP_REAL_BITS == 32 ? 23 : 52)
 #define BP_SIGN_BIT (BP_REAL_BITS == 32 ? 0x80000000u : 0x8000000000000000u)

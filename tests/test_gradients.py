@@ -133,6 +133,25 @@ def assert_gradients(case: Case) -> None:
     assert {v.dtype for v in [got.flat, got.inputs, *parts]} == {case.x.dtype}
 
 
+def assert_dropped_gradient(case: Case) -> None:
+    """One step of plain descent shows the gradient; a large rate keeps its rounding small."""
+    lr, batch = 1024.0, len(case.x)
+    masks = case.net.dropout_masks(batch)
+    assert [m.shape for m in masks] == [(batch, n) for n in case.net.widths[1:-1]]
+    assert {m.dtype for m in masks} == {np.dtype(bool)}
+    want = case.expected([m.tolist() for m in masks])
+    before = np.array(case.net.parameters, dtype=np.float64)
+    cost = case.net.step(case.x, case.y, bp.SGD(lr=lr), case.sample_weight)
+    assert cost == pytest.approx(want.cost, rel=case.bound, abs=0)
+    moved = case.net.copy()
+    moved.parameters = (before - case.net.parameters) / lr
+    for i in range(len(want.weights)):
+        assert_close(moved.weights[i], want.weights[i], case.bound, f"weights[{i}]")
+        assert_close(moved.biases[i], want.biases[i], case.bound, f"biases[{i}]")
+    again = case.net.dropout_masks(batch)
+    assert any((m != n).any() for m, n in zip(masks, again, strict=True))
+
+
 # ---------------------------------------------------------------- against the reference
 
 
@@ -205,6 +224,37 @@ def test_widths_and_batches_from_1_to_70(n: int, dtype: str) -> None:
 @pytest.mark.parametrize("size", [1, 64, 70])
 def test_equal_widths_and_batch(size: int, dtype: str) -> None:
     assert_gradients(make_case([size] * 4, size, dtype, activation="relu", seed=2))
+
+
+@dtypes
+@pytest.mark.parametrize(("widths", "batch"), [([9, 24, 7], 1000), ([300, 260, 40], 12)])
+@pytest.mark.parametrize("rate", [0.0, 0.3])
+def test_batches_that_are_cut_and_shared(
+    widths: list[int], batch: int, rate: float, dtype: str
+) -> None:
+    """Many rows go through in blocks and parts; wide layers are shared among threads."""
+    case = make_case(widths, batch, dtype, weighted=True, dropout=rate, seed=6)
+    if rate == 0:
+        assert_gradients(case)
+        return
+    assert_dropped_gradient(case)
+
+
+@dtypes
+@pytest.mark.parametrize("widths", [[5, 16, 3], [300, 260, 40]])
+def test_a_long_batch_is_the_mean_of_its_pieces(widths: list[int], dtype: str) -> None:
+    """Longer than a pure-Python reference could go: past the last block of rows of a pass."""
+    case = make_case(widths, 4, dtype)
+    rng = np.random.default_rng(8)
+    x = rng.normal(size=(4200, widths[0])).astype(dtype)
+    y = rng.normal(size=(4200, widths[-1])).astype(dtype)
+    whole = case.net.backprop(x, y)
+    pieces = [case.net.backprop(x[i : i + 100], y[i : i + 100]) for i in range(0, 4200, 100)]
+    mean = np.mean([piece.flat.astype(np.float64) for piece in pieces], axis=0)
+    assert_close(whole.flat, mean, case.bound, "gradient")
+    assert whole.cost == pytest.approx(np.mean([p.cost for p in pieces]), rel=case.bound)
+    inputs = np.concatenate([piece.inputs for piece in pieces]) / 42
+    assert_close(whole.inputs, inputs, case.bound, "inputs")
 
 
 @dtypes
@@ -304,20 +354,8 @@ def test_a_callable_loss(output: str, dtype: str) -> None:
     ],
 )
 def test_dropout_with_its_mask(widths: list[int], rate: Any, dtype: str) -> None:
-    """One step of plain descent shows the gradient; a large rate keeps its rounding small."""
     case = make_case(widths, 9, dtype, weighted=True, dropout=rate, l2=0.1, seed=5)
-    lr = 1024.0
-    masks = case.net.dropout_masks(9)
-    assert [m.shape for m in masks] == [(9, n) for n in widths[1:-1]]
-    assert {m.dtype for m in masks} == {np.dtype(bool)}
-    want = case.expected([m.tolist() for m in masks])
-    before = np.array(case.net.parameters, dtype=np.float64)
-    cost = case.net.step(case.x, case.y, bp.SGD(lr=lr), case.sample_weight)
-    assert cost == pytest.approx(want.cost, rel=case.bound, abs=0)
-    gradient = (before - case.net.parameters) / lr
-    assert_close(gradient, want.flat, case.bound, "gradient")
-    again = case.net.dropout_masks(9)
-    assert any((m != n).any() for m, n in zip(masks, again, strict=True))
+    assert_dropped_gradient(case)
 
 
 @dtypes

@@ -13,6 +13,7 @@ from ._table import (
     Row,
     check_width,
     fault,
+    header_names,
     is_integer,
     is_missing,
     is_number,
@@ -135,14 +136,12 @@ def _is_numeric(rows: Sequence[Row], at: int) -> bool:
     return 2 * sum(map(is_number, cells)) >= len(cells)
 
 
-def _names(path: str, line: int, first: Sequence[str]) -> list[str]:
-    """Return the names of the columns from the header; an empty name becomes x and position."""
-    names: list[str] = []
-    for at, cell in enumerate(first):
-        name = cell or f"x{at}"
-        if name in names:
+def _names(path: str, line: int, first: Sequence[str]) -> Sequence[str]:
+    """Return the names of the columns from the header, which must differ."""
+    names = header_names(first)
+    for at, name in enumerate(names):
+        if name in names[:at]:
             raise fault(path, line, name, "the column occurs twice")
-        names.append(name)
     return names
 
 

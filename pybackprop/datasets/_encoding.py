@@ -17,6 +17,7 @@ from ._table import (
     Row,
     check_width,
     fault,
+    header_names,
     is_integer,
     is_missing,
     is_number,
@@ -109,8 +110,8 @@ class Encoding:
         file = os.fspath(path)
         rows = read_rows(file)
         line, first = strip(next(rows))
-        if self._is_header(first):
-            names: tuple[str, ...] = tuple(first)
+        names = header_names(first) if self.header else tuple(first)
+        if self._is_header(first, names):
             self._check_names(file, line, names)
         else:
             names = self._names_by_width(file, line, first)
@@ -120,9 +121,9 @@ class Encoding:
             raise fault(file, line, None, "no rows after the names of the columns")
         return self.inputs(cells), self._targets(cells)
 
-    def _is_header(self, first: list[str]) -> bool:
+    def _is_header(self, first: Sequence[str], names: Sequence[str]) -> bool:
         """Tell whether the first row of a file holds names, known or not."""
-        if any(column.name in first for column in self.features):
+        if any(column.name in first for column in self.features) or set(names) <= set(self.names):
             return True
         numeric = any(column.levels is None for column in self.features)
         return numeric and not any(is_number(cell) or is_missing(cell) for cell in first)

@@ -113,6 +113,11 @@ def strip(row: Row) -> Row:
     return row[0], [cell.strip() for cell in row[1]]
 
 
+def header_names(first: Sequence[str]) -> tuple[str, ...]:
+    """Return the names of the columns from a header; an empty name becomes x and position."""
+    return tuple(cell or f"x{at}" for at, cell in enumerate(first))
+
+
 def check_width(path: str, line: int, cells: Sequence[str], names: Sequence[str]) -> None:
     """Refuse a row with more or fewer cells than the table has columns."""
     if len(cells) < len(names):

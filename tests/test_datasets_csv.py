@@ -187,6 +187,7 @@ def test_malformed_rows_far_down_are_found(write, bad, column, what):
     [
         (b"", "empty"),
         (b"\n \n", "empty"),
+        (b'"\n"', "empty"),
         (b"1\n2\n", "besides the target"),
         (b"1,2\n3,\xff\n", "line 2: not UTF-8"),
         (b"1,2\n3\0,4\n", "line 2: not a text table"),

@@ -93,19 +93,21 @@ def read_rows(path: str) -> Iterator[Row]:
         head.append(line)
         if line.strip():
             break
-    else:
-        raise ValueError(f"{path}: the file is empty")
-    delimiter = max(_DELIMITERS, key=head[-1].count)
+    delimiter = max(_DELIMITERS, key="".join(head[-1:]).count)
     reader = csv.reader(chain(head, lines), delimiter=delimiter, skipinitialspace=True, strict=True)
+    empty = True
     while True:
         try:
             row = next(reader, None)
         except csv.Error as error:
             raise fault(path, reader.line_num, None, str(error)) from None
         if row is None:
-            return
+            break
         if len(row) > 1 or (row and row[0].strip()):
+            empty = False
             yield reader.line_num, row
+    if empty:
+        raise ValueError(f"{path}: the file is empty")
 
 
 def strip(row: Row) -> Row:

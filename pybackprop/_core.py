@@ -6,6 +6,7 @@ before they come here; what reaches this module can be passed to C as it is.
 
 from __future__ import annotations
 
+import os
 from _thread import allocate_lock, get_ident
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -15,6 +16,12 @@ import numpy as np
 from ._pybackprop_core import ffi, lib
 from .losses import Array as Array
 from .losses import LossFunction, UserLoss, view_memory
+
+if not ffi.string(lib.bp_isa_name()):
+    raise ImportError(
+        "PYBACKPROP_ISA must be portable, avx2, avx512, amx or neon, "
+        f"got {os.environ.get('PYBACKPROP_ISA')!r}"
+    )
 
 FLOAT32 = np.dtype(np.float32)
 FLOAT64 = np.dtype(np.float64)

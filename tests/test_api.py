@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import copy
 import gc
+import os
 import pickle
+import subprocess
+import sys
 from typing import Any
 
 import numpy as np
@@ -494,3 +497,15 @@ def test_threads_and_machine() -> None:
     assert info["isa"] in info["available"]
     assert info["cpus"] >= 1
     assert bp.kernels.peak_flops(threads=1) > 1e8
+
+
+def test_unknown_instruction_set_is_refused() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", "import pybackprop"],
+        env={**os.environ, "PYBACKPROP_ISA": "sse9"},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 1
+    assert "ImportError: PYBACKPROP_ISA must be portable, avx2" in done.stderr
+    assert done.stderr.endswith("got 'sse9'\n")

@@ -342,6 +342,30 @@ def test_interrupt_ends_at_a_whole_batch() -> None:
     net.fit(x, y, optimizer=optimizer)
 
 
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="needs interval timers")
+def test_interrupts_at_any_instruction_leave_no_lock_behind() -> None:
+    x, y = X[:4].astype(np.float32), Y[:4].astype(np.float32)
+    net, optimizer = network(), bp.Adam()
+
+    def interrupt(number: int, frame: Any) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGALRM, interrupt)
+    try:
+        for trial in range(200):
+            with pytest.raises(KeyboardInterrupt):  # noqa: PT012 - the signal may come anywhere
+                signal.setitimer(signal.ITIMER_REAL, 2e-4 + 1e-6 * (trial % 37))
+                while True:
+                    net.step(x, y, optimizer)
+                    net.predict(x)
+                    net.fit(x, y, optimizer=optimizer)
+    finally:
+        signal.signal(signal.SIGALRM, before)
+    assert np.isfinite(net.step(x, y, optimizer))
+    net.fit(x, y, optimizer=optimizer)
+    bp.Network([4, 16, 2]).fit(x, y, optimizer=optimizer)
+
+
 def test_children_of_a_fork_can_train() -> None:
     code = (
         "import os, sys, numpy as np, pybackprop as bp\n"

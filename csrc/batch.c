@@ -18,6 +18,9 @@ enum {
  * the cache next to a core while block after block of rows passes. */
 static const int64_t PARTS_BYTES = 256 * 1024;
 
+/* Bytes of parameters that are updated, and packed, before the next ones are touched. */
+static const int64_t STRIP_BYTES = 128 * 1024;
+
 /* Bytes of activations and deltas that a block of rows may fill. */
 static const int64_t BLOCK_BYTES = 192 * 1024;
 

@@ -76,18 +76,29 @@ BP_T(bp_workspace) *BP_T(bp_workspace_reserve)(bp_net *net, const bp_plan *plan,
                BP_T(workspace_make)(net, flags, passes, members, parts, capacity);
 }
 
+/* Rows of W that go into the packed copy together: a panel of W^T. */
+static int64_t BP_T(pack_unit)(const bp_net *net) {
+    return net->packed ? BP_T(kernels_of)(net)->gemm.nr : 1;
+}
+
+/* Packs rows begin <= i < end of a layer's W; begin is a multiple of pack_unit, end too or the last
+ * row. */
+static void BP_T(pack_rows)(bp_net *net, int l, int64_t begin, int64_t end) {
+    const bp_layer *layer = &net->layers[l];
+    const int64_t nr = BP_T(pack_unit)(net);
+    if (!net->packed) return;
+    BP_T(bp_pack_b)
+    (BP_T(kernels_of)(net), layer->n_in, layer->n_out, (const real *)net->parameters + layer->w, 1,
+     layer->n_in, begin / nr, (end + nr - 1) / nr, (real *)net->packed + layer->packed);
+}
+
 void BP_T(bp_batch_pack)(BP_T(bp_job) *job, bp_team *team, int member, int members) {
     bp_net *net = job->net;
-    const BP_T(bp_kernels) *kernels = BP_T(kernels_of)(net);
     if (!net->packed || !net->packed_stale) return;
     for (int l = 0; l < net->n_layers; l++) {
-        const bp_layer *layer = &net->layers[l];
         int64_t begin, end;
-        bp_share(layer->n_out, kernels->gemm.nr, member, members, &begin, &end);
-        BP_T(bp_pack_b)
-        (kernels, layer->n_in, layer->n_out, (const real *)net->parameters + layer->w, 1,
-         layer->n_in, begin / kernels->gemm.nr, (end + kernels->gemm.nr - 1) / kernels->gemm.nr,
-         (real *)net->packed + layer->packed);
+        bp_share(net->layers[l].n_out, BP_T(pack_unit)(net), member, members, &begin, &end);
+        BP_T(pack_rows)(net, l, begin, end);
     }
     bp_sync(team, member, members);
     if (member == 0) net->packed_stale = 0;
@@ -258,11 +269,17 @@ static void BP_T(update_range)(const BP_T(bp_job) *job, const bp_optimizer *o,
                                 state[0], state[1], state[2], update);
 }
 
+/* Rows of a layer whose parameters, gradients and states stay in the cache from their update until
+ * they are packed. */
+static int64_t BP_T(rows_in_strip)(const bp_net *net, const bp_layer *layer) {
+    const int64_t unit = BP_T(pack_unit)(net);
+    const int64_t rows = STRIP_BYTES / (layer->n_in * (int64_t)sizeof(real));
+    return rows > unit ? rows / unit * unit : unit;
+}
+
 void BP_T(bp_batch_update)(BP_T(bp_job) *job, const bp_optimizer *optimizer,
                            const bp_update *update, bp_team *team, int member, int members) {
     bp_net *net = job->net;
-    const BP_T(bp_kernels) *kernels = BP_T(kernels_of)(net);
-    const int64_t nr = net->packed ? kernels->gemm.nr : 1;
     const int clips = optimizer->clip_norm > 0.0;
     bp_update weights = *update, biases = *update;
     if (clips) {
@@ -273,20 +290,30 @@ void BP_T(bp_batch_update)(BP_T(bp_job) *job, const bp_optimizer *optimizer,
         weights.l1 = net->l1;
         weights.l2 = net->l2;
     }
+    const int penalised = weights.l1 > 0.0 || weights.l2 > 0.0;
+    if (members == 1 && !penalised && net->n_parameters * (int64_t)sizeof(real) <= STRIP_BYTES) {
+        /* All parameters follow the same rule and fit in the cache: one call for all of them. */
+        if (!clips) BP_T(add_parts)(job, 0, net->n_parameters);
+        BP_T(update_range)(job, optimizer, &weights, 0, net->n_parameters);
+        for (int l = 0; l < net->n_layers; l++)
+            BP_T(pack_rows)(net, l, 0, net->layers[l].n_out);
+        return;
+    }
     for (int l = 0; l < net->n_layers; l++) {
         const bp_layer *layer = &net->layers[l];
+        const int64_t strip = BP_T(rows_in_strip)(net, layer);
         int64_t begin, end;
-        bp_share(layer->n_out, nr, member, members, &begin, &end);
-        if (begin == end) continue;
-        const int64_t w = layer->w + begin * layer->n_in, count = (end - begin) * layer->n_in;
-        if (!clips) {
-            BP_T(add_parts)(job, w, count);
-            BP_T(add_parts)(job, layer->b + begin, end - begin);
+        bp_share(layer->n_out, BP_T(pack_unit)(net), member, members, &begin, &end);
+        for (int64_t row = begin; row < end; row += strip) {
+            const int64_t rows = end - row < strip ? end - row : strip;
+            const int64_t w = layer->w + row * layer->n_in, count = rows * layer->n_in;
+            if (!clips) {
+                BP_T(add_parts)(job, w, count);
+                BP_T(add_parts)(job, layer->b + row, rows);
+            }
+            BP_T(update_range)(job, optimizer, &weights, w, count);
+            BP_T(update_range)(job, optimizer, &biases, layer->b + row, rows);
+            BP_T(pack_rows)(net, l, row, row + rows);
         }
-        BP_T(update_range)(job, optimizer, &weights, w, count);
-        BP_T(update_range)(job, optimizer, &biases, layer->b + begin, end - begin);
-        if (net->packed) BP_T(bp_pack_b)
-        (kernels, layer->n_in, layer->n_out, (const real *)net->parameters + layer->w, 1,
-         layer->n_in, begin / nr, (end + nr - 1) / nr, (real *)net->packed + layer->packed);
     }
 }

@@ -147,8 +147,8 @@ int bp_peak_flops(int32_t dtype, int32_t precision, int threads, double seconds,
  */
 void bp_random_uniform(uint64_t seed, uint64_t stream, int64_t n, double *out);
 
-/* A permutation of 0 … n-1 keyed by seed and epoch (Fisher and Yates). */
-void bp_random_permutation(uint64_t seed, uint64_t epoch, int64_t n, int64_t *out);
+/* A permutation of 0 … n-1, n < 2^32, keyed by seed and epoch (Fisher and Yates). */
+int bp_random_permutation(uint64_t seed, uint64_t epoch, int64_t n, int64_t *out);
 
 /* ---- networks ------------------------------------------------------------------------------- */
 

@@ -54,18 +54,31 @@ void bp_random_uniform(uint64_t seed, uint64_t stream, int64_t n, double *out) {
     }
 }
 
-void bp_random_permutation(uint64_t seed, uint64_t epoch, int64_t n, int64_t *out) {
+/* Uniform in [0, n) for 1 <= n < 2^32 (Lemire: Fast random integer generation in an interval; ACM
+ * TOMACS 29, 2019): the high half of word * n, with the words that would favour some results
+ * rejected. */
+static uint32_t below(uint32_t n, uint64_t seed, uint64_t epoch, int64_t *drawn,
+                      uint32_t words[4]) {
+    for (;;) {
+        if ((*drawn & 3) == 0)
+            bp_philox(seed, BP_RANDOM_SHUFFLE, epoch, (uint64_t)*drawn >> 2, words);
+        const uint64_t product = (uint64_t)words[(*drawn)++ & 3] * n;
+        /* -n % n, the count of words too many, is less than n. */
+        if ((uint32_t)product >= n || (uint32_t)product >= -n % n) return (uint32_t)(product >> 32);
+    }
+}
+
+int bp_random_permutation(uint64_t seed, uint64_t epoch, int64_t n, int64_t *out) {
+    if (n < 0 || n > UINT32_MAX) return BP_ERR_ARGUMENT;
     for (int64_t i = 0; i < n; i++)
         out[i] = i;
-    uint32_t words[4];
-    for (int64_t i = n - 1, drawn = 0; i > 0; i--, drawn++) {
-        if ((drawn & 1) == 0)
-            bp_philox(seed, BP_RANDOM_SHUFFLE, epoch, (uint64_t)drawn >> 1, words);
-        const uint32_t *pair = words + 2 * (drawn & 1);
-        /* The remainder of 64 random bits: for n < 2^32 its bias is below 2^-32. */
-        int64_t j = (int64_t)(((uint64_t)pair[0] << 32 | pair[1]) % (uint64_t)(i + 1));
-        int64_t kept = out[i];
+    uint32_t words[4] = {0};
+    int64_t drawn = 0;
+    for (int64_t i = n - 1; i > 0; i--) {
+        const int64_t j = below((uint32_t)(i + 1), seed, epoch, &drawn, words);
+        const int64_t kept = out[i];
         out[i] = out[j];
         out[j] = kept;
     }
+    return BP_OK;
 }

@@ -1,5 +1,7 @@
 #include "rows.h"
 
+#include <string.h>
+
 #define real float
 #define BP_T(name) name##_f32
 #include "rows.inc.h"

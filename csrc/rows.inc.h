@@ -12,13 +12,26 @@ static void BP_T(load_strided)(const bp_matrix *src, const char *row, const real
     }
 }
 
+/* A row that needs no conversion. Short ones are not worth a call. */
+static inline void BP_T(copy_row)(int64_t cols, const real *restrict src, real *restrict dst) {
+    if (cols * (int64_t)sizeof(real) >= 256) {
+        memcpy(dst, src, (size_t)cols * sizeof(real));
+        return;
+    }
+    for (int64_t j = 0; j < cols; j++)
+        dst[j] = src[j];
+}
+
 void BP_T(bp_rows_load)(const BP_T(bp_kernels) *kernels, const bp_matrix *src, const bp_rows *rows,
                         int64_t n, const real *shift, const real *scale, real *dst, int64_t ld) {
+    const int same = src->dtype == (sizeof(real) == 4 ? BP_FLOAT32 : BP_FLOAT64);
     const int64_t size = src->dtype == BP_FLOAT32 ? 4 : src->dtype == BP_FLOAT64 ? 8 : 1;
     for (int64_t i = 0; i < n; i++, dst += ld) {
         const char *row = (const char *)src->data + bp_row(rows, i) * src->row_stride;
         if (src->col_stride != size && src->cols > 1)
             BP_T(load_strided)(src, row, shift, scale, dst);
+        else if (same && !scale)
+            BP_T(copy_row)(src->cols, (const real *)(const void *)row, dst);
         else if (src->dtype == BP_FLOAT32)
             kernels->load_f32(src->cols, (const float *)(const void *)row, shift, scale, dst);
         else if (src->dtype == BP_FLOAT64)

@@ -27,7 +27,9 @@ struct bp_fit {
 int bp_fit_create(bp_net *net, const bp_data *data, int64_t batch_size, int shuffle, bp_fit **out) {
     const size_t size = net->dtype == BP_FLOAT32 ? sizeof(float) : sizeof(double);
     *out = NULL;
-    if (batch_size < 1 || bp_data_check(net, data, 1) != BP_OK) return BP_ERR_ARGUMENT;
+    if (batch_size < 1 || (shuffle && data->x.rows > UINT32_MAX) ||
+        bp_data_check(net, data, 1) != BP_OK)
+        return BP_ERR_ARGUMENT;
     bp_fit *fit = bp_alloc(1, sizeof *fit);
     if (!fit) return BP_ERR_MEMORY;
     const int64_t rows = data->x.rows;

@@ -115,53 +115,68 @@ BP_INLINE real V(cross_row)(int64_t n, const real *z, const real *y, real shift,
     return V(sum)(sum);
 }
 
-/* d = c e - scale y; d may be e. */
-BP_INLINE void V(delta_row)(int64_t n, const real *e, real c, const real *y, real scale, real *d) {
-    const vreal factor = V(set1)(c), weight = V(set1)(scale);
+/* d = scale (share e - y); d may be e. */
+BP_INLINE void V(delta_row)(int64_t n, const real *e, real share, const real *y, real scale,
+                            real *d) {
+    const vreal factor = V(set1)(share), weight = V(set1)(scale);
     int64_t j = 0;
     BP_INDEPENDENT
     for (; j + V(lanes) <= n; j += V(lanes)) {
-        vreal target = V(mul)(weight, V(load)(y + j));
-        V(store)(d + j, V(sub)(V(mul)(factor, V(load)(e + j)), target));
+        vreal slope = V(sub)(V(mul)(V(load)(e + j), factor), V(load)(y + j));
+        V(store)(d + j, V(mul)(slope, weight));
     }
     if (V(lanes) > 1 && j < n) {
         int rest = (int)(n - j);
-        vreal target = V(mul)(weight, V(load_n)(y + j, rest));
-        V(store_n)(d + j, V(sub)(V(mul)(factor, V(load_n)(e + j, rest)), target), rest);
+        vreal slope = V(sub)(V(mul)(V(load_n)(e + j, rest), factor), V(load_n)(y + j, rest));
+        V(store_n)(d + j, V(mul)(slope, weight), rest);
     }
 }
 
-/* The sum of exp(z - shift) of a row, whose largest element is shift. e, where not NULL, gets the
- * terms; it may be z. */
-BP_INLINE real V(exp_sum)(int64_t n, const real *z, real shift, real *e) {
-    if (V(lanes) > 1 && n <= V(lanes)) {
-        int count = (int)n;
-        vreal y = V(exp_neg)(V(sub)(V(row_short)(count, z, -INFINITY), V(set1)(shift)));
-        if (e != NULL) V(store_n)(e, y, count);
-        return V(sum)(y);
+/* 1 at V(lanes): a vector from V(hot) + V(lanes) - i on is 1 at lane i, 0 elsewhere. */
+static const real V(hot)[2 * V(lanes)] = {[V(lanes)] = 1};
+
+/* cross_entropy_row for n <= V(lanes): all in registers. */
+BP_INLINE real V(cross_entropy_short)(int n, const real *z, const real *y, int64_t label,
+                                      const real *row_scale, real *d, real *base, real *mass) {
+    const vreal zero = V(set1)(0);
+    vreal x = V(row_short)(n, z, -INFINITY);
+    const vreal shift = V(set1)(V(largest)(x));
+    vreal target = y == NULL ? V(load)(V(hot) + V(lanes) - label) : V(load_n)(y, n);
+    *mass = 1;
+    if (y == NULL) {
+        *base = V(largest)(x) - z[label];
+    } else {
+        vreal term = V(mul)(target, V(sub)(shift, x));
+        *mass = V(sum)(target);
+        *base = V(sum)(V(select)(V(eq)(target, zero), zero, term));
     }
-    return e != NULL ? V(row_exp)(1, n, z, shift, e) : V(row_exp)(0, n, z, shift, NULL);
+    vreal e = V(exp_neg)(V(sub)(x, shift));
+    real sum = V(sum)(e);
+    if (d != NULL) {
+        vreal slope = V(sub)(V(mul)(e, V(set1)(*mass / sum)), target);
+        V(store_n)(d, V(mul)(slope, V(set1)(*row_scale)), n);
+    }
+    return sum;
 }
 
 /* Everything of one row but the logarithm: the loss is *base + *mass log(returned sum). */
 BP_INLINE real V(cross_entropy_row)(int64_t n, const real *z, const real *y, int64_t label,
                                     const real *row_scale, real *d, real *base, real *mass) {
-    real shift = V(lanes) > 1 && n <= V(lanes) ? V(largest)(V(row_short)((int)n, z, -INFINITY))
-                                               : V(row_max)(n, z);
-    if (y == NULL) {
+    if (V(lanes) > 1 && n <= V(lanes))
+        return V(cross_entropy_short)((int)n, z, y, label, row_scale, d, base, mass);
+    real shift = V(row_max)(n, z);
+    *mass = 1;
+    if (y == NULL)
         *base = shift - z[label];
-        *mass = 1;
-    } else {
+    else
         *base = V(cross_row)(n, z, y, shift, mass);
-    }
-    real sum = V(exp_sum)(n, z, shift, d);
-    if (d == NULL) return sum;
-    real c = *row_scale * *mass / sum;
+    if (d == NULL) return V(row_exp)(0, n, z, shift, NULL);
+    real sum = V(row_exp)(1, n, z, shift, d), share = *mass / sum;
     if (y != NULL) {
-        V(delta_row)(n, d, c, y, *row_scale, d);
+        V(delta_row)(n, d, share, y, *row_scale, d);
     } else {
-        real own = *row_scale * (d[label] / sum - 1);
-        V(row_scale)(n, d, c, d);
+        real own = *row_scale * (d[label] * share - 1);
+        V(row_scale)(n, d, *row_scale * share, d);
         d[label] = own;
     }
     return sum;

@@ -62,7 +62,8 @@ BP_INLINE vreal V(rmsprop)(vreal w, vreal g, real *s0, real *s1, real *s2, int c
         vreal mean = V(get)(s2, count);
         mean = V(fma)(V(set1)(c->one_minus_alpha), V(sub)(g, mean), mean);
         V(put)(s2, mean, count);
-        square = V(max)(V(set1)(0), V(sub)(square, V(mul)(mean, mean))); /* rounding may go below 0 */
+        square =
+            V(max)(V(set1)(0), V(sub)(square, V(mul)(mean, mean))); /* rounding may go below 0 */
     }
     vreal step = V(div)(g, V(add)(V(sqrt)(square), V(set1)(c->eps)));
     if (s1 != NULL) {

@@ -43,8 +43,31 @@ BP_INLINE vreal V(set1)(real x) {
 BP_INLINE vreal V(load_n)(const real *p, int n) {
     return P(maskload)(p, V(first)(n));
 }
+/* Powers of two: whole stores can be forwarded to the next load, masked ones often cannot. */
 BP_INLINE void V(store_n)(real *p, vreal x, int n) {
-    P(maskstore)(p, V(first)(n), x);
+    if (n == V(lanes)) {
+        V(store)(p, x);
+        return;
+    }
+#if BP_REAL_BITS == 32
+    __m128 y = _mm256_castps256_ps128(x);
+    if (n & 4) {
+        _mm_storeu_ps(p, y);
+        y = _mm256_extractf128_ps(x, 1), p += 4;
+    }
+    if (n & 2) {
+        _mm_storel_pi((void *)p, y);
+        y = _mm_movehl_ps(y, y), p += 2;
+    }
+    if (n & 1) _mm_store_ss(p, y);
+#else
+    __m128d y = _mm256_castpd256_pd128(x);
+    if (n & 2) {
+        _mm_storeu_pd(p, y);
+        y = _mm256_extractf128_pd(x, 1), p += 2;
+    }
+    if (n & 1) _mm_store_sd(p, y);
+#endif
 }
 BP_INLINE vreal V(first_n)(vreal x, int n, vreal other) {
     return P(blendv)(other, x, BP_CAST_REAL(V(first)(n)));

@@ -37,8 +37,15 @@ BP_INLINE vreal V(set1)(real x) {
 BP_INLINE vreal V(load_n)(const real *p, int n) {
     return P(maskz_loadu)(V(first)(n), p);
 }
+/* Half a vector by a whole store: it can be forwarded to the next load, a masked one often not. */
 BP_INLINE void V(store_n)(real *p, vreal x, int n) {
-    P(mask_storeu)(p, V(first)(n), x);
+#if BP_REAL_BITS == 32
+    if (n == 8) _mm256_storeu_ps(p, _mm512_castps512_ps256(x));
+#else
+    if (n == 4) _mm256_storeu_pd(p, _mm512_castpd512_pd256(x));
+#endif
+    else
+        P(mask_storeu)(p, V(first)(n), x);
 }
 BP_INLINE vreal V(first_n)(vreal x, int n, vreal other) {
     return P(mask_blend)(V(first)(n), other, x);

@@ -33,18 +33,39 @@ BP_INLINE vreal V(set1)(real x) {
     return BP_SET1(x);
 }
 
+#if BP_REAL_BITS == 32
 BP_INLINE vreal V(load_n)(const real *p, int n) {
-    real part[V(lanes)] = {0};
-    for (int i = 0; i < n; i++)
-        part[i] = p[i];
-    return P(ld1)(part);
+    if (n == V(lanes)) return V(load)(p);
+    float32x2_t low = vdup_n_f32(0), high = vdup_n_f32(0);
+    if (n & 2) {
+        low = vld1_f32(p);
+        if (n & 1) high = vld1_lane_f32(p + 2, high, 0);
+    } else {
+        low = vld1_lane_f32(p, low, 0);
+    }
+    return vcombine_f32(low, high);
 }
 BP_INLINE void V(store_n)(real *p, vreal x, int n) {
-    real part[V(lanes)];
-    P(st1)(part, x);
-    for (int i = 0; i < n; i++)
-        p[i] = part[i];
+    if (n == V(lanes)) {
+        V(store)(p, x);
+    } else if (n & 2) {
+        vst1_f32(p, vget_low_f32(x));
+        if (n & 1) vst1q_lane_f32(p + 2, x, 2);
+    } else {
+        vst1q_lane_f32(p, x, 0);
+    }
 }
+#else
+BP_INLINE vreal V(load_n)(const real *p, int n) {
+    return n == V(lanes) ? V(load)(p) : vld1q_lane_f64(p, vdupq_n_f64(0), 0);
+}
+BP_INLINE void V(store_n)(real *p, vreal x, int n) {
+    if (n == V(lanes))
+        V(store)(p, x);
+    else
+        vst1q_lane_f64(p, x, 0);
+}
+#endif
 BP_INLINE vreal V(first_n)(vreal x, int n, vreal other) {
     static const V(bits) lane[] = {
         0,

@@ -2,8 +2,10 @@
 
 #define AVX2_SHAPES(X)                                                                             \
     X(1, 1)                                                                                        \
-    X(1, 2) X(1, 3) X(1, 4) X(1, 5) X(1, 6) X(1, 7) X(1, 8) X(2, 1) X(2, 2) X(2, 3) X(2, 4)        \
-        X(3, 1) X(3, 2) X(3, 3) X(3, 4) X(4, 1) X(4, 2) X(5, 1) X(5, 2) X(6, 1) X(6, 2)
+    X(1, 2)                                                                                        \
+    X(1, 3)                                                                                        \
+    X(1, 4) X(1, 5) X(1, 6) X(1, 7) X(1, 8) X(2, 1) X(2, 2) X(2, 3) X(2, 4) X(3, 1) X(3, 2)        \
+        X(3, 3) X(3, 4) X(4, 1) X(4, 2) X(5, 1) X(5, 2) X(6, 1) X(6, 2)
 
 static inline __m256i bp_avx2_part_f32(int n) {
     static const int32_t bits[16] = {-1, -1, -1, -1, -1, -1, -1, -1};
@@ -27,6 +29,7 @@ static inline __m256i bp_avx2_part_f64(int n) {
 #define FEW_COLS 4
 #define ONE_COLS 8
 #define GEMM_SHAPES AVX2_SHAPES
+#define FREE_PARTS 0
 #define V_PART(n) bp_avx2_part_f32(n)
 #define V_ZERO _mm256_setzero_ps
 #define V_SET1 _mm256_set1_ps
@@ -51,6 +54,7 @@ static inline __m256i bp_avx2_part_f64(int n) {
 #define FEW_COLS 4
 #define ONE_COLS 8
 #define GEMM_SHAPES AVX2_SHAPES
+#define FREE_PARTS 0
 #define V_PART(n) bp_avx2_part_f64(n)
 #define V_ZERO _mm256_setzero_pd
 #define V_SET1 _mm256_set1_pd

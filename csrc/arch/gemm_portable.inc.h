@@ -58,6 +58,7 @@ static inline bp_portable_f64 bp_portable_part_f64(const double *p, int n) {
 #define FEW_COLS 4
 #define ONE_COLS 4
 #define GEMM_SHAPES PORTABLE_SHAPES
+#define FREE_PARTS 0
 #define V_PART(n) (n)
 #define V_ZERO() PORTABLE_SET1_f32(0.0f)
 #define V_SET1 PORTABLE_SET1_f32
@@ -84,6 +85,7 @@ static inline bp_portable_f64 bp_portable_part_f64(const double *p, int n) {
 #define FEW_COLS 4
 #define ONE_COLS 4
 #define GEMM_SHAPES PORTABLE_SHAPES
+#define FREE_PARTS 0
 #define V_PART(n) (n)
 #define V_ZERO() PORTABLE_SET1_f64(0.0)
 #define V_SET1 PORTABLE_SET1_f64

@@ -7,13 +7,16 @@
  *   FEW_ROWS, FEW_COLS      of the wide tile, which keeps enough chains busy for a few rows
  *   ONE_COLS                vectors of the widest tile, of one row
  *   GEMM_SHAPES(X)          X(rows, cols) for every tile that these allow
+ *   FREE_PARTS              1 if V_LOAD_PART costs no more than V_LOAD: then whole vectors need no
+ *                           tiles of their own
  *   V_PART(n)               selects the first n elements, 1 <= n <= LANES
  *   V_ZERO() V_SET1(x) V_LOAD(p) V_LOAD_PART(p, part) V_STORE(p, v) V_STORE_PART(p, part, v)
  *   V_FMA(x, y, z)          x y + z
  *
  * The tile is one function on constants, inlined into one instantiation per shape, so that its
- * accumulators are registers. During the last steps the cache lines of `next`, where the next tile
- * of c begins, are fetched. All but real and BP_T are undefined again at the end. */
+ * accumulators are registers. The last steps fetch the cache lines of `next`, where the next
+ * tile of c begins: earlier, and the panels would evict them. All but real and BP_T
+ * are undefined again at the end. */
 
 #ifndef BP_UNROLL
 #    if defined(__clang__) || defined(__GNUC__)
@@ -38,10 +41,10 @@ typedef void (*BP_T(bp_gemm_tile_fn))(int64_t k, const real *a, int64_t a_rs, in
                                       int64_t c_rs, VEC_PART last, const real *next,
                                       int accumulate);
 
-BP_TILE_INLINE void BP_T(bp_gemm_tile)(const int rows, const int cols, int64_t k, const real *a,
-                                       int64_t a_rs, int64_t a_cs, const real *b, int64_t b_rs,
-                                       int64_t b_ps, real *c, int64_t c_rs, VEC_PART last,
-                                       const real *next, int accumulate) {
+BP_TILE_INLINE void BP_T(bp_gemm_tile)(const int rows, const int cols, const int full, int64_t k,
+                                       const real *a, int64_t a_rs, int64_t a_cs, const real *b,
+                                       int64_t b_rs, int64_t b_ps, real *c, int64_t c_rs,
+                                       VEC_PART last, const real *next, int accumulate) {
     VEC acc[ROWS][ONE_COLS];
     /* Three rows share a base: base, base + a_rs and base + 2 a_rs are all x86 addresses. */
     const real *base[(ROWS + 2) / 3];
@@ -54,13 +57,13 @@ BP_TILE_INLINE void BP_T(bp_gemm_tile)(const int rows, const int cols, int64_t k
             if (!accumulate)
                 acc[i][j] = V_ZERO();
             else
-                acc[i][j] = j == cols - 1 ? V_LOAD_PART(p, last) : V_LOAD(p);
+                acc[i][j] = j == cols - 1 && !full ? V_LOAD_PART(p, last) : V_LOAD(p);
         }
     }
     BP_UNROLL
     for (int i = 0; i < rows; i += 3)
         base[i / 3] = a + i * a_rs;
-    for (int64_t p = 0; p < k; p++) {
+    for (int64_t left = k; left > 0; left--) {
         /* The operand with fewer vectors waits in registers for the other. */
         VEC x[ROWS], y[ONE_COLS];
         BP_UNROLL
@@ -69,7 +72,7 @@ BP_TILE_INLINE void BP_T(bp_gemm_tile)(const int rows, const int cols, int64_t k
         BP_UNROLL
         for (int j = 0; j < cols; j++) {
             const real *q = b + (j / COLS) * b_ps + (j % COLS) * LANES;
-            y[j] = j == cols - 1 ? V_LOAD_PART(q, last) : V_LOAD(q);
+            y[j] = j == cols - 1 && !full ? V_LOAD_PART(q, last) : V_LOAD(q);
             BP_UNROLL
             for (int i = 0; rows <= cols && i < rows; i++)
                 acc[i][j] = V_FMA(x[i], y[j], acc[i][j]);
@@ -85,10 +88,10 @@ BP_TILE_INLINE void BP_T(bp_gemm_tile)(const int rows, const int cols, int64_t k
         for (int i = 0; i < rows; i += 3)
             base[i / 3] += a_cs;
         b += b_rs;
-        if (rows > FEW_ROWS && k - p <= rows) {
+        if (rows > FEW_ROWS && left <= rows) {
             BP_UNROLL
             for (int j = 0; j < cols; j += 64 / (LANES * (int)sizeof(real)))
-                BP_PREFETCH(next + (k - p - 1) * c_rs + j * LANES);
+                BP_PREFETCH(next + (left - 1) * c_rs + j * LANES);
         }
     }
     BP_UNROLL
@@ -96,7 +99,7 @@ BP_TILE_INLINE void BP_T(bp_gemm_tile)(const int rows, const int cols, int64_t k
         BP_UNROLL
         for (int j = 0; j < cols; j++) {
             real *p = c + i * c_rs + j * LANES;
-            if (j == cols - 1)
+            if (j == cols - 1 && !full)
                 V_STORE_PART(p, last, acc[i][j]);
             else
                 V_STORE(p, acc[i][j]);
@@ -104,19 +107,34 @@ BP_TILE_INLINE void BP_T(bp_gemm_tile)(const int rows, const int cols, int64_t k
     }
 }
 
-#define BP_TILE(rows, cols)                                                                        \
-    static void BP_T(bp_gemm_tile_##rows##x##cols)(                                                \
+#define BP_TILE(rows, cols, full)                                                                  \
+    static void BP_T(bp_gemm_tile_##rows##x##cols##_##full)(                                       \
         int64_t k, const real *a, int64_t a_rs, int64_t a_cs, const real *b, int64_t b_rs,         \
         int64_t b_ps, real *c, int64_t c_rs, VEC_PART last, const real *next, int accumulate) {    \
         BP_T(bp_gemm_tile)                                                                         \
-        (rows, cols, k, a, a_rs, a_cs, b, b_rs, b_ps, c, c_rs, last, next, accumulate);            \
+        (rows, cols, full, k, a, a_rs, a_cs, b, b_rs, b_ps, c, c_rs, last, next, accumulate);      \
     }
-GEMM_SHAPES(BP_TILE)
+#define BP_PART_TILE(rows, cols) BP_TILE(rows, cols, 0)
+#define BP_FULL_TILE(rows, cols) BP_TILE(rows, cols, 1)
+GEMM_SHAPES(BP_PART_TILE)
+#if !FREE_PARTS
+GEMM_SHAPES(BP_FULL_TILE)
+#endif
+#undef BP_PART_TILE
+#undef BP_FULL_TILE
 #undef BP_TILE
 
-#define BP_TILE(rows, cols) [rows - 1][cols - 1] = BP_T(bp_gemm_tile_##rows##x##cols),
-static const BP_T(bp_gemm_tile_fn) BP_T(bp_gemm_tiles)[ROWS][ONE_COLS] = {GEMM_SHAPES(BP_TILE)};
-#undef BP_TILE
+/* By whether the last vector is whole, rows, and vectors per row. */
+#define BP_PART_TILE(rows, cols) [0][rows - 1][cols - 1] = BP_T(bp_gemm_tile_##rows##x##cols##_0),
+#define BP_FULL_TILE(rows, cols) [1][rows - 1][cols - 1] = BP_T(bp_gemm_tile_##rows##x##cols##_1),
+static const BP_T(bp_gemm_tile_fn)
+    BP_T(bp_gemm_tiles)[2 - FREE_PARTS][ROWS][ONE_COLS] = {GEMM_SHAPES(BP_PART_TILE)
+#if !FREE_PARTS
+                                                               GEMM_SHAPES(BP_FULL_TILE)
+#endif
+};
+#undef BP_PART_TILE
+#undef BP_FULL_TILE
 
 static void GEMM_NAME(int64_t k, const real *a, int64_t a_rs, int64_t a_cs, const real *b,
                       int64_t b_rs, int64_t b_ps, real *c, int64_t c_rs, int m, int64_t n,
@@ -126,11 +144,11 @@ static void GEMM_NAME(int64_t k, const real *a, int64_t a_rs, int64_t a_cs, cons
     const real *first = c;
     for (; n > 0; n -= cols * LANES) {
         const int width = n < cols * LANES ? (int)n : cols * LANES;
-        const int last = (width - 1) / LANES;
+        const int last = (width - 1) / LANES, part = width - last * LANES;
         const real *next = n > width ? c + width : first + m * c_rs;
         BP_T(bp_gemm_tiles)
-        [m - 1][last](k, a, a_rs, a_cs, b, b_rs, b_ps, c, c_rs, V_PART(width - last * LANES), next,
-                      accumulate);
+        [!FREE_PARTS && part == LANES][m - 1][last](k, a, a_rs, a_cs, b, b_rs, b_ps, c, c_rs,
+                                                    V_PART(part), next, accumulate);
         b += cols / COLS * b_ps;
         c += cols * LANES;
     }
@@ -146,6 +164,7 @@ static void GEMM_NAME(int64_t k, const real *a, int64_t a_rs, int64_t a_cs, cons
 #undef FEW_COLS
 #undef ONE_COLS
 #undef GEMM_SHAPES
+#undef FREE_PARTS
 #undef V_PART
 #undef V_ZERO
 #undef V_SET1

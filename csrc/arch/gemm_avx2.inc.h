@@ -4,8 +4,9 @@
     X(1, 1)                                                                                        \
     X(1, 2)                                                                                        \
     X(1, 3)                                                                                        \
-    X(1, 4) X(1, 5) X(1, 6) X(1, 7) X(1, 8) X(2, 1) X(2, 2) X(2, 3) X(2, 4) X(3, 1) X(3, 2)        \
-        X(3, 3) X(3, 4) X(4, 1) X(4, 2) X(5, 1) X(5, 2) X(6, 1) X(6, 2)
+    X(1, 4)                                                                                        \
+    X(1, 5) X(1, 6) X(1, 7) X(1, 8) X(2, 1) X(2, 2) X(2, 3) X(2, 4) X(3, 1) X(3, 2) X(3, 3)        \
+        X(3, 4) X(4, 1) X(4, 2) X(5, 1) X(5, 2) X(6, 1) X(6, 2)
 
 static inline __m256i bp_avx2_part_f32(int n) {
     static const int32_t bits[16] = {-1, -1, -1, -1, -1, -1, -1, -1};
@@ -17,8 +18,50 @@ static inline __m256i bp_avx2_part_f64(int n) {
     return _mm256_loadu_si256((const __m256i *)(bits + 4 - n));
 }
 
+static inline void bp_avx2_block_f32(const float *const row[8], int64_t i, float *dst, int64_t ldd,
+                                     int n) {
+    __m256 r[4], out[4];
+    for (int t = 0; t < 4; t++)
+        r[t] = _mm256_insertf128_ps(_mm256_castps128_ps256(_mm_loadu_ps(row[t] + i)),
+                                    _mm_loadu_ps(row[t + 4] + i), 1);
+    const __m256 low01 = _mm256_unpacklo_ps(r[0], r[1]), high01 = _mm256_unpackhi_ps(r[0], r[1]);
+    const __m256 low23 = _mm256_unpacklo_ps(r[2], r[3]), high23 = _mm256_unpackhi_ps(r[2], r[3]);
+    out[0] = _mm256_shuffle_ps(low01, low23, 0x44);
+    out[1] = _mm256_shuffle_ps(low01, low23, 0xee);
+    out[2] = _mm256_shuffle_ps(high01, high23, 0x44);
+    out[3] = _mm256_shuffle_ps(high01, high23, 0xee);
+    if (n == 8) {
+        for (int s = 0; s < 4; s++)
+            _mm256_storeu_ps(dst + s * ldd, out[s]);
+    } else {
+        for (int s = 0; s < 4; s++)
+            _mm256_maskstore_ps(dst + s * ldd, bp_avx2_part_f32(n), out[s]);
+    }
+}
+
+static inline void bp_avx2_block_f64(const double *const row[4], int64_t i, double *dst,
+                                     int64_t ldd, int n) {
+    const __m256d even = _mm256_insertf128_pd(_mm256_castpd128_pd256(_mm_loadu_pd(row[0] + i)),
+                                              _mm_loadu_pd(row[2] + i), 1);
+    const __m256d odd = _mm256_insertf128_pd(_mm256_castpd128_pd256(_mm_loadu_pd(row[1] + i)),
+                                             _mm_loadu_pd(row[3] + i), 1);
+    const __m256d low = _mm256_unpacklo_pd(even, odd), high = _mm256_unpackhi_pd(even, odd);
+    if (n == 4) {
+        _mm256_storeu_pd(dst, low);
+        _mm256_storeu_pd(dst + ldd, high);
+    } else {
+        _mm256_maskstore_pd(dst, bp_avx2_part_f64(n), low);
+        _mm256_maskstore_pd(dst + ldd, bp_avx2_part_f64(n), high);
+    }
+}
+
 #define real float
 #define BP_T(name) name##_f32
+#define TRANSPOSE_NAME bpk_f32_transpose__avx2
+#define TRANSPOSE_LANES 8
+#define TRANSPOSE_STEP 4
+#define TRANSPOSE_BLOCK bp_avx2_block_f32
+#include "transpose.inc.h"
 #define GEMM_NAME bpk_f32_gemm_6x16__avx2
 #define VEC __m256
 #define VEC_PART __m256i
@@ -44,6 +87,11 @@ static inline __m256i bp_avx2_part_f64(int n) {
 
 #define real double
 #define BP_T(name) name##_f64
+#define TRANSPOSE_NAME bpk_f64_transpose__avx2
+#define TRANSPOSE_LANES 4
+#define TRANSPOSE_STEP 2
+#define TRANSPOSE_BLOCK bp_avx2_block_f64
+#include "transpose.inc.h"
 #define GEMM_NAME bpk_f64_gemm_6x8__avx2
 #define VEC __m256d
 #define VEC_PART __m256i
@@ -70,6 +118,8 @@ static inline __m256i bp_avx2_part_f64(int n) {
 static void bpk_gemm_init__avx2(bp_kernels *k) {
     k->f32.gemm = (bp_gemm_kernel_f32){6, 16, bpk_f32_gemm_6x16__avx2};
     k->f64.gemm = (bp_gemm_kernel_f64){6, 8, bpk_f64_gemm_6x8__avx2};
+    k->f32.transpose = bpk_f32_transpose__avx2;
+    k->f64.transpose = bpk_f64_transpose__avx2;
 }
 
 #undef AVX2_SHAPES

@@ -41,12 +41,29 @@ static inline bp_portable_f64 bp_portable_part_f64(const double *p, int n) {
     return v;
 }
 
+static inline void bp_portable_block_f32(const float *const row[8], int64_t i, float *dst,
+                                         int64_t ldd, int n) {
+    for (int s = 0; s < 8; s++)
+        for (int t = 0; t < n; t++)
+            dst[s * ldd + t] = row[t][i + s];
+}
+
+static inline void bp_portable_block_f64(const double *const row[8], int64_t i, double *dst,
+                                         int64_t ldd, int n) {
+    for (int s = 0; s < 8; s++)
+        for (int t = 0; t < n; t++)
+            dst[s * ldd + t] = row[t][i + s];
+}
+
 #define PORTABLE_SHAPES(X)                                                                         \
     X(1, 1) X(1, 2) X(1, 3) X(1, 4) X(2, 1) X(2, 2) X(3, 1) X(3, 2) X(4, 1) X(4, 2)
 
 #define real float
 #define BP_T(name) name##_f32
 #define TRANSPOSE_NAME bpk_f32_transpose__portable
+#define TRANSPOSE_LANES 8
+#define TRANSPOSE_STEP 8
+#define TRANSPOSE_BLOCK bp_portable_block_f32
 #include "transpose.inc.h"
 #define GEMM_NAME bpk_f32_gemm_4x8__portable
 #define VEC bp_portable_f32
@@ -74,6 +91,9 @@ static inline bp_portable_f64 bp_portable_part_f64(const double *p, int n) {
 #define real double
 #define BP_T(name) name##_f64
 #define TRANSPOSE_NAME bpk_f64_transpose__portable
+#define TRANSPOSE_LANES 8
+#define TRANSPOSE_STEP 8
+#define TRANSPOSE_BLOCK bp_portable_block_f64
 #include "transpose.inc.h"
 #define GEMM_NAME bpk_f64_gemm_4x4__portable
 #define VEC bp_portable_f64

@@ -1,18 +1,28 @@
-/* Transposition of one element type without intrinsics: real, and TRANSPOSE_NAME, which is
- * undefined again at the end. */
+/* Transposition of one element type: real, TRANSPOSE_NAME, and what reads TRANSPOSE_LANES rows of
+ * src at once, TRANSPOSE_STEP elements of each:
+ *
+ *   TRANSPOSE_BLOCK(row, i, dst, ldd, n)    dst[s][t] = row[t][i + s], s < TRANSPOSE_STEP, t < n
+ *
+ * All but real are undefined again at the end. */
 
-/* Blocks of 8 x 8 keep the lines of src in cache until all of their elements are used. */
 static void TRANSPOSE_NAME(int64_t rows, int64_t cols, const real *src, int64_t lds, real *dst,
                            int64_t ldd) {
-    for (int64_t i0 = 0; i0 < rows; i0 += 8) {
-        const int64_t i1 = i0 + 8 < rows ? i0 + 8 : rows;
-        for (int64_t j0 = 0; j0 < cols; j0 += 8) {
-            const int64_t j1 = j0 + 8 < cols ? j0 + 8 : cols;
-            for (int64_t i = i0; i < i1; i++)
-                for (int64_t j = j0; j < j1; j++)
-                    dst[i * ldd + j] = src[j * lds + i];
-        }
+    for (int64_t j = 0; j < cols; j += TRANSPOSE_LANES) {
+        const int n = cols - j < TRANSPOSE_LANES ? (int)(cols - j) : TRANSPOSE_LANES;
+        const real *row[TRANSPOSE_LANES];
+        /* Rows beyond the end are read as copies of the first, and not written. */
+        for (int t = 0; t < TRANSPOSE_LANES; t++)
+            row[t] = src + (j + (t < n ? t : 0)) * lds;
+        int64_t i = 0;
+        for (; i + TRANSPOSE_STEP <= rows; i += TRANSPOSE_STEP)
+            TRANSPOSE_BLOCK(row, i, dst + i * ldd + j, ldd, n);
+        for (; i < rows; i++)
+            for (int t = 0; t < n; t++)
+                dst[i * ldd + j + t] = row[t][i];
     }
 }
 
 #undef TRANSPOSE_NAME
+#undef TRANSPOSE_LANES
+#undef TRANSPOSE_STEP
+#undef TRANSPOSE_BLOCK

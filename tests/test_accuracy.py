@@ -7,6 +7,8 @@ import re
 import pytest
 from cbuild import AARCH64, CSRC, NATIVE, Toolchain, run
 
+pytestmark = pytest.mark.native
+
 FUNCTIONS = ("exp", "log", "tanh", "sigmoid", "erf")
 
 

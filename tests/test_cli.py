@@ -280,6 +280,7 @@ def test_module_runs_as_a_command(tmp_path):
     assert done.stderr.count("\n") == 1
 
 
+@pytest.mark.timing
 @pytest.mark.skipif(sys.platform == "win32", reason="sends SIGINT")
 def test_ctrl_c_ends_training_with_130():
     argv = command_line("train", "spirals", "--epochs", 10_000_000)
@@ -306,6 +307,7 @@ def test_a_reader_that_leaves_is_no_error(tmp_path):
     assert child.returncode == 0
 
 
+@pytest.mark.timing
 @pytest.mark.skipif("PYBACKPROP_MNIST" not in os.environ, reason="needs PYBACKPROP_MNIST=folder")
 def test_mnist_is_learnt_in_little_memory():
     code = (

@@ -7,6 +7,8 @@ import re
 import pytest
 from cbuild import AARCH64, ASAN, CLANG, CSRC, NATIVE, NEHALEM, Toolchain, run
 
+pytestmark = pytest.mark.native
+
 
 def check(toolchain: Toolchain, step: int = 1) -> list[str]:
     """Return the instruction sets that were checked; the failures are the program's."""

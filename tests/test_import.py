@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 HEAVY = ["matplotlib", "onnx", "pandas", "safetensors", "scipy", "sklearn", "torch", "tqdm"]
 
 
@@ -28,6 +30,7 @@ def test_import_loads_no_heavy_module() -> None:
     assert not set(HEAVY) & set(out.split())
 
 
+@pytest.mark.timing
 def test_import_stays_within_25_ms_of_numpy(tmp_path: Path) -> None:
     """Processor time, the best of five, so that a busy machine does not count.
 

@@ -9,6 +9,8 @@ import re
 import pytest
 from cbuild import AARCH64, ASAN, CLANG, CSRC, HASWELL, NATIVE, NEHALEM, Toolchain, run
 
+pytestmark = pytest.mark.native
+
 SEED = os.environ.get("PYBACKPROP_TEST_SEED") or str(random.randrange(1, 2**32))
 
 

@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 from cbuild import AARCH64, HASWELL, NATIVE, NEHALEM, Toolchain, run
 
+pytestmark = pytest.mark.native
+
 SOURCES = ("cgroup.c", "clock.c", "cpu.c", "park.c", "pool.c")
 ISAS = ["portable", "avx2", "avx512", "amx", "neon"]
 

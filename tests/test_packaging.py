@@ -70,7 +70,6 @@ def test_module_is_for_the_stable_abi():
     assert (".abi3." in core.__file__) == (stable and IS_LINUX)
 
 
-@pytest.mark.unsanitized
 def test_module_exports_its_entry_point_only():
     symbols = tool("nm", "-D", "--defined-only").split("\n")
     assert [s.split()[-1] for s in symbols if s] == ["PyInit__pybackprop_core"]

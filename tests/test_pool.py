@@ -7,6 +7,8 @@ import re
 import pytest
 from cbuild import NATIVE, TSAN, Toolchain, run
 
+pytestmark = pytest.mark.native
+
 POOL = ("cgroup.c", "clock.c", "cpu.c", "park.c", "pool.c")
 PARTS = ["counts", "callers", "nested", "mode", "fork_idle", "fork_busy", "fork_inside"]
 

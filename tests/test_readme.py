@@ -12,8 +12,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pybackprop
-
 README = Path(__file__).parent.parent / "README.md"
 RUN_BY_THE_GATE = {"pip install .", 'pip install ".[test]"', "pytest"}
 
@@ -53,7 +51,6 @@ def test_python_blocks_print_what_they_say():
 
 
 def test_commands_print_what_they_say():
-    where_the_package_is = Path(pybackprop.__file__).parents[1]
     ran = 0
     for language, content, expected in blocks():
         for command in content.splitlines() if language == "sh" else ():
@@ -63,7 +60,6 @@ def test_commands_print_what_they_say():
                 continue
             done = subprocess.run(
                 [sys.executable, *arguments],
-                cwd=where_the_package_is,
                 capture_output=True,
                 text=True,
             )

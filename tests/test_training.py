@@ -138,6 +138,7 @@ def test_threads_do_not_change_the_bits_of_a_larger_net() -> None:
 # ---- figures ----
 
 
+@pytest.mark.timing
 def test_seconds_add_up_to_the_time_spent() -> None:
     net = network()
     begin = time.perf_counter()
@@ -324,6 +325,7 @@ def interrupted_fit(net: bp.Network, optimizer: bp.Optimizer, x: Any, y: Any) ->
     return noticed - sent[0]
 
 
+@pytest.mark.timing
 @pytest.mark.skipif(os.name != "posix", reason="sends itself a signal")
 def test_interrupt_ends_at_a_whole_batch() -> None:
     x, y = RNG.normal(size=(2000, 30)), RNG.normal(size=(2000, 3))

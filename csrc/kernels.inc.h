@@ -28,6 +28,8 @@ typedef struct {
                                   const real *bias, real *a, int64_t lda);
 
     /* d (rows x cols) *= act'(z), where s holds z if bp_act_needs_z(act), else a = act(z).
+     * Where act' is 0 it multiplies too: NaN and infinite d become NaN. act'(NaN) is NaN,
+     * but for the identity.
      * Not for BP_ACT_SOFTMAX, whose slot is NULL. */
     void (*act_bwd[BP_ACT_COUNT])(int64_t rows, int64_t cols, const real *s, int64_t lds, real *d,
                                   int64_t ldd);
@@ -45,7 +47,7 @@ typedef struct {
     /* Per-example loss (rows) and, unless d is NULL, row_scale[i] times its derivative.
      * mse, squared_error, mae, huber: s is a, and d is the derivative in a.
      * cross_entropy (softmax) and binary_cross_entropy (sigmoid): s is z, and d is delta, the
-     * derivative in z, row_scale * (p - y) (softmax: row_scale * (p * sum(y) - y)).
+     * derivative in z, row_scale * (p - y) / cols (softmax: row_scale * (p * sum(y) - y)).
      * y is (rows x cols), or NULL where labels (rows; each 0 <= label < cols) are given, which only
      * cross_entropy takes. d may be s itself with the same stride. */
     void (*loss[BP_LOSS_COUNT])(int64_t rows, int64_t cols, const real *s, int64_t lds,

@@ -3,6 +3,9 @@
 
 #define BP_ISA portable
 #define BP_VOCABULARY "vocabulary_portable.inc.h"
+#if defined(__GNUC__)
+#    define BP_PACK_BYTES 16 /* what the peak is measured with, as the products use it */
+#endif
 #include "both.inc.h"
 #include "gemm_portable.inc.h"
 

@@ -232,25 +232,44 @@ BP_LOAD(load_f64, double)
 BP_LOAD(load_u8, uint8_t)
 #undef BP_LOAD
 
-/* Enough chains to hide the latency of an addition; x -> x / 2 + 1 stays near 2. */
+/* A register of the peak loop, and x -> x / 2 + 1, which stays near 2. */
+#ifdef BP_PACK_BYTES
+typedef real V(pack) __attribute__((vector_size(BP_PACK_BYTES)));
+BP_INLINE V(pack) V(pack_step)(V(pack) x) {
+    return x * (real)0.5 + (real)1;
+}
+BP_INLINE real V(pack_first)(V(pack) x) {
+    return x[0];
+}
+#else
+typedef vreal V(pack);
+BP_INLINE V(pack) V(pack_step)(V(pack) x) {
+    return V(fma)(x, V(set1)((real)0.5), V(set1)(1));
+}
+BP_INLINE real V(pack_first)(V(pack) x) {
+    return V(sum)(x);
+}
+#endif
+
+/* Enough chains to hide the latencies, and few enough for 16 registers. */
 static double BPK(peak)(int64_t iterations) {
-    enum { chains = V(lanes) == 1 ? 32 : 12 };
-    vreal acc[chains];
-    const vreal half = V(set1)((real)0.5), one = V(set1)(1);
+    enum { chains = 12 };
+    V(pack) acc[chains];
     BP_UNROLL_ALL
     for (int c = 0; c < chains; c++)
-        acc[c] = V(set1)((real)c);
+        acc[c] = V(pack_start)((real)c); /* all different: equal chains would be computed once */
     for (int64_t i = 0; i < iterations; i++) {
         BP_UNROLL_ALL
         for (int c = 0; c < chains; c++)
-            acc[c] = V(fma)(acc[c], half, one);
+            acc[c] = V(pack_step)(acc[c]);
     }
+    real total = 0;
     BP_UNROLL_ALL
-    for (int c = 1; c < chains; c++)
-        acc[0] = V(add)(acc[0], acc[c]);
-    volatile real used = V(sum)(acc[0]);
+    for (int c = 0; c < chains; c++)
+        total += V(pack_first)(acc[c]);
+    volatile real used = total;
     (void)used;
-    return 2.0 * chains * V(lanes) * (double)iterations;
+    return 2.0 * chains * (double)(sizeof acc[0] / sizeof(real)) * (double)iterations;
 }
 
 static void BPK(init_rows)(BP_T(bp_kernels) *k) {

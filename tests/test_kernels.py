@@ -7,7 +7,7 @@ import random
 import re
 
 import pytest
-from cbuild import AARCH64, ASAN, CLANG, CSRC, HASWELL, NATIVE, NEHALEM, Toolchain, run
+from cbuild import AARCH64, ASAN, CLANG, CSRC, NATIVE, NEHALEM, Toolchain, run
 
 pytestmark = pytest.mark.native
 
@@ -36,7 +36,9 @@ def test_baseline_needs_no_avx() -> None:
     assert check(NEHALEM, step=7) == ["portable"]
 
 
+# AVX2 is checked on real processors only: the emulator of Debian 12 reads the lanes of a masked
+# load that are masked out.
 @pytest.mark.slow
-@pytest.mark.parametrize("toolchain", [CLANG, HASWELL, ASAN], ids=["clang", "haswell", "asan"])
+@pytest.mark.parametrize("toolchain", [CLANG, ASAN], ids=["clang", "asan"])
 def test_kernels_elsewhere(toolchain: Toolchain) -> None:
     assert "avx2" in check(toolchain)

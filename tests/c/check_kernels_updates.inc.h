@@ -63,9 +63,14 @@ static void BP_T(draw_parameters)(int64_t n, values kind, BP_T(parameters) *x) {
         BP_T(draw_all)(VALUES_UNIT, n, x->s[i]);
     }
     for (int64_t i = 0; i < n; i++) {
-        /* A mean square is at least the square of the mean, which rmsprop subtracts. */
-        x->s[0][i] = x->s[0][i] + (real)1;
-        x->s[1][i] = x->s[1][i] + (real)0.5;
+        /* rmsprop subtracts the square of s2 from s0, which must not cancel. */
+        x->s[0][i] += (real)1;
+        x->s[1][i] += (real)0.5;
+        x->s[2][i] *= (real)0.5;
+        /* Where a square overflows, a fused product may stay finite and a rounded one may not. */
+        if (fabs((double)x->g[i]) == (double)(real)BP_HUGE) {
+            x->g[i] = (real)copysign(sqrt(BP_HUGE), (double)x->g[i]);
+        }
     }
 }
 

@@ -235,6 +235,9 @@ BP_LOAD(load_u8, uint8_t)
 /* A register of the peak loop, and x -> x / 2 + 1, which stays near 2. */
 #ifdef BP_PACK_BYTES
 typedef real V(pack) __attribute__((vector_size(BP_PACK_BYTES)));
+BP_INLINE V(pack) V(pack_start)(real x) {
+    return x + (V(pack)){0};
+}
 BP_INLINE V(pack) V(pack_step)(V(pack) x) {
     return x * (real)0.5 + (real)1;
 }
@@ -243,6 +246,9 @@ BP_INLINE real V(pack_first)(V(pack) x) {
 }
 #else
 typedef vreal V(pack);
+BP_INLINE V(pack) V(pack_start)(real x) {
+    return V(set1)(x);
+}
 BP_INLINE V(pack) V(pack_step)(V(pack) x) {
     return V(fma)(x, V(set1)((real)0.5), V(set1)(1));
 }

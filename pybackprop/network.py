@@ -341,6 +341,38 @@ class Network(Settings):
             x = (x - shift) * scale
         return Trace(z, [x, *a], None if y is None else delta)
 
+    def show(
+        self,
+        X: Any,
+        y: Any,
+        path: Any,
+        *,
+        examples: int = 8,
+        neurons: int = 12,
+        image_shape: tuple[int, int] | None = None,
+    ) -> None:
+        """Write a web page on which the passes of single examples can be followed layer by layer.
+
+        One HTML file with the network drawn, every value forward and every derivative backward,
+        and the formula of each step; it loads nothing else. See `pybackprop.view.make_page`.
+
+        Parameters
+        ----------
+        X, y
+            As for `cost`; the cost on the page is that of one example alone.
+        path : path-like
+            The file, which is replaced in one move.
+        examples : int
+            How many rows of X, from the first on, the page offers.
+        neurons : int
+            How many neurons of a layer are drawn; of a wider layer, evenly spaced ones.
+        image_shape : (int, int), optional
+            Height and width of the inputs as a grey picture, to tell examples apart.
+        """
+        from .view import write_page
+
+        write_page(self, X, y, path, examples=examples, neurons=neurons, image_shape=image_shape)
+
     def dropout_masks(self, batch: int) -> list[Array]:
         """Return the dropout masks that the next training step would use.
 

@@ -38,6 +38,7 @@ ALIASES = {"pack": "gemm", "pass_decl": "internal"}
 # Methods that, when called, hand their object to a module that stands above its own.
 METHODS = {
     ("pybackprop.network", "pybackprop.exchange.npz"),  # save and load
+    ("pybackprop.network", "pybackprop.view"),  # show
     ("pybackprop.optimizers", "pybackprop.exchange.npz"),  # load
     ("pybackprop.graph.variable", "pybackprop.graph.draw"),  # draw
 }

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Sequence
 
 from .._version import __version__
-from . import _check, _info, _predict, _train
+from . import _check, _info, _predict, _show, _train
 from ._parser import Parser
 
 __all__ = ["main"]
@@ -21,6 +21,7 @@ examples:
   pybackprop train digits                      learn handwritten digits, in seconds
   pybackprop train houses.csv --target price --save houses.npz
   pybackprop predict houses.npz new.csv --output prices.csv
+  pybackprop show digits --save page.html      look into a network, pass by pass
   pybackprop check 4-8-8-3                     compare gradients with differences
   pybackprop info                              version, CPU, instruction set, threads
 
@@ -47,12 +48,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     parser = Parser(
         prog="pybackprop",
-        description="Train, run and check dense neural networks.",
+        description="Train, run, see and check dense neural networks.",
         epilog=_EPILOG,
     )
     parser.add_argument("--version", action="version", version=f"pybackprop {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    for module in (_train, _predict, _check, _info):
+    for module in (_train, _predict, _show, _check, _info):
         module.add_parser(commands)
     try:
         args = parser.parse_args(argv)

@@ -43,19 +43,27 @@ bp_plan bp_plan_make(const bp_net *net, int64_t rows, bp_want want) {
         (want == BP_WANT_GRADIENT ? 6.0 : 2.0) * (double)rows * (double)net->n_parameters;
     bp_plan plan;
     if (net->loss == BP_LOSS_CALLBACK && want != BP_WANT_OUTPUTS) {
-        plan = (bp_plan){1, 1, rows, 0}; /* the user's function sees whole batches */
+        plan = (bp_plan){1, 1, rows, 0, 0}; /* the user's function sees whole batches */
     } else if (want != BP_WANT_GRADIENT && net->packed) {
         int64_t parts = (rows + FORWARD_BLOCK - 1) / FORWARD_BLOCK;
-        plan = (bp_plan){0, (int)clamp(parts, 1, 1 << 20), FORWARD_BLOCK, 0};
+        plan = (bp_plan){0, (int)clamp(parts, 1, 1 << 20), FORWARD_BLOCK, 0, 0};
     } else if (want == BP_WANT_GRADIENT && net->n_parameters * size <= PARTS_BYTES) {
-        plan = (bp_plan){0, (int)clamp(rows / ROWS_PER_PART, 1, MAX_PARTS), rows_in_cache(net), 0};
+        plan =
+            (bp_plan){0, (int)clamp(rows / ROWS_PER_PART, 1, MAX_PARTS), rows_in_cache(net), 0, 0};
     } else {
-        plan = (bp_plan){1, 1, SHARED_BLOCK, 0};
+        plan = (bp_plan){1, 1, SHARED_BLOCK, 0, 0};
     }
     int64_t part_rows = (rows + plan.parts - 1) / plan.parts;
     if (plan.block > part_rows) plan.block = part_rows > 0 ? part_rows : 1;
     plan.threads = bp_threads_for(flops, plan.shared);
     if (!plan.shared && plan.threads > plan.parts) plan.threads = plan.parts;
+    return plan;
+}
+
+bp_plan bp_plan_step(const bp_net *net, int64_t rows, const bp_optimizer *optimizer) {
+    bp_plan plan = bp_plan_make(net, rows, BP_WANT_GRADIENT);
+    /* Clipping needs the norm of the whole gradient, and several blocks add up theirs. */
+    plan.fused = plan.shared && rows <= plan.block && !(optimizer->clip_norm > 0.0);
     return plan;
 }
 

@@ -17,6 +17,7 @@ typedef struct {
     int parts;     /* of the batch; 1 where shared */
     int64_t block; /* rows of one pass */
     int threads;   /* how many are worth waking */
+    int fused;     /* update each layer as soon as its gradient is there; no room for all of them */
 } bp_plan;
 
 typedef enum {
@@ -27,6 +28,9 @@ typedef enum {
 
 /* The plan for a batch of rows. */
 bp_plan bp_plan_make(const bp_net *net, int64_t rows, bp_want want);
+
+/* The plan for a batch and its update. */
+bp_plan bp_plan_step(const bp_net *net, int64_t rows, const bp_optimizer *optimizer);
 
 /* A batch: which rows, and where the results go. */
 typedef struct {

@@ -30,26 +30,23 @@ void BP_T(bp_workspace_release)(bp_net *net, int flags) {
     net->workspace[flags] = NULL;
 }
 
-/* Makes a workspace; NULL where there is no memory. */
-static BP_T(bp_workspace) *BP_T(workspace_make)(const bp_net *net, int flags, int passes,
-                                                int members, int parts, int64_t capacity) {
+/* Makes a workspace with the sizes written in `want`; NULL where there is no memory. */
+static BP_T(bp_workspace) *BP_T(workspace_make)(const bp_net *net, int flags,
+                                                const BP_T(bp_workspace) *want) {
     BP_T(bp_workspace) *ws = bp_alloc(1, sizeof *ws);
     if (!ws) return NULL;
-    ws->n_members = members;
-    ws->n_parts = parts;
-    ws->capacity = capacity;
+    const int passes = want->n_passes;
+    *ws = *want;
+    ws->n_passes = 0;
     ws->scratch_each = bp_round_up(BP_T(bp_product_scratch)(BP_T(kernels_of)(net)), BP_ALIGNMENT);
     ws->passes = bp_alloc(passes, sizeof *ws->passes);
-    ws->scratch = bp_alloc(ws->scratch_each * members, sizeof *ws->scratch);
-    ws->part_cost = bp_alloc(parts, sizeof *ws->part_cost);
+    ws->scratch = bp_alloc(ws->scratch_each * ws->n_members, sizeof *ws->scratch);
+    ws->part_cost = bp_alloc(ws->n_parts, sizeof *ws->part_cost);
     ws->partial = bp_alloc(BP_T(chunk_count)(net), sizeof *ws->partial);
-    int failed = !ws->passes || !ws->scratch || !ws->part_cost || !ws->partial;
-    int64_t entries;
-    if (flags != BP_PASS_FORWARD && !failed)
-        failed = !bp_mul_size(net->n_parameters, parts, &entries) ||
-                 !(ws->gradients = bp_alloc(entries, sizeof *ws->gradients));
+    ws->gradients = bp_alloc(ws->n_gradient, sizeof *ws->gradients);
+    int failed = !ws->passes || !ws->scratch || !ws->part_cost || !ws->partial || !ws->gradients;
     for (int i = 0; i < passes && !failed; i++) {
-        failed = BP_T(bp_pass_create)(net, capacity, flags, &ws->passes[i]) != BP_OK;
+        failed = BP_T(bp_pass_create)(net, ws->capacity, flags, &ws->passes[i]) != BP_OK;
         ws->n_passes += !failed;
     }
     if (!failed) return ws;
@@ -57,23 +54,43 @@ static BP_T(bp_workspace) *BP_T(workspace_make)(const bp_net *net, int flags, in
     return NULL;
 }
 
+/* Entries of the gradients that a plan needs; -1 where their count overflows. */
+static int64_t BP_T(gradient_entries)(const bp_net *net, const bp_plan *plan, int flags) {
+    int64_t entries = 0;
+    if (flags == BP_PASS_FORWARD) return 0;
+    if (!plan->fused) return bp_mul_size(net->n_parameters, plan->parts, &entries) ? entries : -1;
+    for (int l = 0; l < net->n_layers; l++) {
+        const int64_t count = net->layers[l].b + net->layers[l].n_out - net->layers[l].w;
+        entries = entries > count ? entries : count;
+    }
+    return entries;
+}
+
 BP_T(bp_workspace) *BP_T(bp_workspace_reserve)(bp_net *net, const bp_plan *plan, int flags) {
-    int passes = plan->shared ? 1 : plan->threads, members = plan->threads, parts = plan->parts;
-    int64_t capacity = plan->block;
-    BP_T(bp_workspace) *ws = net->workspace[flags];
-    if (ws) {
-        if (ws->n_passes >= passes && ws->n_members >= members && ws->n_parts >= parts &&
-            ws->capacity >= capacity)
-            return ws;
+    const BP_T(bp_workspace) *old = net->workspace[flags];
+    BP_T(bp_workspace)
+    want = {
+        .n_passes = plan->shared ? 1 : plan->threads,
+        .n_members = plan->threads,
+        .n_parts = plan->parts,
+        .capacity = plan->block,
+        .n_gradient = BP_T(gradient_entries)(net, plan, flags),
+    };
+    if (want.n_gradient < 0) return NULL;
+    if (old) {
+        if (old->n_passes >= want.n_passes && old->n_members >= want.n_members &&
+            old->n_parts >= want.n_parts && old->capacity >= want.capacity &&
+            old->n_gradient >= want.n_gradient)
+            return net->workspace[flags];
         /* Calls that alternate between two shapes share one workspace that serves both. */
-        passes = passes > ws->n_passes ? passes : ws->n_passes;
-        members = members > ws->n_members ? members : ws->n_members;
-        parts = parts > ws->n_parts ? parts : ws->n_parts;
-        capacity = capacity > ws->capacity ? capacity : ws->capacity;
+        want.n_passes = want.n_passes > old->n_passes ? want.n_passes : old->n_passes;
+        want.n_members = want.n_members > old->n_members ? want.n_members : old->n_members;
+        want.n_parts = want.n_parts > old->n_parts ? want.n_parts : old->n_parts;
+        want.capacity = want.capacity > old->capacity ? want.capacity : old->capacity;
+        want.n_gradient = want.n_gradient > old->n_gradient ? want.n_gradient : old->n_gradient;
         BP_T(bp_workspace_release)(net, flags);
     }
-    return net->workspace[flags] =
-               BP_T(workspace_make)(net, flags, passes, members, parts, capacity);
+    return net->workspace[flags] = BP_T(workspace_make)(net, flags, &want);
 }
 
 /* Rows of W that go into the packed copy together: a panel of W^T. */
@@ -105,6 +122,105 @@ void BP_T(bp_batch_pack)(BP_T(bp_job) *job, bp_team *team, int member, int membe
     bp_sync(team, member, members);
 }
 
+/* A layer's share of a gradient: its own place in the flat vector, or the start of the room for one
+ * layer where each is used up at once. */
+static real *BP_T(gradient_of)(const BP_T(bp_job) *job, real *gradient, int l) {
+    return job->plan.fused ? gradient : gradient + job->net->layers[l].w;
+}
+
+/* Adds the gradients of the other parts to that of the first, over a range of parameters. */
+static void BP_T(add_parts)(const BP_T(bp_job) *job, int64_t first, int64_t count) {
+    const BP_T(bp_kernels) *kernels = BP_T(kernels_of)(job->net);
+    for (int part = 1; part < job->plan.parts; part++)
+        kernels->add(count, job->workspace->gradients + part * job->net->n_parameters + first,
+                     job->gradient + first);
+}
+
+/* One optimizer step over a range of the flat vector; gradient is that of the range. */
+static void BP_T(update_range)(const BP_T(bp_job) *job, const bp_update *update, int64_t first,
+                               int64_t count, const real *gradient) {
+    const bp_optimizer *o = job->optimizer;
+    real *state[3];
+    for (int i = 0; i < 3; i++)
+        state[i] = o->state[i] ? (real *)o->state[i] + first : NULL;
+    BP_T(kernels_of)
+    (job->net)->update[o->kind](count, (real *)job->net->parameters + first, gradient, state[0],
+                                state[1], state[2], update);
+}
+
+/* Rows of a layer whose parameters, gradients and states stay in the cache from their update until
+ * they are packed. */
+static int64_t BP_T(rows_in_strip)(const bp_net *net, const bp_layer *layer) {
+    const int64_t unit = BP_T(pack_unit)(net);
+    const int64_t rows = STRIP_BYTES / (layer->n_in * (int64_t)sizeof(real));
+    return rows > unit ? rows / unit * unit : unit;
+}
+
+/* This member's share of the update of a layer, and of its packed copy. */
+static void BP_T(update_layer)(BP_T(bp_job) *job, int l, int member, int members) {
+    bp_net *net = job->net;
+    const bp_layer *layer = &net->layers[l];
+    const int64_t strip = BP_T(rows_in_strip)(net, layer), n_in = layer->n_in;
+    const int clips = job->optimizer->clip_norm > 0.0;
+    const real *dw = BP_T(gradient_of)(job, job->gradient, l);
+    const real *db = dw + (layer->b - layer->w);
+    bp_update weights = job->update;
+    if (!clips) { /* else the penalties are in the gradient already */
+        weights.l1 = net->l1;
+        weights.l2 = net->l2;
+    }
+    int64_t begin, end;
+    bp_share(layer->n_out, BP_T(pack_unit)(net), member, members, &begin, &end);
+    for (int64_t row = begin; row < end; row += strip) {
+        const int64_t rows = end - row < strip ? end - row : strip;
+        if (!clips) {
+            BP_T(add_parts)(job, layer->w + row * n_in, rows * n_in);
+            BP_T(add_parts)(job, layer->b + row, rows);
+        }
+        BP_T(update_range)(job, &weights, layer->w + row * n_in, rows * n_in, dw + row * n_in);
+        BP_T(update_range)(job, &job->update, layer->b + row, rows, db + row);
+        BP_T(pack_rows)(net, l, row, row + rows);
+    }
+}
+
+/* The weighted sum of the losses; every member of a team computes the same. */
+static double BP_T(cost_of_rows)(const BP_T(bp_pass) *pass, int64_t rows) {
+    double cost = 0.0;
+    for (int64_t i = 0; i < rows; i++) {
+        /* A row without weight counts for nothing, whatever its loss. */
+        if (pass->row_scale[i] != 0) cost += (double)pass->row_scale[i] * (double)pass->loss[i];
+    }
+    return cost;
+}
+
+/* The sum of the chunks that sum_penalties made. */
+static double BP_T(penalties)(const BP_T(bp_job) *job) {
+    const bp_net *net = job->net;
+    double sum = 0.0;
+    int64_t chunks = 0;
+    if (!(net->l1 > 0.0 || net->l2 > 0.0)) return 0.0;
+    for (int l = 0; l < net->n_layers; l++)
+        chunks += (net->layers[l].n_in * net->layers[l].n_out + CHUNK - 1) / CHUNK;
+    for (int64_t chunk = 0; chunk < chunks; chunk++)
+        sum += job->workspace->partial[chunk];
+    return sum;
+}
+
+/* The backward pass, layer by layer; where it is fused with the update, that of each layer follows
+ * its gradient, and the weights that the layer below needed have been used by then. */
+static void BP_T(go_back)(BP_T(bp_job) *job, const BP_T(bp_worker) *w, const bp_block *block,
+                          real *gradient, int accumulate) {
+    const bp_net *net = job->net;
+    real *dx = job->batch.dx ? (real *)job->batch.dx + block->offset * net->layers[0].n_in : NULL;
+    for (int l = net->n_layers - 1; l >= 0; l--) {
+        BP_T(bp_pass_backward)
+        (w, block, l, BP_T(gradient_of)(job, gradient, l), accumulate, dx);
+        if (!job->plan.fused) continue;
+        BP_T(update_layer)(job, l, w->member, w->members);
+        bp_sync(w->team, w->member, w->members);
+    }
+}
+
 /* One block of rows: what job->want asks for. Gives the block's share of the cost. */
 static double BP_T(run_block)(BP_T(bp_job) *job, const BP_T(bp_worker) *w, bp_block *block,
                               real *gradient, int accumulate) {
@@ -121,19 +237,12 @@ static double BP_T(run_block)(BP_T(bp_job) *job, const BP_T(bp_worker) *w, bp_bl
     if (status != BP_OK) job->user_status = status;
     bp_sync(w->team, w->member, w->members);
     if (job->user_status != BP_OK) return 0.0;
-    double cost = 0.0;
-    for (int64_t i = 0; i < block->n && w->member == 0; i++) {
-        /* A row without weight counts for nothing, whatever its loss. */
-        if (w->pass->row_scale[i] != 0)
-            cost += (double)w->pass->row_scale[i] * (double)w->pass->loss[i];
-    }
-    if (job->want == BP_WANT_GRADIENT) {
-        real *dx =
-            job->batch.dx ? (real *)job->batch.dx + block->offset * net->layers[0].n_in : NULL;
-        BP_T(bp_pass_backward)(w, block, gradient, accumulate, dx);
-    } else {
-        bp_sync(w->team, w->member, w->members);
-    }
+    const double cost = BP_T(cost_of_rows)(w->pass, block->n);
+    if (job->want == BP_WANT_GRADIENT &&
+        (!job->plan.fused || isfinite(cost + BP_T(penalties)(job))))
+        BP_T(go_back)(job, w, block, gradient, accumulate);
+    else
+        bp_sync(w->team, w->member, w->members); /* the next block writes where this one is read */
     return cost;
 }
 
@@ -205,26 +314,10 @@ void BP_T(bp_batch_run)(BP_T(bp_job) *job, bp_team *team, int member, int member
 }
 
 double BP_T(bp_batch_cost)(const BP_T(bp_job) *job) {
-    const bp_net *net = job->net;
     double cost = 0.0;
     for (int part = 0; part < job->plan.parts; part++)
         cost += job->workspace->part_cost[part];
-    if (net->l1 > 0.0 || net->l2 > 0.0) {
-        int64_t chunks = 0;
-        for (int l = 0; l < net->n_layers; l++)
-            chunks += (net->layers[l].n_in * net->layers[l].n_out + CHUNK - 1) / CHUNK;
-        for (int64_t chunk = 0; chunk < chunks; chunk++)
-            cost += job->workspace->partial[chunk];
-    }
-    return cost;
-}
-
-/* Adds the gradients of the other parts to that of the first, over a range of parameters. */
-static void BP_T(add_parts)(const BP_T(bp_job) *job, int64_t first, int64_t count) {
-    const BP_T(bp_kernels) *kernels = BP_T(kernels_of)(job->net);
-    for (int part = 1; part < job->plan.parts; part++)
-        kernels->add(count, job->workspace->gradients + part * job->net->n_parameters + first,
-                     job->gradient + first);
+    return cost + BP_T(penalties)(job);
 }
 
 void BP_T(bp_batch_gradient)(BP_T(bp_job) *job, bp_team *team, int member, int members) {
@@ -259,61 +352,24 @@ static double BP_T(gradient_norm)(BP_T(bp_job) *job, bp_team *team, int member, 
     return sqrt(sum);
 }
 
-static void BP_T(update_range)(const BP_T(bp_job) *job, const bp_optimizer *o,
-                               const bp_update *update, int64_t first, int64_t count) {
-    real *state[3];
-    for (int i = 0; i < 3; i++)
-        state[i] = o->state[i] ? (real *)o->state[i] + first : NULL;
-    BP_T(kernels_of)
-    (job->net)->update[o->kind](count, (real *)job->net->parameters + first, job->gradient + first,
-                                state[0], state[1], state[2], update);
-}
-
-/* Rows of a layer whose parameters, gradients and states stay in the cache from their update until
- * they are packed. */
-static int64_t BP_T(rows_in_strip)(const bp_net *net, const bp_layer *layer) {
-    const int64_t unit = BP_T(pack_unit)(net);
-    const int64_t rows = STRIP_BYTES / (layer->n_in * (int64_t)sizeof(real));
-    return rows > unit ? rows / unit * unit : unit;
-}
-
-void BP_T(bp_batch_update)(BP_T(bp_job) *job, const bp_optimizer *optimizer,
-                           const bp_update *update, bp_team *team, int member, int members) {
+void BP_T(bp_batch_update)(BP_T(bp_job) *job, bp_team *team, int member, int members) {
     bp_net *net = job->net;
-    const int clips = optimizer->clip_norm > 0.0;
-    bp_update weights = *update, biases = *update;
-    if (clips) {
+    if (job->optimizer->clip_norm > 0.0) {
         BP_T(bp_batch_gradient)(job, team, member, members);
         const double norm = BP_T(gradient_norm)(job, team, member, members);
-        weights.grad_scale = biases.grad_scale = bp_clip_factor(norm, optimizer->clip_norm);
-    } else {
-        weights.l1 = net->l1;
-        weights.l2 = net->l2;
+        const double factor = bp_clip_factor(norm, job->optimizer->clip_norm);
+        if (member == 0) job->update.grad_scale = factor;
+        bp_sync(team, member, members);
     }
-    const int penalised = weights.l1 > 0.0 || weights.l2 > 0.0;
+    const int penalised = net->l1 > 0.0 || net->l2 > 0.0;
     if (members == 1 && !penalised && net->n_parameters * (int64_t)sizeof(real) <= STRIP_BYTES) {
         /* All parameters follow the same rule and fit in the cache: one call for all of them. */
-        if (!clips) BP_T(add_parts)(job, 0, net->n_parameters);
-        BP_T(update_range)(job, optimizer, &weights, 0, net->n_parameters);
+        if (!(job->optimizer->clip_norm > 0.0)) BP_T(add_parts)(job, 0, net->n_parameters);
+        BP_T(update_range)(job, &job->update, 0, net->n_parameters, job->gradient);
         for (int l = 0; l < net->n_layers; l++)
             BP_T(pack_rows)(net, l, 0, net->layers[l].n_out);
         return;
     }
-    for (int l = 0; l < net->n_layers; l++) {
-        const bp_layer *layer = &net->layers[l];
-        const int64_t strip = BP_T(rows_in_strip)(net, layer);
-        int64_t begin, end;
-        bp_share(layer->n_out, BP_T(pack_unit)(net), member, members, &begin, &end);
-        for (int64_t row = begin; row < end; row += strip) {
-            const int64_t rows = end - row < strip ? end - row : strip;
-            const int64_t w = layer->w + row * layer->n_in, count = rows * layer->n_in;
-            if (!clips) {
-                BP_T(add_parts)(job, w, count);
-                BP_T(add_parts)(job, layer->b + row, rows);
-            }
-            BP_T(update_range)(job, optimizer, &weights, w, count);
-            BP_T(update_range)(job, optimizer, &biases, layer->b + row, rows);
-            BP_T(pack_rows)(net, l, row, row + rows);
-        }
-    }
+    for (int l = 0; l < net->n_layers; l++)
+        BP_T(update_layer)(job, l, member, members);
 }

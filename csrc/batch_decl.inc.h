@@ -7,9 +7,10 @@ typedef struct {
     BP_T(bp_pass) *passes; /* one, or one a member */
     real *scratch;         /* of all members */
     int64_t scratch_each;
-    real *gradients;   /* n_parts flat vectors; NULL where there is no backward pass */
-    double *part_cost; /* n_parts */
-    double *partial;   /* sums of chunks of the parameters */
+    real *gradients;    /* a flat vector for each part, or room for one layer */
+    int64_t n_gradient; /* entries of all of them */
+    double *part_cost;  /* n_parts */
+    double *partial;    /* sums of chunks of the parameters */
 } BP_T(bp_workspace);
 
 /* What the members of a team share while they work on a batch. */
@@ -21,6 +22,9 @@ typedef struct {
     bp_batch batch;
     real *gradient;  /* of the first part, and in the end of the whole batch */
     int user_status; /* of the user's loss */
+
+    const bp_optimizer *optimizer; /* of the update, with the scalars of the coming step */
+    bp_update update;
 } BP_T(bp_job);
 
 /* The workspace of a network for passes with these flags (bp_pass_flag), made or enlarged to serve
@@ -40,7 +44,6 @@ double BP_T(bp_batch_cost)(const BP_T(bp_job) *job);
 /* Adds up the parts' gradients, and the penalties', into job->gradient. All members; syncs. */
 void BP_T(bp_batch_gradient)(BP_T(bp_job) *job, bp_team *team, int member, int members);
 
-/* Updates the parameters from the parts' gradients, and the packed copy. All members; no sync at
- * its end. */
-void BP_T(bp_batch_update)(BP_T(bp_job) *job, const bp_optimizer *optimizer,
-                           const bp_update *update, bp_team *team, int member, int members);
+/* Updates the parameters from the parts' gradients, and the packed copy; not where the plan is
+ * fused, whose backward pass has done it. All members; no sync at its end. */
+void BP_T(bp_batch_update)(BP_T(bp_job) *job, bp_team *team, int member, int members);

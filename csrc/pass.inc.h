@@ -264,31 +264,28 @@ int BP_T(bp_pass_loss)(const BP_T(bp_worker) *w, const bp_block *block) {
     return status;
 }
 
-void BP_T(bp_pass_backward)(const BP_T(bp_worker) *w, const bp_block *block, real *gradient,
+void BP_T(bp_pass_backward)(const BP_T(bp_worker) *w, const bp_block *block, int l, real *gradient,
                             int accumulate, real *dx) {
     const bp_net *net = w->net;
     BP_T(bp_pass) *pass = w->pass;
-    for (int l = net->n_layers - 1; l >= 0; l--) {
-        const bp_layer *layer = &net->layers[l];
-        const BP_T(bp_dense) dense = BP_T(dense_of)(w, l, block->n);
-        const real *delta = pass->delta[l];
-        const int64_t ldd = pass->ld[l + 1];
-        if (l > 0) {
-            const int act = net->layers[l - 1].act;
-            const real *saved = act == BP_ACT_IDENTITY ? NULL
-                                : bp_act_needs_z(act)  ? pass->z[l - 1]
-                                                       : pass->out[l - 1];
-            BP_T(bp_tile)
-            tile = BP_T(bp_dense_bwd_x)(&dense, delta, ldd, act, saved, pass->delta[l - 1],
-                                        pass->ld[l]);
-            if (block->dropout && net->layers[l - 1].dropout > 0)
-                BP_T(drop_backward)(w, l - 1, tile);
-        } else if (dx) {
-            BP_T(bp_dense_bwd_x)(&dense, delta, ldd, BP_ACT_IDENTITY, NULL, dx, layer->n_in);
-        }
-        BP_T(bp_dense_bwd_w)
-        (&dense, pass->a[l], pass->ld[l], delta, ldd, gradient + layer->w, gradient + layer->b,
-         accumulate);
-        bp_sync(w->team, w->member, w->members);
+    const bp_layer *layer = &net->layers[l];
+    const BP_T(bp_dense) dense = BP_T(dense_of)(w, l, block->n);
+    const real *delta = pass->delta[l];
+    const int64_t ldd = pass->ld[l + 1];
+    if (l > 0) {
+        const int act = net->layers[l - 1].act;
+        const real *saved = act == BP_ACT_IDENTITY ? NULL
+                            : bp_act_needs_z(act)  ? pass->z[l - 1]
+                                                   : pass->out[l - 1];
+        BP_T(bp_tile)
+        tile =
+            BP_T(bp_dense_bwd_x)(&dense, delta, ldd, act, saved, pass->delta[l - 1], pass->ld[l]);
+        if (block->dropout && net->layers[l - 1].dropout > 0) BP_T(drop_backward)(w, l - 1, tile);
+    } else if (dx) {
+        BP_T(bp_dense_bwd_x)(&dense, delta, ldd, BP_ACT_IDENTITY, NULL, dx, layer->n_in);
     }
+    BP_T(bp_dense_bwd_w)
+    (&dense, pass->a[l], pass->ld[l], delta, ldd, gradient, gradient + (layer->b - layer->w),
+     accumulate);
+    bp_sync(w->team, w->member, w->members);
 }

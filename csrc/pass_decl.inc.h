@@ -55,7 +55,7 @@ void BP_T(bp_pass_forward)(const BP_T(bp_worker) *w, const bp_block *block, int 
  * output layer. A user's loss is called by member 0, for all rows. */
 int BP_T(bp_pass_loss)(const BP_T(bp_worker) *w, const bp_block *block);
 
-/* From delta of the output layer to the gradient (flat, added to where accumulate) and, unless dx
- * is NULL, to the inputs (rows x n_in). */
-void BP_T(bp_pass_backward)(const BP_T(bp_worker) *w, const bp_block *block, real *gradient,
+/* From delta of layer l to its gradient (W, then b; added to where accumulate), and to delta of the
+ * layer below, or from the first layer to the inputs (dx, rows x n_in) unless dx is NULL. */
+void BP_T(bp_pass_backward)(const BP_T(bp_worker) *w, const bp_block *block, int l, real *gradient,
                             int accumulate, real *dx);

@@ -188,7 +188,8 @@ int bp_net_backprop(bp_net *net, const bp_data *data, double *cost, void *gradie
  * delta may be NULL (then data->y is not read). No dropout. */
 int bp_net_trace(bp_net *net, const bp_data *data, void **z, void **a, void **delta);
 
-/* One update from all rows; cost is the cost before it. */
+/* One update from all rows; cost is the cost before it. A cost that is not finite is no error, but
+ * then nothing is updated. */
 int bp_net_step(bp_net *net, const bp_data *data, bp_optimizer *optimizer, double *cost);
 
 /* The dropout mask, 1 for a kept unit, that the next step would use after hidden layer `layer`
@@ -215,8 +216,8 @@ typedef struct {
  * lr: n_lr learning rates for the coming batches; NULL to use optimizer->lr.
  * costs: room for `epochs` values, the mean cost of each epoch that this call completes.
  * BP_ERR_NOT_FINITE: state names the batch whose cost is not finite, or which ended an epoch with
- * parameters that are not; the parameters, the optimizer and the count of steps are those at the
- * end of the epoch before. */
+ * parameters that are not; the parameters and the network's counters are those at the end of the
+ * epoch before, and the optimizer, of whose vectors no copies are kept, has to start afresh. */
 int bp_fit_run(bp_fit *fit, bp_optimizer *optimizer, const double *lr, int64_t n_lr, int64_t epochs,
                int64_t max_ns, double *costs, bp_fit_state *state);
 

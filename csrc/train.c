@@ -17,9 +17,8 @@ struct bp_fit {
     int64_t epoch, batch;
     double cost_sum; /* of this epoch's batches, each times its rows */
     int64_t cost_rows;
-    /* The parameters and the optimizer's vectors at the start of this epoch. */
-    void *backup, *state_backup[3];
-    int64_t backup_step, backup_net_step;
+    void *backup; /* the parameters at the start of this epoch */
+    int64_t backup_step;
 };
 
 /* ---- the position of a run ---- */
@@ -52,8 +51,6 @@ void bp_fit_destroy(bp_fit *fit) {
     if (!fit) return;
     bp_free(fit->index);
     bp_free(fit->backup);
-    for (int i = 0; i < 3; i++)
-        bp_free(fit->state_backup[i]);
     bp_free(fit);
 }
 
@@ -63,24 +60,10 @@ static size_t vector_bytes(const bp_net *net) {
     return (size_t)net->n_parameters * size;
 }
 
-/* Room for the vectors that the optimizer has. */
-static int reserve_backup(bp_fit *fit, const bp_optimizer *optimizer) {
-    for (int i = 0; i < 3; i++) {
-        if (optimizer->state[i] && !fit->state_backup[i] &&
-            !(fit->state_backup[i] = bp_alloc((int64_t)vector_bytes(fit->net), 1)))
-            return BP_ERR_MEMORY;
-    }
-    return BP_OK;
-}
-
-static void begin_epoch(bp_fit *fit, const bp_optimizer *optimizer) {
+static void begin_epoch(bp_fit *fit) {
     const bp_net *net = fit->net;
     memcpy(fit->backup, net->parameters, vector_bytes(net));
-    for (int i = 0; i < 3; i++)
-        if (optimizer->state[i])
-            memcpy(fit->state_backup[i], optimizer->state[i], vector_bytes(net));
-    fit->backup_step = optimizer->step;
-    fit->backup_net_step = net->steps;
+    fit->backup_step = net->steps;
     fit->cost_sum = 0.0;
     fit->cost_rows = 0;
     if (fit->shuffle)
@@ -88,15 +71,11 @@ static void begin_epoch(bp_fit *fit, const bp_optimizer *optimizer) {
 }
 
 /* Back to the start of the epoch, whose end was not finite. */
-static void restore_epoch(bp_fit *fit, bp_optimizer *optimizer) {
+static void restore_epoch(bp_fit *fit) {
     bp_net *net = fit->net;
     memcpy(net->parameters, fit->backup, vector_bytes(net));
-    for (int i = 0; i < 3; i++)
-        if (optimizer->state[i])
-            memcpy(optimizer->state[i], fit->state_backup[i], vector_bytes(net));
     net->packed_stale = 1;
-    net->steps = fit->backup_net_step;
-    optimizer->step = fit->backup_step;
+    net->steps = fit->backup_step;
 }
 
 /* The rows of the coming batch. */
@@ -124,7 +103,6 @@ typedef struct {
     int64_t deadline;                    /* on the monotonic clock, in ns */
     int64_t checked, until_check, every; /* when the clock was read, and when it will be */
     double *costs;
-    bp_update update;
     int stop, status;
 } slice;
 
@@ -144,14 +122,14 @@ static int time_is_up(slice *s) {
 }
 
 /* Sets up the coming batch, or stops. Member 0. */
-static void plan_next(slice *s, bp_batch *batch) {
+static void plan_next(slice *s, bp_batch *batch, bp_update *update) {
     bp_fit *fit = s->fit;
     s->stop = s->status != BP_OK || s->completed == s->epochs || (s->lr && s->lr_used == s->n_lr) ||
               time_is_up(s);
     if (s->stop) return;
-    if (fit->batch == 0) begin_epoch(fit, s->optimizer);
+    if (fit->batch == 0) begin_epoch(fit);
     *batch = next_batch(fit);
-    s->update = bp_optimizer_resolve(s->optimizer, s->lr ? s->lr[s->lr_used++] : s->optimizer->lr);
+    *update = bp_optimizer_resolve(s->optimizer, s->lr ? s->lr[s->lr_used++] : s->optimizer->lr);
 }
 
 /* Counts a batch whose update is done. Member 0. */
@@ -199,8 +177,7 @@ int bp_fit_run(bp_fit *fit, bp_optimizer *optimizer, const double *lr, int64_t n
     };
     int status = bp_net_enter(fit->net);
     if (status != BP_OK) return status;
-    status = reserve_backup(fit, optimizer);
-    if (status == BP_OK) status = BP_TYPED(fit->net->dtype, fit_slice, &s);
+    status = BP_TYPED(fit->net->dtype, fit_slice, &s);
     *state = (bp_fit_state){
         .epoch = fit->epoch,
         .batch = fit->batch,
@@ -209,7 +186,7 @@ int bp_fit_run(bp_fit *fit, bp_optimizer *optimizer, const double *lr, int64_t n
         .cost = fit->cost_rows > 0 ? fit->cost_sum / (double)fit->cost_rows : 0.0,
     };
     if (status == BP_ERR_NOT_FINITE) {
-        restore_epoch(fit, optimizer);
+        restore_epoch(fit);
         fit->batch = 0;
     }
     bp_net_leave(fit->net);

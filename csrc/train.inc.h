@@ -29,7 +29,7 @@ static void BP_T(train)(void *context, bp_team *team, int member, int members) {
     slice *s = t->slice;
     BP_T(bp_batch_pack)(&t->job, team, member, members);
     for (;;) {
-        if (member == 0) plan_next(s, &t->job.batch);
+        if (member == 0) plan_next(s, &t->job.batch, &t->job.update);
         bp_sync(team, member, members);
         if (s->stop) return;
         BP_T(bp_batch_run)(&t->job, team, member, members);
@@ -39,7 +39,7 @@ static void BP_T(train)(void *context, bp_team *team, int member, int members) {
                 s->status = t->job.user_status != BP_OK ? t->job.user_status : BP_ERR_NOT_FINITE;
             return;
         }
-        BP_T(bp_batch_update)(&t->job, s->optimizer, &s->update, team, member, members);
+        if (!t->job.plan.fused) BP_T(bp_batch_update)(&t->job, team, member, members);
         bp_sync(team, member, members);
         if (member == 0) BP_T(end_batch)(s, cost, t->job.batch.n);
     }
@@ -47,49 +47,62 @@ static void BP_T(train)(void *context, bp_team *team, int member, int members) {
 
 static int BP_T(fit_slice)(slice *s) {
     bp_net *net = s->fit->net;
-    const bp_plan plan = bp_plan_make(net, s->fit->batch_size, BP_WANT_GRADIENT);
+    const bp_plan plan = bp_plan_step(net, s->fit->batch_size, s->optimizer);
     BP_T(bp_workspace) *ws = BP_T(bp_workspace_reserve)(net, &plan, BP_PASS_BACKWARD);
     if (!ws) return BP_ERR_MEMORY;
     BP_T(training)
     t = {
-        .job = {.net = net, .workspace = ws, .plan = plan, .want = BP_WANT_GRADIENT},
+        .job =
+            {
+                .net = net,
+                .workspace = ws,
+                .plan = plan,
+                .want = BP_WANT_GRADIENT,
+                .gradient = ws->gradients,
+                .optimizer = s->optimizer,
+            },
         .slice = s,
     };
-    t.job.gradient = ws->gradients;
     bp_pool_run(plan.threads, BP_T(train), &t);
     return s->status;
 }
 
 typedef struct {
     BP_T(bp_job) job;
-    const bp_optimizer *optimizer;
-    bp_update update;
     double cost;
 } BP_T(one_step);
 
-/* One batch and its update; the team function of bp_net_step. */
+/* One batch and its update, unless its cost is not finite; the team function of bp_net_step. */
 static void BP_T(step)(void *context, bp_team *team, int member, int members) {
     BP_T(one_step) *one = context;
     BP_T(bp_batch_pack)(&one->job, team, member, members);
     BP_T(bp_batch_run)(&one->job, team, member, members);
     if (one->job.user_status != BP_OK) return;
-    if (member == 0) one->cost = BP_T(bp_batch_cost)(&one->job);
-    BP_T(bp_batch_update)(&one->job, one->optimizer, &one->update, team, member, members);
+    const double cost = BP_T(bp_batch_cost)(&one->job);
+    if (member == 0) one->cost = cost;
+    if (isfinite(cost) && !one->job.plan.fused)
+        BP_T(bp_batch_update)(&one->job, team, member, members);
 }
 
 static int BP_T(single_step)(bp_net *net, const bp_data *data, bp_optimizer *optimizer,
                              double *cost) {
-    const bp_plan plan = bp_plan_make(net, data->x.rows, BP_WANT_GRADIENT);
+    const bp_plan plan = bp_plan_step(net, data->x.rows, optimizer);
     BP_T(bp_workspace) *ws = BP_T(bp_workspace_reserve)(net, &plan, BP_PASS_BACKWARD);
     if (!ws) return BP_ERR_MEMORY;
     const bp_rows all = {NULL, 0};
     BP_T(one_step)
     one = {
-        .job = {.net = net, .workspace = ws, .plan = plan, .want = BP_WANT_GRADIENT},
-        .optimizer = optimizer,
-        .update = bp_optimizer_resolve(optimizer, optimizer->lr),
+        .job =
+            {
+                .net = net,
+                .workspace = ws,
+                .plan = plan,
+                .want = BP_WANT_GRADIENT,
+                .gradient = ws->gradients,
+                .optimizer = optimizer,
+                .update = bp_optimizer_resolve(optimizer, optimizer->lr),
+            },
     };
-    one.job.gradient = ws->gradients;
     one.job.batch = (bp_batch){
         .data = data,
         .rows = all,
@@ -100,7 +113,9 @@ static int BP_T(single_step)(bp_net *net, const bp_data *data, bp_optimizer *opt
     bp_pool_run(plan.threads, BP_T(step), &one);
     if (one.job.user_status != BP_OK) return one.job.user_status;
     *cost = one.cost;
-    optimizer->step++;
-    net->steps++;
+    if (isfinite(*cost)) {
+        optimizer->step++;
+        net->steps++;
+    }
     return BP_OK;
 }

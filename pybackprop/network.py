@@ -397,6 +397,8 @@ class Network(Settings):
     def step(self, X: Any, y: Any, optimizer: Optimizer, sample_weight: Any = None) -> float:
         """Do one update from all rows of X; return the cost before it, with dropout.
 
+        Where the cost is not finite, nothing is updated.
+
         Parameters
         ----------
         X, y, sample_weight
@@ -480,7 +482,8 @@ class Network(Settings):
             An argument is not as described; nothing has been changed.
         FloatingPointError
             The cost, or the parameters at the end of an epoch, stopped being finite; the message
-            names epoch and batch. Parameters and optimizer are as after the last finite epoch.
+            names epoch and batch. The parameters are as after the last finite epoch, and the
+            optimizer starts afresh.
         KeyboardInterrupt
             Ctrl-C; the network is as after a whole batch.
         RuntimeError

@@ -164,11 +164,12 @@ class Trainer:
             self._fail(fit)
 
     def _fail(self, fit: _core.Fit) -> None:
-        """Report a cost that is not finite; the core has restored parameters and optimizer."""
+        """Report a cost that is not finite; the core has restored the parameters."""
+        self.optimizer.reset()
         raise FloatingPointError(
             f"the cost is not finite in epoch {fit.epoch}, batch {fit.batch} (counted "
-            f"from 0, of {self.epochs} epochs of {self.n_batches} batches); parameters and "
-            "optimizer are as after the last finite epoch. A lower learning rate, clip_norm or "
+            f"from 0, of {self.epochs} epochs of {self.n_batches} batches); the parameters are "
+            "as after the last finite epoch, and the optimizer starts afresh. A lower learning rate, clip_norm or "
             "scaled inputs may help"
         )
 

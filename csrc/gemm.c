@@ -20,7 +20,11 @@ enum {
     STRIP_COLUMNS = 128,     /* of B, at most */
     SCRATCH_BYTES = 3 << 19, /* for the packed block of B */
     SMALL_WORK = 1 << 18,    /* m n k up to which operands fit the caches as they are */
-    EPILOGUE_ELEMENTS = 4096 /* enough to pay for the call, few enough to be in cache still */
+    NARROW_COLUMNS = 4,      /* of C; half as many where A must be transposed for it */
+    NARROW_ROWS = 32,
+    NARROW_DEPTH = 4096,
+    NARROW_ELEMENTS = 1 << 15, /* of a transpose at a time; those of A and C fit the scratch */
+    EPILOGUE_ELEMENTS = 4096   /* enough to pay for the call, few enough to be in cache still */
 };
 
 static int64_t min_i64(int64_t a, int64_t b) {

@@ -9,8 +9,8 @@ static bp_blocking BP_T(largest_block)(const BP_T(bp_kernels) *kernels) {
     const int64_t size = (int64_t)sizeof(real), mr = kernels->gemm.mr, nr = kernels->gemm.nr;
     const int64_t l1 = cache_bytes(1), l2 = cache_bytes(2);
     bp_blocking block;
-    block.kc = max_i64(KC_MIN, min_i64(KC_MAX, l1 * 2 / 3 / (mr * size) / 16 * 16));
-    block.mc = max_i64(1, l2 / 3 / (block.kc * size) / mr) * mr;
+    block.kc = max_i64(KC_MIN, min_i64(KC_MAX, l1 * 4 / 3 / (mr * size) / 16 * 16));
+    block.mc = max_i64(1, l2 / 4 / (block.kc * size) / mr) * mr;
     block.nb = max_i64(1, min_i64(l2 / 4 / (block.kc * size), STRIP_COLUMNS) / nr) * nr;
     block.nc = max_i64(1, SCRATCH_BYTES / (block.kc * size) / block.nb) * block.nb;
     return block;
@@ -141,10 +141,47 @@ static void BP_T(run_block)(const BP_T(bp_kernels) *kernels, const BP_T(bp_produ
     }
 }
 
+/* Whether the vectors should run along the rows of c, because its columns would leave most of a
+ * vector empty. Depends on the whole product only, as the payload of a NaN may depend on it. */
+static int BP_T(is_narrow)(const BP_T(bp_kernels) *kernels, const BP_T(bp_product) *p) {
+    if (p->m < NARROW_ROWS || p->k < 1 || p->k > NARROW_DEPTH || p->n > kernels->gemm.nr) return 0;
+    return p->n <= (p->a_rs == 1 ? NARROW_COLUMNS : NARROW_COLUMNS / 2);
+}
+
+/* All columns of rows i0 <= i < i1 as the transpose of b^T a^T. scratch: both transposes. */
+static void BP_T(run_narrow)(const BP_T(bp_kernels) *kernels, const BP_T(bp_product) *p, int64_t i0,
+                             int64_t i1, real *scratch) {
+    const int64_t rows = i1 - i0, k = p->k, n = p->n, nr = kernels->gemm.nr;
+    const real *b = p->b_packed ? p->b_packed : p->b;
+    const int64_t b_rs = p->b_packed ? nr : p->b_rs, b_cs = p->b_packed ? 1 : p->b_cs;
+    real *c = p->c + i0 * p->c_rs, *c_turned = scratch, *a_turned = scratch + n * rows;
+    const real *a = p->a + i0 * p->a_rs;
+    int64_t a_cs = p->a_cs;
+    if (p->a_rs != 1) {
+        kernels->transpose(k, rows, a, p->a_rs, a_turned, rows);
+        a = a_turned;
+        a_cs = rows;
+    }
+    for (int64_t j = 0; p->accumulate && j < n; j++)
+        for (int64_t i = 0; i < rows; i++)
+            c_turned[j * rows + i] = c[i * p->c_rs + j];
+    kernels->gemm.run(k, b, b_cs, b_rs, a, a_cs, nr, c_turned, rows, (int)n, rows, p->accumulate);
+    for (int64_t j = 0; j < n; j++)
+        for (int64_t i = 0; i < rows; i++)
+            c[i * p->c_rs + j] = c_turned[j * rows + i];
+    BP_T(finish)(kernels, p, i0, rows, 0, n);
+}
+
 void BP_T(bp_product_run)(const BP_T(bp_kernels) *kernels, const BP_T(bp_product) *product,
                           int64_t m0, int64_t m1, int64_t n0, int64_t n1, real *scratch) {
     if (m0 >= m1 || n0 >= n1) return;
     const BP_T(bp_product) *p = product;
+    if (BP_T(is_narrow)(kernels, p)) {
+        const int64_t step = NARROW_ELEMENTS / (p->a_rs == 1 ? p->n : p->k);
+        for (int64_t i0 = m0; i0 < m1; i0 += step)
+            BP_T(run_narrow)(kernels, p, i0, min_i64(i0 + step, m1), scratch);
+        return;
+    }
     const BP_T(plan) plan = BP_T(make_plan)(kernels, p, m1 - m0, n1 - n0);
     const bp_blocking block = plan.block;
     real *scratch_a = scratch + (plan.pack_b ? BP_T(packed_b)(kernels, &block) : 0);

@@ -5,8 +5,9 @@
     X(1, 2)                                                                                        \
     X(1, 3)                                                                                        \
     X(1, 4)                                                                                        \
-    X(1, 5) X(1, 6) X(1, 7) X(1, 8) X(2, 1) X(2, 2) X(2, 3) X(2, 4) X(3, 1) X(3, 2) X(3, 3)        \
-        X(3, 4) X(4, 1) X(4, 2) X(5, 1) X(5, 2) X(6, 1) X(6, 2)
+    X(1, 5)                                                                                        \
+    X(1, 6) X(1, 7) X(1, 8) X(2, 1) X(2, 2) X(2, 3) X(2, 4) X(3, 1) X(3, 2) X(3, 3) X(3, 4)        \
+        X(4, 1) X(4, 2) X(5, 1) X(5, 2) X(6, 1) X(6, 2)
 
 static inline __m256i bp_avx2_part_f32(int n) {
     static const int32_t bits[16] = {-1, -1, -1, -1, -1, -1, -1, -1};
@@ -18,41 +19,26 @@ static inline __m256i bp_avx2_part_f64(int n) {
     return _mm256_loadu_si256((const __m256i *)(bits + 4 - n));
 }
 
-static inline void bp_avx2_block_f32(const float *const row[8], int64_t i, float *dst, int64_t ldd,
-                                     int n) {
-    __m256 r[4], out[4];
+static inline void bp_avx2_block_f32(const float *src, int64_t lds, float *dst, int64_t ldd) {
+    __m256 r[4];
     for (int t = 0; t < 4; t++)
-        r[t] = _mm256_insertf128_ps(_mm256_castps128_ps256(_mm_loadu_ps(row[t] + i)),
-                                    _mm_loadu_ps(row[t + 4] + i), 1);
+        r[t] = _mm256_insertf128_ps(_mm256_castps128_ps256(_mm_loadu_ps(src + t * lds)),
+                                    _mm_loadu_ps(src + (t + 4) * lds), 1);
     const __m256 low01 = _mm256_unpacklo_ps(r[0], r[1]), high01 = _mm256_unpackhi_ps(r[0], r[1]);
     const __m256 low23 = _mm256_unpacklo_ps(r[2], r[3]), high23 = _mm256_unpackhi_ps(r[2], r[3]);
-    out[0] = _mm256_shuffle_ps(low01, low23, 0x44);
-    out[1] = _mm256_shuffle_ps(low01, low23, 0xee);
-    out[2] = _mm256_shuffle_ps(high01, high23, 0x44);
-    out[3] = _mm256_shuffle_ps(high01, high23, 0xee);
-    if (n == 8) {
-        for (int s = 0; s < 4; s++)
-            _mm256_storeu_ps(dst + s * ldd, out[s]);
-    } else {
-        for (int s = 0; s < 4; s++)
-            _mm256_maskstore_ps(dst + s * ldd, bp_avx2_part_f32(n), out[s]);
-    }
+    _mm256_storeu_ps(dst, _mm256_shuffle_ps(low01, low23, 0x44));
+    _mm256_storeu_ps(dst + ldd, _mm256_shuffle_ps(low01, low23, 0xee));
+    _mm256_storeu_ps(dst + 2 * ldd, _mm256_shuffle_ps(high01, high23, 0x44));
+    _mm256_storeu_ps(dst + 3 * ldd, _mm256_shuffle_ps(high01, high23, 0xee));
 }
 
-static inline void bp_avx2_block_f64(const double *const row[4], int64_t i, double *dst,
-                                     int64_t ldd, int n) {
-    const __m256d even = _mm256_insertf128_pd(_mm256_castpd128_pd256(_mm_loadu_pd(row[0] + i)),
-                                              _mm_loadu_pd(row[2] + i), 1);
-    const __m256d odd = _mm256_insertf128_pd(_mm256_castpd128_pd256(_mm_loadu_pd(row[1] + i)),
-                                             _mm_loadu_pd(row[3] + i), 1);
-    const __m256d low = _mm256_unpacklo_pd(even, odd), high = _mm256_unpackhi_pd(even, odd);
-    if (n == 4) {
-        _mm256_storeu_pd(dst, low);
-        _mm256_storeu_pd(dst + ldd, high);
-    } else {
-        _mm256_maskstore_pd(dst, bp_avx2_part_f64(n), low);
-        _mm256_maskstore_pd(dst + ldd, bp_avx2_part_f64(n), high);
-    }
+static inline void bp_avx2_block_f64(const double *src, int64_t lds, double *dst, int64_t ldd) {
+    const __m256d even = _mm256_insertf128_pd(_mm256_castpd128_pd256(_mm_loadu_pd(src)),
+                                              _mm_loadu_pd(src + 2 * lds), 1);
+    const __m256d odd = _mm256_insertf128_pd(_mm256_castpd128_pd256(_mm_loadu_pd(src + lds)),
+                                             _mm_loadu_pd(src + 3 * lds), 1);
+    _mm256_storeu_pd(dst, _mm256_unpacklo_pd(even, odd));
+    _mm256_storeu_pd(dst + ldd, _mm256_unpackhi_pd(even, odd));
 }
 
 #define real float

@@ -41,18 +41,16 @@ static inline bp_portable_f64 bp_portable_part_f64(const double *p, int n) {
     return v;
 }
 
-static inline void bp_portable_block_f32(const float *const row[8], int64_t i, float *dst,
-                                         int64_t ldd, int n) {
+static inline void bp_portable_block_f32(const float *src, int64_t lds, float *dst, int64_t ldd) {
     for (int s = 0; s < 8; s++)
-        for (int t = 0; t < n; t++)
-            dst[s * ldd + t] = row[t][i + s];
+        for (int t = 0; t < 8; t++)
+            dst[s * ldd + t] = src[t * lds + s];
 }
 
-static inline void bp_portable_block_f64(const double *const row[8], int64_t i, double *dst,
-                                         int64_t ldd, int n) {
+static inline void bp_portable_block_f64(const double *src, int64_t lds, double *dst, int64_t ldd) {
     for (int s = 0; s < 8; s++)
-        for (int t = 0; t < n; t++)
-            dst[s * ldd + t] = row[t][i + s];
+        for (int t = 0; t < 8; t++)
+            dst[s * ldd + t] = src[t * lds + s];
 }
 
 #define PORTABLE_SHAPES(X)                                                                         \

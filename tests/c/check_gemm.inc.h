@@ -258,8 +258,13 @@ static void BP_T(check_all)(const BP_T(bp_kernels) *kernels) {
     (kernels, m, n, depths[(m + n) % 5], 1 + m % 3, 1 + (int)(n % 4), scratch);
     /* Beyond one block of k, of columns and of rows; strides that share cache sets. */
     BP_T(check_product)(kernels, 5, nr + 3, 1029, 1, 2, scratch);
+    for (int64_t n = 1; n <= 5; n++)
+        BP_T(check_product)(kernels, 60 + 17 * n, n, 7 * n, n, 1 + (int)n % 3, scratch);
     BP_T(check_epilogues)(kernels, mr + 3, nr + 5, 40, scratch);
+    BP_T(check_epilogues)(kernels, 101, 2, 5, scratch);
     if (step == 1) {
+        BP_T(check_product)(kernels, 100, 2, 5000, 1, 1, scratch);
+        BP_T(check_product)(kernels, 100, 1, 4000, 1, 1, scratch);
         BP_T(check_product)(kernels, 90, 70, 1029, 1, 1, scratch);
         BP_T(check_product)(kernels, 129, 93, 512, 512, 2, scratch);
         BP_T(check_product)(kernels, 5 * mr + 1, 1100, 70, 948, 1, scratch);

@@ -1,13 +1,12 @@
 /* GEMM micro-kernels and transposition for AVX2 with FMA: 12 accumulators of the 16 registers. */
 
+/* Formatting has no fixed point for this list. */
+/* clang-format off */
 #define AVX2_SHAPES(X)                                                                             \
-    X(1, 1)                                                                                        \
-    X(1, 2)                                                                                        \
-    X(1, 3)                                                                                        \
-    X(1, 4)                                                                                        \
-    X(1, 5)                                                                                        \
-    X(1, 6) X(1, 7) X(1, 8) X(2, 1) X(2, 2) X(2, 3) X(2, 4) X(3, 1) X(3, 2) X(3, 3) X(3, 4)        \
-        X(4, 1) X(4, 2) X(5, 1) X(5, 2) X(6, 1) X(6, 2)
+    X(1, 1) X(1, 2) X(1, 3) X(1, 4) X(1, 5) X(1, 6) X(1, 7) X(1, 8)                                \
+    X(2, 1) X(2, 2) X(2, 3) X(2, 4) X(3, 1) X(3, 2) X(3, 3) X(3, 4) X(4, 1) X(4, 2)                \
+    X(5, 1) X(5, 2) X(6, 1) X(6, 2)
+/* clang-format on */
 
 static inline __m256i bp_avx2_part_f32(int n) {
     static const int32_t bits[16] = {-1, -1, -1, -1, -1, -1, -1, -1};

@@ -169,8 +169,8 @@ class Trainer:
         raise FloatingPointError(
             f"the cost is not finite in epoch {fit.epoch}, batch {fit.batch} (counted "
             f"from 0, of {self.epochs} epochs of {self.n_batches} batches); the parameters are "
-            "as after the last finite epoch, and the optimizer starts afresh. A lower learning rate, clip_norm or "
-            "scaled inputs may help"
+            "as after the last finite epoch, and the optimizer starts afresh. A lower learning "
+            "rate, clip_norm or scaled inputs may help"
         )
 
     def _coming_rates(self) -> Array | None:

@@ -1,7 +1,28 @@
 /* One layer for one element type; included by dense.c for float and double. */
 
+/* A product so small that deciding how to block it would take as long as doing it: the micro-kernel
+ * on the operands as they are, the epilogue on the whole result. The bits are the driver's. */
+static void BP_T(run_small)(const BP_T(bp_kernels) *kernels, const BP_T(bp_product) *p) {
+    const int64_t mr = kernels->gemm.mr, nr = kernels->gemm.nr;
+    const real *b = p->b_packed ? p->b_packed : p->b;
+    const int64_t b_rs = p->b_packed ? nr : p->b_rs, b_ps = p->b_packed ? p->k * nr : nr;
+    for (int64_t i = 0; i < p->m; i += mr)
+        kernels->gemm.run(p->k, p->a + i * p->a_rs, p->a_rs, p->a_cs, b, b_rs, b_ps,
+                          p->c + i * p->c_rs, p->c_rs, (int)(p->m - i < mr ? p->m - i : mr), p->n,
+                          p->accumulate);
+    if (p->epilogue == BP_EPILOGUE_ACT_FWD)
+        kernels->act_fwd[p->act](p->m, p->n, p->c, p->c_rs, p->bias, p->act_out, p->act_rs);
+    else if (p->epilogue == BP_EPILOGUE_ACT_BWD)
+        kernels->act_bwd[p->act](p->m, p->n, p->saved, p->act_rs, p->c, p->c_rs);
+}
+
 static BP_T(bp_tile) BP_T(run_share)(const BP_T(bp_dense) *d, const BP_T(bp_product) *product) {
     int64_t range[4] = {0, product->m, 0, product->n};
+    if (d->members == 1 && (product->b_packed || product->b_cs == 1) &&
+        product->m * product->n <= SMALL_RESULT && product->k <= SMALL_DEPTH) {
+        BP_T(run_small)(d->kernels, product);
+        return (BP_T(bp_tile)){0, product->m, 0, product->n};
+    }
     if (d->members > 1)
         BP_T(bp_product_share)(d->kernels, product->m, product->n, d->member, d->members, range);
     BP_T(bp_product_run)(d->kernels, product, range[0], range[1], range[2], range[3], d->scratch);

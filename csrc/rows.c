@@ -2,6 +2,15 @@
 
 #include <string.h>
 
+/* Shuffled rows come from anywhere: their first lines are asked for this many rows ahead. */
+enum { AHEAD = 8 };
+
+#if defined(__GNUC__)
+#    define BP_PREFETCH(p) __builtin_prefetch(p)
+#else
+#    define BP_PREFETCH(p) ((void)(p))
+#endif
+
 #define real float
 #define BP_T(name) name##_f32
 #include "rows.inc.h"

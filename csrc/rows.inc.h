@@ -28,6 +28,8 @@ void BP_T(bp_rows_load)(const BP_T(bp_kernels) *kernels, const bp_matrix *src, c
     const int64_t size = src->dtype == BP_FLOAT32 ? 4 : src->dtype == BP_FLOAT64 ? 8 : 1;
     for (int64_t i = 0; i < n; i++, dst += ld) {
         const char *row = (const char *)src->data + bp_row(rows, i) * src->row_stride;
+        if (rows->index && i + AHEAD < n)
+            BP_PREFETCH((const char *)src->data + bp_row(rows, i + AHEAD) * src->row_stride);
         if (src->col_stride != size && src->cols > 1)
             BP_T(load_strided)(src, row, shift, scale, dst);
         else if (same && !scale)

@@ -11,6 +11,8 @@ from .runtime import cpu_info, get_threads, set_threads
 
 if TYPE_CHECKING:
     from . import kernels
+    from .check import check_gradients
+    from .flow import GradientFlow, gradient_flow
 
 __all__ = [
     "SGD",
@@ -18,6 +20,7 @@ __all__ = [
     "Adam",
     "AdamW",
     "EpochEnd",
+    "GradientFlow",
     "Gradients",
     "History",
     "Network",
@@ -25,21 +28,29 @@ __all__ = [
     "RMSprop",
     "Trace",
     "__version__",
+    "check_gradients",
     "cpu_info",
     "get_threads",
+    "gradient_flow",
     "initializers",
     "kernels",
     "schedules",
     "set_threads",
 ]
 
-# Modules that are imported when they are first used, to keep the import of the package short.
-_LAZY = ("kernels",)
+# Names of modules that are imported on first use, to keep the import of the package short.
+_LAZY = {
+    "GradientFlow": "flow",
+    "check_gradients": "check",
+    "gradient_flow": "flow",
+    "kernels": "kernels",
+}
 
 
 def __getattr__(name: str) -> Any:
     if name in _LAZY:
         from importlib import import_module
 
-        return import_module(f"{__name__}.{name}")
+        module = import_module(f"{__name__}.{_LAZY[name]}")
+        return module if name == _LAZY[name] else getattr(module, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ._core import Array
 
@@ -110,6 +110,22 @@ class History:
         if self.val_cost:
             last += f", val_cost={self.val_cost[-1]:.6g}"
         return f"History({len(self)} epochs{last}, {sum(self.seconds):.3g} s)"
+
+    def plot(self, ax: Any = None) -> Any:
+        """Draw the costs over the epochs; needs matplotlib (the extra `plot`).
+
+        Parameters
+        ----------
+        ax : matplotlib.axes.Axes, optional
+            Where to draw; by default in a new figure.
+
+        Returns
+        -------
+        matplotlib.axes.Axes
+        """
+        from .plot import plot_history
+
+        return plot_history(self, ax)
 
 
 class EpochEnd(NamedTuple):

@@ -37,6 +37,10 @@ typedef struct {
     /* y = act'(z) from z for every activation, stable near saturation; softmax: NULL. */
     void (*act_derivative[BP_ACT_COUNT])(int64_t n, const real *z, real *y);
 
+    /* y = act''(z) from z, stable near saturation; 0 at the kinks of relu and leaky_relu, and from
+     * the left at those of elu and selu; softmax: NULL. */
+    void (*act_second[BP_ACT_COUNT])(int64_t n, const real *z, real *y);
+
     /* a = softmax of each row of z, shifted by the row's maximum. a may be z. */
     void (*softmax)(int64_t rows, int64_t cols, const real *z, int64_t ldz, real *a, int64_t lda);
 
@@ -64,6 +68,14 @@ typedef struct {
 
     /* y[i] += x[i]. */
     void (*add)(int64_t n, const real *x, real *y);
+
+    /* y[i] *= x[i]. */
+    void (*mul)(int64_t n, const real *x, real *y);
+
+    /* The chain rule of second order: v = first v + second (u w), each product and the sum rounded;
+     * first NULL stands for 1. u may be w. */
+    void (*chain)(int64_t n, const real *first, const real *second, const real *u, const real *w,
+                  real *v);
 
     /* g = g + l2 w + l1 sign(w), sign(0) = 0: the same roundings as inside `update`. */
     void (*add_penalty)(int64_t n, const real *w, double l1, double l2, real *g);

@@ -26,12 +26,14 @@
  */
 #include "math.inc.h"
 #include "activations.inc.h"
+#include "derivatives.inc.h"
 #include "reductions.inc.h"
 #include "losses.inc.h"
 #include "updates.inc.h"
 
 static void BPK(init)(BP_T(bp_kernels) *k) {
     BPK(init_activations)(k);
+    BPK(init_derivatives)(k);
     BPK(init_rows)(k);
     BPK(init_losses)(k);
     BPK(init_updates)(k);

@@ -41,7 +41,7 @@ typedef struct {
     int constant;
 } bound;
 
-/* Of an activation, or of its derivative: some of those cross zero, as a sum of terms near 1. */
+/* Of an activation, or of a derivative: some of those cross zero, as a sum of terms near 1. */
 static bound act_bound(int act, int derivative) {
     bound b = {TOLERANCE_ACT, derivative && bp_act_needs_z(act), 0};
     if (act == BP_ACT_IDENTITY || act == BP_ACT_RELU || act == BP_ACT_LEAKY_RELU) b.ulps = 0;
@@ -131,7 +131,9 @@ static void check_filled(const bp_kernels *k) {
         if ((k->f32.act_fwd[act] != NULL) != wanted || (k->f64.act_fwd[act] != NULL) != wanted ||
             (k->f32.act_bwd[act] != NULL) != wanted || (k->f64.act_bwd[act] != NULL) != wanted ||
             (k->f32.act_derivative[act] != NULL) != wanted ||
-            (k->f64.act_derivative[act] != NULL) != wanted) {
+            (k->f64.act_derivative[act] != NULL) != wanted ||
+            (k->f32.act_second[act] != NULL) != wanted ||
+            (k->f64.act_second[act] != NULL) != wanted) {
             fail("a slot of an activation is missing, or filled for softmax");
         }
     }

@@ -86,7 +86,7 @@ static void BP_T(expect_same)(int64_t i, double input, real got, real whole) {
     fail(text);
 }
 
-/* ---- y = f(x), one by one: vec_exp …, act_derivative ---- */
+/* ---- y = f(x), one by one: vec_exp …, act_derivative, act_second ---- */
 
 typedef void (*BP_T(map_fn))(int64_t n, const real *x, real *y);
 
@@ -129,6 +129,8 @@ static void BP_T(check_maps)(const BP_T(bp_kernels) *p, const BP_T(bp_kernels) *
         snprintf(slot, sizeof slot, "act_derivative[%s]", act_text[act]);
         BP_T(check_map)(slot, p->act_derivative[act], t->act_derivative[act], n, kind,
                         act_bound(act, 1));
+        snprintf(slot, sizeof slot, "act_second[%s]", act_text[act]);
+        BP_T(check_map)(slot, p->act_second[act], t->act_second[act], n, kind, act_bound(act, 1));
     }
 }
 

@@ -18,6 +18,35 @@ static void BP_T(check_add)(const BP_T(bp_kernels) *p, const BP_T(bp_kernels) *t
     }
 }
 
+/* mul, and chain with and without a first factor; each is exact. */
+static void BP_T(check_chain)(const BP_T(bp_kernels) *p, const BP_T(bp_kernels) *t, int64_t n,
+                              values kind) {
+    real x[4][MAX_COLS], y[MAX_COLS] = {0}, wanted[MAX_COLS];
+    const real *in[4];
+    for (int i = 0; i < 4; i++) {
+        BP_T(draw_all)(i == 0 ? kind : VALUES_NORMAL, n, x[i]);
+        in[i] = BP_T(place_vector)(i, n, x[i]);
+    }
+    BP_T(draw_all)(VALUES_NORMAL, n, y);
+    for (int form = 0; form < 3; form++) {
+        real *out = BP_T(place_vector)(4, n, y);
+        memcpy(wanted, y, sizeof y);
+        if (form == 2) {
+            at.slot = "mul";
+            p->mul(n, x[0], wanted);
+            t->mul(n, in[0], out);
+        } else {
+            at.slot = form ? "chain" : "chain, no first";
+            p->chain(n, form ? x[1] : NULL, x[0], x[2], x[3], wanted);
+            t->chain(n, form ? in[1] : NULL, in[0], in[2], in[3], out);
+        }
+        check_frame(4, 1, n, n, sizeof(real));
+        for (int64_t i = 0; i < n; i++) {
+            BP_T(expect)(i, (double)x[0][i], out[i], wanted[i], 0, 0);
+        }
+    }
+}
+
 static void BP_T(check_add_penalty)(const BP_T(bp_kernels) *p, const BP_T(bp_kernels) *t, int64_t n,
                                     values kind) {
     const double l1 = 0.01, l2 = 0.3;
@@ -223,6 +252,7 @@ static void BP_T(check_updates)(const BP_T(bp_kernels) *p, const BP_T(bp_kernels
     at.cols = n;
     at.values = values_text[kind];
     BP_T(check_add)(p, t, n, kind);
+    BP_T(check_chain)(p, t, n, kind);
     BP_T(check_add_penalty)(p, t, n, kind);
     BP_T(check_loads)(p, t, n, kind);
     for (int i = 0; i < UPDATE_CASES; i++) {

@@ -1,0 +1,138 @@
+/* What second-order derivatives need: act'' of every activation, and the chain rule's products. */
+
+/* With s = sigmoid(z), e = e^-|z|: s (1 - s) = e / (1 + e)^2, and (e - 1) / (e + 1), which is
+ * 1 - 2 s for z >= 0 and 2 s - 1 for z < 0: neither loses digits where s is near 1/2 or 1. */
+BP_INLINE vreal V(logistic_parts)(vreal z, vreal *minus_tanh_half) {
+    vreal low = V(neg_abs)(z), e = V(exp_neg)(low);
+    vreal r = V(ratio)(V(set1)(1), V(add)(V(set1)(1), e));
+    *minus_tanh_half = V(mul)(V(expm1_neg)(low), r);
+    return V(mul)(V(mul)(e, r), r);
+}
+
+/* x where z >= 0, else -x. */
+BP_INLINE vreal V(with_sign_of)(vreal x, vreal z) {
+    vreal zero = V(set1)(0);
+    return V(select)(V(lt)(z, zero), V(sub)(zero, x), x);
+}
+
+/* s (1 - s) (1 - 2 s). */
+BP_INLINE vreal V(sigmoid_second)(vreal z) {
+    vreal t, slope = V(logistic_parts)(z, &t);
+    return V(with_sign_of)(V(mul)(slope, t), z);
+}
+
+/* (2 - z^2) phi(z); beyond the bound of |z|, phi is 0. */
+BP_INLINE vreal V(gelu_second)(vreal z) {
+    vreal t = V(min)(V(set1)((real)(1.41421356237309504880 * V(erfc_highest))), V(abs)(z));
+    vreal phi = V(mul)(V(exp_square)(t, (real)0.5), V(set1)((real)0.398942280401432677940));
+    return V(mul)(phi, V(fnma)(t, t, V(set1)(2)));
+}
+
+/* s (1 - s) (2 + z (1 - 2 s)). */
+BP_INLINE vreal V(silu_second)(vreal z) {
+    vreal t, slope = V(logistic_parts)(z, &t);
+    return V(mul)(slope, V(fma)(V(abs)(z), t, V(set1)(2)));
+}
+
+/* (1 - t) (1 + t) s (2 + z (1 - s - 2 t s)) with t = tanh(softplus(z)), s = sigmoid(z). */
+BP_INLINE vreal V(mish_second)(vreal z) {
+    vreal e, p, q, one = V(set1)(1), two = V(set1)(2);
+    vmask negative = V(lt)(z, V(set1)(0));
+    V(mish_parts)(z, &e, &p, &q);
+    vreal all = V(add)(p, q), t = V(ratio)(p, all), rest = V(ratio)(q, all), sum = V(add)(one, e);
+    vreal s = V(ratio)(V(select)(negative, e, one), sum);
+    vreal inner = V(fnma)(V(mul)(t, two), s, V(ratio)(V(select)(negative, one, e), sum));
+    return V(mul)(V(mul)(V(mul)(rest, V(add)(one, t)), s), V(fma)(z, inner, two));
+}
+
+/* act''(z). */
+BP_INLINE vreal V(second)(int act, vreal z) {
+    const vreal zero = V(set1)(0);
+    const real scale = (real)(BP_SELU_LAMBDA * BP_SELU_ALPHA);
+    switch (act) {
+    case BP_ACT_SIGMOID:
+        return V(sigmoid_second)(z);
+    case BP_ACT_TANH:
+        return V(mul)(V(mul)(V(tanh)(z), V(set1)(-2)), V(derivative)(BP_ACT_TANH, z));
+    case BP_ACT_RELU:
+    case BP_ACT_LEAKY_RELU:
+        return V(step)(z, zero, zero);
+    case BP_ACT_ELU:
+        return V(select)(V(gt)(z, zero), zero, V(exp_neg)(z));
+    case BP_ACT_SELU:
+        return V(select)(V(gt)(z, zero), zero, V(mul)(V(exp_neg)(z), V(set1)(scale)));
+    case BP_ACT_SOFTPLUS:
+        return V(derivative)(BP_ACT_SIGMOID, z);
+    case BP_ACT_GELU:
+        return V(gelu_second)(z);
+    case BP_ACT_SILU:
+        return V(silu_second)(z);
+    case BP_ACT_MISH:
+        return V(mish_second)(z);
+    default:
+        return zero;
+    }
+}
+
+#define BP_SECOND(name, act)                                                                       \
+    static void BPK(act_second_##name)(int64_t n, const real *z, real *y) {                        \
+        int64_t j = 0;                                                                             \
+        BP_INDEPENDENT                                                                             \
+        for (; j + V(lanes) <= n; j += V(lanes))                                                   \
+            V(store)(y + j, V(second)(act, V(load)(z + j)));                                       \
+        if (V(lanes) > 1 && j < n) {                                                               \
+            int rest = (int)(n - j);                                                               \
+            V(store_n)(y + j, V(second)(act, V(load_n)(z + j, rest)), rest);                       \
+        }                                                                                          \
+    }
+
+BP_SECOND(identity, BP_ACT_IDENTITY)
+BP_SECOND(sigmoid, BP_ACT_SIGMOID)
+BP_SECOND(tanh, BP_ACT_TANH)
+BP_SECOND(relu, BP_ACT_RELU)
+BP_SECOND(leaky_relu, BP_ACT_LEAKY_RELU)
+BP_SECOND(elu, BP_ACT_ELU)
+BP_SECOND(selu, BP_ACT_SELU)
+BP_SECOND(softplus, BP_ACT_SOFTPLUS)
+BP_SECOND(gelu, BP_ACT_GELU)
+BP_SECOND(silu, BP_ACT_SILU)
+BP_SECOND(mish, BP_ACT_MISH)
+
+static void BPK(mul)(int64_t n, const real *x, real *y) {
+    BP_INDEPENDENT
+    for (int64_t i = 0; i < n; i++)
+        y[i] *= x[i];
+}
+
+/* No fused products: the compiler may not form them, so all instruction sets give the same bits. */
+static void BPK(chain)(int64_t n, const real *first, const real *second, const real *u,
+                       const real *w, real *v) {
+    if (first == NULL) {
+        BP_INDEPENDENT
+        for (int64_t i = 0; i < n; i++)
+            v[i] += second[i] * (u[i] * w[i]);
+        return;
+    }
+    BP_INDEPENDENT
+    for (int64_t i = 0; i < n; i++)
+        v[i] = first[i] * v[i] + second[i] * (u[i] * w[i]);
+}
+
+static void BPK(init_derivatives)(BP_T(bp_kernels) *k) {
+    k->act_second[BP_ACT_IDENTITY] = BPK(act_second_identity);
+    k->act_second[BP_ACT_SIGMOID] = BPK(act_second_sigmoid);
+    k->act_second[BP_ACT_TANH] = BPK(act_second_tanh);
+    k->act_second[BP_ACT_RELU] = BPK(act_second_relu);
+    k->act_second[BP_ACT_LEAKY_RELU] = BPK(act_second_leaky_relu);
+    k->act_second[BP_ACT_ELU] = BPK(act_second_elu);
+    k->act_second[BP_ACT_SELU] = BPK(act_second_selu);
+    k->act_second[BP_ACT_SOFTPLUS] = BPK(act_second_softplus);
+    k->act_second[BP_ACT_GELU] = BPK(act_second_gelu);
+    k->act_second[BP_ACT_SILU] = BPK(act_second_silu);
+    k->act_second[BP_ACT_MISH] = BPK(act_second_mish);
+    k->act_second[BP_ACT_SOFTMAX] = NULL;
+    k->mul = BPK(mul);
+    k->chain = BPK(chain);
+}
+
+#undef BP_SECOND

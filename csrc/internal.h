@@ -10,6 +10,16 @@
 #include "pool.h"
 #include "rows.h"
 
+/* The row stride of a buffer with n columns. Narrow rows lie next to each other, so that a block of
+ * them is one run for the element-wise kernels; wide ones start on cache lines, and not at
+ * multiples of 1 KiB, where rows would compete for the same sets of the cache. */
+static inline int64_t bp_row_stride(int64_t n, int64_t size) {
+    const int64_t line = 64 / size;
+    if (n <= 2 * line) return n;
+    int64_t ld = bp_round_up(n, line);
+    return ld * size % 1024 == 0 ? ld + line : ld;
+}
+
 /* Calls the float32 or the float64 version of a function, after the type of a network. */
 #define BP_TYPED(dtype, fn, ...)                                                                   \
     ((dtype) == BP_FLOAT32 ? fn##_f32(__VA_ARGS__) : fn##_f64(__VA_ARGS__))
@@ -49,6 +59,9 @@ struct bp_net {
 
     bp_loss_fn callback;
     void *callback_user;
+
+    void *derive_memory; /* what derivatives are formed in, kept between calls, or NULL */
+    int64_t derive_bytes;
 
     void *workspace[4]; /* one for each bp_pass_flag in use, kept between calls, or NULL */
 };

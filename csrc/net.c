@@ -72,6 +72,7 @@ void bp_net_destroy(bp_net *net) {
     if (!net) return;
     for (int flags = BP_PASS_FORWARD; flags <= BP_PASS_KEEP; flags++)
         BP_TYPED(net->dtype, bp_workspace_release, net, flags);
+    bp_free(net->derive_memory);
     bp_free(net->layers);
     bp_free(net->parameters);
     bp_free(net->packed);

@@ -90,9 +90,9 @@ int BP_T(bp_pass_create)(const bp_net *net, int64_t capacity, int flags, BP_T(bp
     pass->out = pass->z + n;
     pass->passed = pass->out + n;
     pass->delta = pass->passed + n;
-    pass->ld[0] = row_stride(net->layers[0].n_in, sizeof(real));
+    pass->ld[0] = bp_row_stride(net->layers[0].n_in, sizeof(real));
     for (int l = 0; l < n; l++)
-        pass->ld[l + 1] = row_stride(net->layers[l].n_out, sizeof(real));
+        pass->ld[l + 1] = bp_row_stride(net->layers[l].n_out, sizeof(real));
     if (net->loss == BP_LOSS_CALLBACK) /* the user sees these rows as a C-contiguous array */
         pass->ld[n] = net->layers[n - 1].n_out;
     pass->reals = bp_alloc(BP_T(lay_out)(net, pass, NULL), sizeof(real));
@@ -119,7 +119,7 @@ void BP_T(bp_pass_bind)(const bp_net *net, BP_T(bp_pass) *pass, const bp_block *
         pass->ld[0] = x->row_stride / (int64_t)sizeof(real);
     } else {
         pass->a[0] = pass->x;
-        pass->ld[0] = row_stride(net->layers[0].n_in, sizeof(real));
+        pass->ld[0] = bp_row_stride(net->layers[0].n_in, sizeof(real));
     }
     for (int l = 0; l < net->n_layers; l++)
         pass->a[l + 1] = block->dropout ? pass->passed[l] : pass->out[l];

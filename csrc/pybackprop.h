@@ -196,6 +196,35 @@ int bp_net_step(bp_net *net, const bp_data *data, bp_optimizer *optimizer, doubl
  * (from 0) on a batch of `rows`: mask is (rows, n_layer), C-contiguous. */
 int bp_net_dropout_mask(bp_net *net, int32_t layer, int64_t rows, uint8_t *mask);
 
+/* ---- derivatives ------------------------------------------------------------------------------
+ */
+
+/* Results and vectors are C-contiguous, of the network's type; derivatives in the inputs are those
+ * in x as it is given, before any scaling. No dropout acts. */
+
+/* jacobian (rows, n_out, n_in): da_L/dx of each row. */
+int bp_net_jacobian(bp_net *net, const bp_matrix *x, void *jacobian);
+
+/* dx (rows, n_in): the product of v (rows, n_out) and the Jacobian of each row. */
+int bp_net_vjp(bp_net *net, const bp_matrix *x, const void *v, void *dx);
+
+/* a (rows, n_out), the outputs, and da, the product of each row's Jacobian and dx (rows, n_in). */
+int bp_net_jvp(bp_net *net, const bp_matrix *x, const void *dx, void *a, void *da);
+
+/* second (rows, n_out, n_in): d2a_L/dx_j2. laplacian (rows, n_out): their sums over j. */
+int bp_net_hessian_diagonal(bp_net *net, const bp_matrix *x, void *second);
+int bp_net_laplacian(bp_net *net, const bp_matrix *x, void *laplacian);
+
+/* product (flat): the cost's Hessian in the parameters, or its Gauss-Newton part, times v (flat),
+ * penalties included. Not for BP_LOSS_CALLBACK, whose second derivative is not known. */
+int bp_net_hvp(bp_net *net, const bp_data *data, const void *v, void *product);
+int bp_net_gauss_newton_product(bp_net *net, const bp_data *data, const void *v, void *product);
+
+/* gradients (rows, n_parameters) of each row's loss, without weights and penalties; norms (rows):
+ * their Euclidean norms. */
+int bp_net_per_sample_gradients(bp_net *net, const bp_data *data, void *gradients);
+int bp_net_per_sample_gradient_norms(bp_net *net, const bp_data *data, void *norms);
+
 /* ---- minibatch training --------------------------------------------------------------------- */
 
 /* A training run over data; the arrays it points to must outlive it. */

@@ -369,6 +369,26 @@ class Net:
         self._call(lib.bp_net_backprop, data.struct, out, pointer(gradient), pointer(inputs))
         return float(out[0])
 
+    def by_rows(self, name: str, data: Data, arrays: Sequence[Array], passes: int) -> None:
+        """Write a derivative of each row, in calls short enough for signals to come between.
+
+        The arrays, with a row for each of the data's, are what follows the data in the call;
+        `passes` is about how much more work a row is than in predict.
+        """
+        function = getattr(lib, "bp_net_" + name)
+        x, y, _ = data.arrays
+        step = max(256, self.call_rows // passes)
+        for begin in range(0, data.rows, step):
+            rows = slice(begin, begin + step)
+            part = Data(x[rows], None if y is None else y[rows]) if data.rows > step else data
+            source = ffi.addressof(part.struct, "x") if y is None else part.struct
+            self._call(function, source, *(pointer(each[rows]) for each in arrays))
+
+    def curvature(self, name: str, data: Data, vector: Array, product: Array) -> None:
+        """Write the product of a matrix of second derivatives of the cost and a vector."""
+        function = getattr(lib, "bp_net_" + name)
+        self._call(function, data.struct, pointer(vector), pointer(product))
+
     def trace(self, data: Data, z: list[Array], a: list[Array], delta: list[Array] | None) -> None:
         """Write the pre-activations, activations and deltas of every layer."""
         lists = [

@@ -9,18 +9,19 @@ import numpy as np
 
 from . import _core
 from ._core import Array
+from .derivatives import Derivatives
 from .initializers import NAMES as INITIALIZERS
 from .initializers import initial_weights
-from .inputs import as_choice, as_count, as_inputs, as_targets, as_vector, as_weights
+from .inputs import as_choice, as_count, as_inputs, as_vector
 from .losses import LossFunction
 from .optimizers import Optimizer
 from .results import Gradients, History, Trace
-from .settings import Settings, as_metadata
+from .settings import as_metadata
 
 __all__ = ["Network"]
 
 
-class Network(Settings):
+class Network(Derivatives):
     """A multilayer perceptron.
 
     A_0 = X; Z_l = A_(l-1) W_l^T + b_l and A_l = act_l(Z_l) for l = 1 … L. The cost is the mean of
@@ -231,18 +232,6 @@ class Network(Settings):
         self._scaling = pair[0], pair[1]
 
     # ---- evaluating it ----
-
-    def _data(self, X: Any, y: Any, sample_weight: Any = None, where: str = "") -> _core.Data:
-        """Check inputs and targets, and make them ready for the core."""
-        net = self._net
-        try:
-            x = as_inputs(X, net.n_in, net.dtype)
-            targets = as_targets(y, len(x), net.n_out, self._loss, net.dtype)
-            return _core.Data(x, targets, as_weights(sample_weight, len(x)))
-        except (TypeError, ValueError) as error:
-            if not where:
-                raise
-            raise type(error)(where + str(error)) from error
 
     def predict(self, X: Any, out: Array | None = None) -> Array:
         """Return the outputs A_L.

@@ -29,12 +29,18 @@ LAYERS = [
     {"dense", "loss", "optim"},
     {"pass"},
     {"batch"},
-    {"net", "machine", "single"},
+    {"derive", "net", "machine", "single"},
     {"train"},
 ]
 # Files whose subject has another name: pack.c is the lower half of gemm, declared in gemm.h, and
 # the buffers of a pass are part of the private structures.
-ALIASES = {"pack": "gemm", "pass_decl": "internal"}
+ALIASES = {
+    "pack": "gemm",
+    "pass_decl": "internal",
+    "derive_inputs": "derive",
+    "derive_parameters": "derive",
+    "derive_team": "derive",
+}
 # Methods that, when called, hand their object to a module that stands above its own.
 METHODS = {
     ("pybackprop.network", "pybackprop.exchange.npz"),  # save and load

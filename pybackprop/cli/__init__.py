@@ -11,7 +11,7 @@ import sys
 from collections.abc import Sequence
 
 from .._version import __version__
-from . import _check, _info, _predict, _show, _train
+from . import _bench, _check, _info, _predict, _show, _train
 from ._parser import Parser
 
 __all__ = ["main"]
@@ -23,6 +23,7 @@ examples:
   pybackprop predict houses.npz new.csv --output prices.csv
   pybackprop show digits --save page.html      look into a network, pass by pass
   pybackprop check 4-8-8-3                     compare gradients with differences
+  pybackprop bench steps --quick               time training steps beside peers
   pybackprop info                              version, CPU, instruction set, threads
 
 `pybackprop COMMAND --help` explains one command.
@@ -53,7 +54,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--version", action="version", version=f"pybackprop {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    for module in (_train, _predict, _show, _check, _info):
+    for module in (_train, _predict, _show, _check, _bench, _info):
         module.add_parser(commands)
     try:
         args = parser.parse_args(argv)

@@ -1,0 +1,293 @@
+"""What is timed: workloads as plain data that every process can build for itself.
+
+A workload travels between processes as JSON; inputs, targets and initial weights are drawn from
+its seed, so that all contenders have the same ones without sending them.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+Layers = list[tuple[Array, Array]]
+
+MOMENTUM = 0.9
+ADAM_BETAS = (0.9, 0.999)
+ADAM_EPS = 1e-8
+_MNIST_WIDTHS = (784, 512, 512, 10)
+
+
+@dataclass(frozen=True)
+class Training:
+    """Training steps of a dense float32 net on minibatches.
+
+    Attributes
+    ----------
+    name : str
+        What it is called in reports and by ``--only``.
+    widths : tuple of int
+        n_0 … n_L.
+    batch : int
+        Rows of a step.
+    activation : str
+        Of the hidden layers, tanh or relu; the output is linear, with softmax for cross_entropy.
+    loss : str
+        mse or cross_entropy.
+    lr : float
+        Learning rate.
+    n_batches : int
+        Batches of random data that are gone through again and again, in order.
+    optimizer : str
+        sgd (momentum 0.9) or adam.
+    folder : str or None
+        The folder of MNIST, whose images take the place of random data, shuffled every epoch.
+    check_steps : int
+        Steps after which contenders must agree.
+    seed : int
+        Of data and weights.
+    """
+
+    name: str
+    widths: tuple[int, ...]
+    batch: int
+    activation: str
+    loss: str
+    lr: float
+    n_batches: int = 64
+    optimizer: str = "sgd"
+    folder: str | None = None
+    check_steps: int = 8
+    seed: int = 1
+
+    @property
+    def flops(self) -> float:
+        """Floating point operations of the matrix products of a step.
+
+        Forward and weight gradients of all layers, and input gradients of all but the first, with
+        two operations for a multiply-add.
+        """
+        products = [a * b for a, b in zip(self.widths, self.widths[1:], strict=False)]
+        return 2.0 * self.batch * (3 * sum(products) - products[0])
+
+    @property
+    def title(self) -> str:
+        """The shape in words."""
+        optimizer = "SGD with momentum" if self.optimizer == "sgd" else "Adam"
+        loss = "cross entropy" if self.loss == "cross_entropy" else "mse"
+        order = ", MNIST, shuffled" if self.folder else ""
+        return (
+            f"{widths_text(self.widths)}, batch {self.batch}, {self.activation}, {loss}, "
+            f"{optimizer}{order}"
+        )
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """Outputs of a dense float32 net for one batch."""
+
+    name: str
+    widths: tuple[int, ...]
+    batch: int
+    activation: str
+    output: str = "identity"
+    seed: int = 1
+
+    @property
+    def flops(self) -> float:
+        """Floating point operations of the matrix products of a call."""
+        products = [a * b for a, b in zip(self.widths, self.widths[1:], strict=False)]
+        return 2.0 * self.batch * sum(products)
+
+    @property
+    def title(self) -> str:
+        """The shape in words."""
+        return f"{widths_text(self.widths)}, batch {self.batch}, {self.activation}, {self.output}"
+
+
+@dataclass(frozen=True)
+class Product:
+    """The matrix product of an (m, k) and a (k, n) array."""
+
+    name: str
+    m: int
+    n: int
+    k: int
+    dtype: str = "float32"
+    seed: int = 1
+
+    @property
+    def flops(self) -> float:
+        """Floating point operations, two for a multiply-add."""
+        return 2.0 * self.m * self.n * self.k
+
+    @property
+    def title(self) -> str:
+        """The shape in words."""
+        return f"({self.m}, {self.k}) times ({self.k}, {self.n}), {self.dtype}"
+
+
+@dataclass(frozen=True)
+class Elementwise:
+    """A function of every element of a float32 array that fits in the second-level cache."""
+
+    name: str
+    function: str
+    size: int = 16384
+    seed: int = 1
+
+    @property
+    def flops(self) -> float:
+        """Elements, since an element's operations depend on the algorithm."""
+        return float(self.size)
+
+    @property
+    def title(self) -> str:
+        """The size in words."""
+        return f"{self.function} of {self.size} elements, float32"
+
+
+Workload = Training | Prediction | Product | Elementwise
+_KINDS = {each.__name__: each for each in (Training, Prediction, Product, Elementwise)}
+
+STEPS = (
+    Training("xor", (2, 8, 1), 4, "tanh", "mse", lr=0.02, n_batches=1000),
+    Training("rl-1", (17, 64, 64, 6), 1, "tanh", "mse", lr=0.01, n_batches=1000),
+    Training("rl-64", (17, 64, 64, 6), 64, "tanh", "mse", lr=0.02, n_batches=200),
+    Training("pinn", (2, 50, 50, 50, 50, 50, 1), 1024, "tanh", "mse", lr=0.01, n_batches=16),
+    Training("sk", (64, 100, 10), 200, "relu", "cross_entropy", lr=0.02, n_batches=50),
+    Training("tab", (54, 256, 256, 256, 7), 256, "relu", "cross_entropy", lr=0.01, n_batches=16),
+    Training("mnist", _MNIST_WIDTHS, 128, "relu", "cross_entropy", lr=0.01, n_batches=16),
+    Training("wide-1024", (1024,) * 6, 512, "relu", "mse", lr=0.5, n_batches=2, check_steps=2),
+    Training("wide-2048", (2048,) * 4, 1024, "relu", "mse", lr=0.5, n_batches=2, check_steps=2),
+)
+
+PREDICTIONS = (
+    Prediction("rl-1", (17, 64, 64, 6), 1, "tanh"),
+    Prediction("rl-256", (17, 64, 64, 6), 256, "tanh"),
+    Prediction("mnist-1", _MNIST_WIDTHS, 1, "relu", "softmax"),
+    Prediction("mnist-1024", _MNIST_WIDTHS, 1024, "relu", "softmax"),
+    Prediction("embed-2048", (13, 512, 256, 64), 2048, "relu"),
+)
+
+_SHAPES = (
+    ("256", 256, 256, 256),
+    ("512", 512, 512, 512),
+    ("1024", 1024, 1024, 1024),
+    ("2048", 2048, 2048, 2048),
+    ("4096", 4096, 4096, 4096),
+    ("512x1024x1024", 512, 1024, 1024),
+    ("128x784x512", 128, 512, 784),
+)
+PRODUCTS = tuple(
+    Product(f"{dtype}-{name}", m, n, k, dtype)
+    for dtype in ("float32", "float64")
+    for name, m, n, k in _SHAPES
+)
+ELEMENTWISE = tuple(
+    Elementwise(name, name) for name in ("relu", "tanh", "sigmoid", "gelu", "silu", "softplus")
+)
+
+
+def mnist_epoch(folder: str) -> Training:
+    """Return the epoch of MNIST, whose images are in a folder of IDX files."""
+    return Training(
+        "mnist-epoch",
+        _MNIST_WIDTHS,
+        128,
+        "relu",
+        "cross_entropy",
+        lr=1e-3,
+        optimizer="adam",
+        folder=folder,
+        check_steps=3,
+    )
+
+
+def widths_text(widths: tuple[int, ...]) -> str:
+    """Return widths as 784-512-512-10, with three or more equal ones as 2-50x5-1."""
+    parts: list[str] = []
+    start = 0
+    while start < len(widths):
+        end = start
+        while end < len(widths) and widths[end] == widths[start]:
+            end += 1
+        same = end - start
+        parts += [f"{widths[start]}x{same}"] if same > 2 else [str(widths[start])] * same
+        start = end
+    return "-".join(parts)
+
+
+def to_json(workload: Workload) -> dict[str, Any]:
+    """Return a workload as what JSON can hold."""
+    return {"kind": type(workload).__name__, **dataclasses.asdict(workload)}
+
+
+def from_json(spec: dict[str, Any]) -> Workload:
+    """Return the workload that `to_json` described."""
+    fields = {name: value for name, value in spec.items() if name != "kind"}
+    if "widths" in fields:
+        fields["widths"] = tuple(fields["widths"])
+    return _KINDS[spec["kind"]](**fields)
+
+
+def initial_layers(workload: Training | Prediction) -> Layers:
+    """Return W_l (n_l, n_(l-1)) and b_l (n_l,), float32, of every layer."""
+    rng = np.random.default_rng([workload.seed, 1])
+    gain = 2.0 if workload.activation == "relu" else 1.0
+    return [
+        (
+            rng.standard_normal((n_out, n_in), np.float32) * np.float32((gain / n_in) ** 0.5),
+            rng.standard_normal(n_out, np.float32) * np.float32(0.01),
+        )
+        for n_in, n_out in zip(workload.widths, workload.widths[1:], strict=False)
+    ]
+
+
+def training_data(workload: Training) -> tuple[Array, Array]:
+    """Return inputs (N, n_0) and targets: int64 labels (N,), or float32 (N, n_L).
+
+    Inputs are float32, but the bytes of MNIST are left as they are.
+    """
+    if workload.folder is not None:
+        from ..datasets import load
+
+        data = load(workload.folder)
+        return data.x, data.y
+    rng = np.random.default_rng([workload.seed, 2])
+    rows = workload.n_batches * workload.batch
+    x = rng.standard_normal((rows, workload.widths[0]), np.float32)
+    if workload.loss == "cross_entropy":
+        return x, rng.integers(0, workload.widths[-1], rows)
+    return x, rng.standard_normal((rows, workload.widths[-1]), np.float32)
+
+
+def scaled(x: Array) -> Array:
+    """Return inputs as float32, bytes divided by 255."""
+    return x.astype(np.float32) / np.float32(255) if x.dtype == np.uint8 else x
+
+
+def prediction_inputs(workload: Prediction) -> Array:
+    """Return inputs (batch, n_0), float32."""
+    rng = np.random.default_rng([workload.seed, 3])
+    return rng.standard_normal((workload.batch, workload.widths[0]), np.float32)
+
+
+def product_factors(workload: Product) -> tuple[Array, Array]:
+    """Return the factors (m, k) and (k, n)."""
+    rng = np.random.default_rng([workload.seed, 4])
+    dtype = np.dtype(workload.dtype)
+    shapes = (workload.m, workload.k), (workload.k, workload.n)
+    left, right = (rng.uniform(-1.0, 1.0, shape).astype(dtype) for shape in shapes)
+    return left, right
+
+
+def elementwise_inputs(workload: Elementwise) -> Array:
+    """Return the arguments (size,), float32, of normal distribution with deviation 2."""
+    rng = np.random.default_rng([workload.seed, 5])
+    result: Array = rng.standard_normal(workload.size, np.float32) * np.float32(2)
+    return result

@@ -1,0 +1,126 @@
+"""``pybackprop bench``: how fast it is, beside its peers on the same machine."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from typing import Any
+
+from ._parser import Commands, command, count
+
+_EPILOG = """\
+Every contender runs in a process of its own; they take turns in many short rounds, and only one
+runs at a time. A contender must give the results of float64 arithmetic, within a tolerance that
+the report states, before a time is shown. Peers that are not installed are listed as such:
+pip install "pybackprop[bench]".
+
+examples:
+  pybackprop bench steps --quick --only xor
+  pybackprop bench steps --markdown > steps.md
+  pybackprop bench epoch mnist/ --peers torch
+  pybackprop bench kernels --threads 1 --json kernels.json
+"""
+
+_SUBJECTS = {
+    "steps": "a training step, called one by one and inside `fit`",
+    "epoch": "an epoch of MNIST",
+    "predict": "the outputs for one batch",
+    "kernels": "matrix products and activations, as shares of the machine's peak",
+    "scaling": "a step as batch, width, depth and threads grow",
+}
+
+
+def add_parser(commands: Commands) -> None:
+    """Describe the command."""
+    summary = "Measure speed, beside peers on the same machine."
+    parser = command(commands, "bench", run, summary, _EPILOG)
+    subjects = parser.add_subparsers(dest="subject", metavar="SUBJECT", required=True)
+    for subject, about in _SUBJECTS.items():
+        _add_options(command(subjects, subject, run, f"Measure {about}.", ""), subject)
+
+
+def _add_options(parser: argparse.ArgumentParser, subject: str) -> None:
+    """Describe the options of one subject."""
+    if subject == "epoch":
+        parser.add_argument(
+            "folder", nargs="?", help="with MNIST's IDX files (environment: PYBACKPROP_MNIST)"
+        )
+    else:
+        what = "sweep" if subject == "scaling" else "workload"
+        parser.add_argument(
+            "--only", action="append", default=[], metavar="NAME", help=f"{what}; may be repeated"
+        )
+    if subject in ("steps", "epoch"):
+        parser.add_argument("--compile", action="store_true", help="let torch.compile take part")
+    parser.add_argument(
+        "--peers", metavar="A,B", help="libraries to compare with, or none (all there are)"
+    )
+    if subject != "scaling":
+        parser.add_argument(
+            "--threads",
+            type=_threads,
+            nargs="+",
+            default=[1, None],
+            metavar="N",
+            help="numbers of threads, or default (1 default)",
+        )
+    parser.add_argument("--rounds", type=count(2), help="most rounds (21, or less where slow)")
+    parser.add_argument("--quick", action="store_true", help="a short run, to see that it works")
+    parser.add_argument("--markdown", action="store_true", help="print the summary as Markdown")
+    parser.add_argument("--json", metavar="FILE", help="write all figures to a file; - to print")
+
+
+def _threads(text: str) -> int | None:
+    return None if text == "default" else count(1)(text)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Measure, and print the report."""
+    from importlib import import_module
+
+    from ..bench.processes import Processes
+    from ..bench.session import Session
+
+    with Processes() as processes:
+        session = Session(_options(args), processes, _say)
+        report = import_module(f"..bench.{args.subject}", __package__).run(session)
+    if sys.stderr.isatty():
+        _say("")
+    if args.json == "-":
+        print(report.json())
+        return 0
+    if args.json is not None:
+        with open(args.json, "w", encoding="utf-8") as file:
+            print(report.json(), file=file)
+    print(report.markdown() if args.markdown else report.text())
+    return 0
+
+
+def _options(args: argparse.Namespace) -> Any:
+    """Return what the arguments ask for."""
+    from dataclasses import replace
+
+    from ..bench.runner import QUICK, Plan
+    from ..bench.session import Options
+
+    plan = QUICK if args.quick else Plan()
+    if args.rounds is not None:
+        plan = replace(plan, rounds=args.rounds, least=min(plan.least, args.rounds))
+    peers = None
+    if args.peers is not None:
+        peers = () if args.peers == "none" else tuple(args.peers.split(","))
+    return Options(
+        plan=plan,
+        threads=tuple(dict.fromkeys(getattr(args, "threads", (1, None)))),
+        peers=peers,
+        only=tuple(getattr(args, "only", ())),
+        quick=args.quick,
+        compiled=getattr(args, "compile", False),
+        folder=getattr(args, "folder", None),
+    )
+
+
+def _say(line: str) -> None:
+    """Show on a terminal what is going on, in one line that is overwritten."""
+    if sys.stderr.isatty():
+        print(f"\r\x1b[K{line[:100]}", end="", file=sys.stderr, flush=True)

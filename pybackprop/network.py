@@ -10,6 +10,7 @@ import numpy as np
 from . import _core
 from ._core import Array
 from .derivatives import Derivatives
+from .exchange.methods import Exchange
 from .initializers import NAMES as INITIALIZERS
 from .initializers import initial_weights
 from .inputs import as_choice, as_count, as_inputs, as_vector
@@ -21,7 +22,7 @@ from .settings import as_metadata
 __all__ = ["Network"]
 
 
-class Network(Derivatives):
+class Network(Derivatives, Exchange):
     """A multilayer perceptron.
 
     A_0 = X; Z_l = A_(l-1) W_l^T + b_l and A_l = act_l(Z_l) for l = 1 … L. The cost is the mean of
@@ -536,42 +537,3 @@ class Network(Derivatives):
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Network:
         return self.copy()
-
-    def save(self, path: Any, optimizer: Optimizer | None = None) -> None:
-        """Write the network, and the optimizer with its state, to an .npz file.
-
-        Training that goes on from the file gives the same bits as if it had not stopped. The file
-        replaces an existing one in one move, and nothing in it is pickled.
-
-        Parameters
-        ----------
-        path : path-like
-            The file, named exactly so.
-        optimizer : Optimizer, optional
-            To be had back with `Optimizer.load(path)`.
-
-        Raises
-        ------
-        ValueError
-            The loss, or the optimizer's lr, is a function, which no file can hold.
-        OSError
-            The file cannot be written.
-        """
-        from .exchange import npz
-
-        npz.save_network(path, self, optimizer)
-
-    @staticmethod
-    def load(path: Any) -> Network:
-        """Return the network that `save` wrote.
-
-        Raises
-        ------
-        OSError
-            The file cannot be read.
-        ValueError
-            It is not a model file, or is malformed.
-        """
-        from .exchange import npz
-
-        return npz.load_network(path)

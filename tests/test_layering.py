@@ -43,7 +43,8 @@ ALIASES = {
 }
 # Methods that, when called, hand their object to a module that stands above its own.
 METHODS = {
-    ("pybackprop.network", "pybackprop.exchange.npz"),  # save and load
+    ("pybackprop.exchange.methods", "pybackprop.exchange.npz"),  # save and load
+    ("pybackprop.exchange.methods", "pybackprop.exchange.c"),  # to_c
     ("pybackprop.network", "pybackprop.view"),  # show
     ("pybackprop.optimizers", "pybackprop.exchange.npz"),  # load
     ("pybackprop.graph.variable", "pybackprop.graph.draw"),  # draw

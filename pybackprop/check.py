@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from .inputs import as_count, as_real, as_reals
 from .network import Network
 
-__all__ = ["ArrayCheck", "GradientCheck", "check_gradients"]
+__all__ = ["ArrayCheck", "EntryCheck", "GradientCheck", "check_gradients"]
 
 Array = NDArray[Any]
 Vector = NDArray[np.float64]
@@ -27,6 +27,28 @@ STEP = float(np.finfo(np.float64).eps ** (1.0 / 3.0))
 # Where the derivative of an activation, or of a loss in a - y, jumps or has a corner.
 _KINKED_ACTIVATIONS = frozenset({"relu", "leaky_relu", "elu", "selu"})
 _LOSS_KINKS = {"mae": (0.0,), "huber": (-1.0, 1.0)}
+
+
+@dataclass(frozen=True)
+class EntryCheck:
+    """One derivative, both ways.
+
+    Attributes
+    ----------
+    index : tuple of int
+        The entry of its array.
+    gradient : float
+        The derivative by backpropagation.
+    difference : float or None
+        The central difference of the cost; None where it spans a kink.
+    error : float or None
+        Their difference relative to the largest derivative of the array; None at a kink.
+    """
+
+    index: tuple[int, ...]
+    gradient: float
+    difference: float | None
+    error: float | None
 
 
 @dataclass(frozen=True)
@@ -50,6 +72,8 @@ class ArrayCheck:
         Where the largest difference is; None if nothing was compared.
     gradient, difference : float
         The derivative by backpropagation and by difference at `index`.
+    entries : tuple of EntryCheck
+        Every entry tried, in order.
     """
 
     name: str
@@ -60,6 +84,7 @@ class ArrayCheck:
     index: tuple[int, ...] | None
     gradient: float
     difference: float
+    entries: tuple[EntryCheck, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -107,6 +132,42 @@ class GradientCheck:
             f"{verdict}: largest relative error {self.error:.2e}, tolerance {self.tolerance:.0e}"
         )
         return "\n".join(lines)
+
+    def table(self, name: str | None = None, rows: int | None = 10) -> str:
+        """Return derivatives by backpropagation and by difference side by side.
+
+        Parameters
+        ----------
+        name : str, optional
+            The array, as ``"W1"``; by default all.
+        rows : int or None
+            Entries shown of each array, the first of those tried; None for all of them.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If an argument is not as described.
+        """
+        known = {array.name: array for array in self.arrays}
+        if name is not None and name not in known:
+            raise ValueError(f"name must be one of {', '.join(known)}; got {name!r}")
+        if rows is not None:
+            rows = as_count(rows, "rows", low=1)
+        lines = [f"{'entry':<16}{'backpropagation':>18}{'difference':>18}{'error':>12}"]
+        for array in self.arrays if name is None else [known[name]]:
+            lines += [_entry_line(array.name, entry) for entry in array.entries[:rows]]
+            left_out = len(array.entries) - len(array.entries[:rows])
+            if left_out:
+                lines.append(f"{array.name}: {left_out} more")
+        return "\n".join(lines)
+
+
+def _entry_line(name: str, entry: EntryCheck) -> str:
+    """Return a line of the table: the entry, both derivatives, and how far they are apart."""
+    line = f"{name}[{', '.join(map(str, entry.index))}]".ljust(16) + f"{entry.gradient:>18.9g}"
+    if entry.difference is None:
+        return f"{line}{'at a kink':>18}"
+    return f"{line}{entry.difference:>18.9g}{entry.error:>12.2e}"
 
 
 def check_gradients(
@@ -246,22 +307,37 @@ def _check_array(
     if entries is not None and entries < flat.size:
         chosen = np.sort(rng.choice(flat.size, entries, replace=False))
     largest = float(np.abs(flat).max())
-    checked, kinks = 0, 0
-    worst: tuple[float, int, float] | None = None
+    entries_tried = []
     for entry in chosen.tolist():
+        index = tuple(int(i) for i in np.unravel_index(entry, gradient.shape))
         difference = _difference(values, entry, evaluate, penalised)
-        if difference is None:
-            kinks += 1
-            continue
-        checked += 1
-        error = abs(flat[entry] - difference) / (largest or 1.0)
-        if worst is None or error > worst[0] or not np.isfinite(error):
-            worst = (error, entry, difference)
-    if worst is None:
-        return ArrayCheck(name, flat.size, 0, kinks, 0.0, None, 0.0, 0.0)
-    index = tuple(int(i) for i in np.unravel_index(worst[1], gradient.shape))
+        error = None
+        if difference is not None:
+            error = float(abs(flat[entry] - difference) / (largest or 1.0))
+        entries_tried.append(EntryCheck(index, float(flat[entry]), difference, error))
+    return _summary(name, flat.size, tuple(entries_tried))
+
+
+def _summary(name: str, size: int, entries: tuple[EntryCheck, ...]) -> ArrayCheck:
+    """Return the check of an array from those of its entries."""
+    compared = [entry for entry in entries if entry.difference is not None]
+    kinks = len(entries) - len(compared)
+    if not compared:
+        return ArrayCheck(name, size, 0, kinks, 0.0, None, 0.0, 0.0, entries)
+    errors = np.array([entry.error for entry in compared], np.float64)
+    # A NaN counts as the largest.
+    worst = compared[int(np.argmax(errors))]
+    assert worst.difference is not None
     return ArrayCheck(
-        name, flat.size, checked, kinks, float(worst[0]), index, float(flat[worst[1]]), worst[2]
+        name,
+        size,
+        len(compared),
+        kinks,
+        float(np.max(errors)),
+        worst.index,
+        worst.gradient,
+        worst.difference,
+        entries,
     )
 
 

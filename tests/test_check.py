@@ -3,8 +3,7 @@
 import numpy as np
 import pytest
 
-from pybackprop import Network
-from pybackprop.check import check_gradients
+from pybackprop import Network, check_gradients
 
 RNG = np.random.default_rng(0)
 SMOOTH = ["identity", "sigmoid", "tanh", "softplus", "gelu", "silu", "mish"]
@@ -146,6 +145,34 @@ def test_entries_are_drawn_from_the_seed_and_the_net_is_left_alone():
     assert one == again
     assert [array.checked + array.kinks for array in one.arrays] == [11, 11, 11, 4, 11]
     assert net.parameters.tobytes() == before
+
+
+def test_table_lists_both_derivatives_and_marks_kinks():
+    net = Network([2, 3, 1], dtype="float64", seed=3)
+    w = net.weights[0].copy()
+    w[1] = 0.0
+    net.set_layer(0, w, np.array([0.3, 0.0, -0.2]))
+    x, y = RNG.uniform(0.5, 1.0, (4, 2)), RNG.standard_normal((4, 1))
+    result = check_gradients(net, x, y)
+    lines = result.table("W1", rows=None).splitlines()
+    assert lines[0].split() == ["entry", "backpropagation", "difference", "error"]
+    assert [line.split("]")[0] for line in lines[1:]] == [
+        f"W1[{i}, {j}" for i in range(3) for j in range(2)
+    ]
+    gradient = net.backprop(x, y).weights[0].ravel()
+    for at, line in enumerate(lines[1:]):
+        numbers = line.split("]")[1].split()
+        assert float(numbers[0]) == pytest.approx(gradient[at], rel=1e-8)
+        if at in (2, 3):
+            assert numbers[1:] == ["at", "a", "kink"]
+        else:
+            assert float(numbers[1]) == pytest.approx(gradient[at], rel=1e-6, abs=1e-9)
+            assert float(numbers[2]) < 1e-6
+    assert result.table(rows=2).splitlines()[3] == "W1: 4 more"
+    with pytest.raises(ValueError, match="name must be one of W1, b1, W2, b2, X"):
+        result.table("W3")
+    with pytest.raises(ValueError, match="rows"):
+        result.table(rows=0)
 
 
 @pytest.mark.parametrize(

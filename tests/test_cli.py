@@ -187,6 +187,9 @@ def test_check_prints_a_table_and_returns_its_verdict(run, tmp_path):
     code, out, _ = run("check", "4-8-3")
     assert code == 0
     assert "gradients agree" in out
+    code, out, _ = run("check", "4-8-3", "--table", 2)
+    assert code == 0
+    assert re.search(r"^W1\[0, 1\] .*\nW1: 30 more\n", out, re.M)
     options = ["--activation", "gelu", "--loss", "cross_entropy", "--dtype", "float32"]
     assert run("check", "4-8-3", *options)[0] == 0
     code, out, _ = run("check", "4-8-3", "--tolerance", "1e-30")
@@ -205,7 +208,7 @@ def test_info_names_versions_and_machine(run):
     assert {"pybackprop", "python", "numpy", "cffi", "isa", "threads"} <= set(names)
 
 
-@pytest.mark.parametrize("command", [[], ["train"], ["predict"], ["check"], ["info"]])
+@pytest.mark.parametrize("command", [[], ["train"], ["predict"], ["show"], ["check"], ["info"]])
 def test_help_teaches_by_example(run, command):
     code, out, _ = run(*command, "--help")
     assert code == 0

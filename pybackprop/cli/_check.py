@@ -17,6 +17,7 @@ activation or loss are counted apart. Exit code 1 if gradients disagree.
 examples:
   pybackprop check model.npz
   pybackprop check 4-8-8-3
+  pybackprop check 2-3-1 --table 5
   pybackprop check 64-128-10 --activation gelu --loss cross_entropy --entries 500
 """
 
@@ -42,6 +43,14 @@ def add_parser(commands: Commands) -> None:
     parser.add_argument(
         "--tolerance", type=number(0.0), help="largest relative error (by type of the network)"
     )
+    parser.add_argument(
+        "--table",
+        type=count(1),
+        nargs="?",
+        const=10,
+        metavar="ROWS",
+        help="list derivatives both ways, the first ROWS of each array (%(const)s)",
+    )
     parser.add_argument("--seed", type=count(0), default=0, help="of the draws (%(default)s)")
 
 
@@ -55,6 +64,9 @@ def run(args: argparse.Namespace) -> int:
         net, x, y, entries=args.entries, tolerance=args.tolerance, seed=args.seed
     )
     print(net)
+    if args.table is not None:
+        print(result.table(rows=args.table))
+        print()
     print(result)
     return 0 if result.ok else 1
 

@@ -256,7 +256,7 @@ def _cut(text: str) -> str:
 
 
 def _brief(value: Any) -> str:
-    return short(value, 4) if np.ndim(value) == 0 else short(value, 3, 2)
+    return short(value, 4) if np.ndim(value) == 0 else short(value, 3, 3)
 
 
 def _long(value: Any) -> str:

@@ -236,6 +236,27 @@ def test_large_network_draws_within_two_seconds(browser, tmp_path) -> None:
     assert browser.complaints() == []
 
 
+def quartic(a: Any, y: Any) -> tuple[Any, Any]:
+    return ((a - y) ** 4).sum(axis=1), 4 * (a - y) ** 3
+
+
+@needs_browser
+def test_any_loss_and_any_numbers_can_be_walked_through(browser, tmp_path) -> None:
+    deep = Network([3, *[4] * 12, 2], activation="tanh", loss=quartic, dtype="float64", seed=1)
+    broken = Network([3, 4, 2], output="softmax", loss="squared_error", seed=1)
+    broken.set_layer(0, np.full((4, 3), [np.nan, np.inf, -1.0]), np.zeros(4))
+    for net, title in [
+        (deep, "3 → 12 \N{MULTIPLICATION SIGN} 4 tanh → 2 identity"),
+        (broken, "3 → 4 relu → 2 softmax"),
+    ]:
+        open_page(browser, tmp_path, net, RNG.standard_normal((1, 3)), np.zeros((1, 2)))
+        assert text_of(browser, "#title") == title
+        for step in range(2 * len(net.weights) + 3):
+            browser.evaluate(f"walk({step})")
+            assert text_of(browser, "#detail h2")
+        assert browser.complaints() == []
+
+
 @needs_browser
 def test_command_shows_a_data_set_and_a_saved_model(browser, tmp_path, capsys) -> None:
     page, model = tmp_path / "page.html", tmp_path / "iris.npz"

@@ -3,8 +3,8 @@
 const tallest = Math.max(...data.layers.map((layer) => layer.shown.length));
 // Small networks are drawn larger.
 const ROW = Math.max(38, Math.min(76, 420 / tallest)), RADIUS = ROW < 56 ? 16 : 23;
-const TOP = 62, GAP = Math.max(120, Math.min(230, 900 / last));
-const LEFT = data.layers[0].names ? 120 : 74, RIGHT = 190;
+const TOP = 62, LEFT = data.layers[0].names ? 120 : 74, RIGHT = 190;
+const GAP = Math.max(120, Math.min(230, (960 - LEFT - RIGHT) / last));
 const HEIGHT = TOP + tallest * ROW + 26, WIDTH = LEFT + last * GAP + RIGHT;
 const picture = byId("picture");
 const neurons = [], edges = [], heads = [];
@@ -61,7 +61,6 @@ function buildNeuron(layer, at) {
   const ring = make("rect", { class: "ring", ...square(RADIUS + 3) }, group);
   const shape = make("rect", { class: "shape", ...square(RADIUS) }, group);
   const text = make("text", { class: "value", x, y: y + 3.5 }, group);
-  text.style.fontSize = `${RADIUS < 20 ? 10 : 12.5}px`;
   const name = data.layers[layer].names ? naming(layer, at) : "", far = RADIUS + 18;
   if (layer === 0) {
     const label = name || `${data.layers[0].shown[at]}`;
@@ -111,6 +110,9 @@ function paintNeurons(layer) {
     ring.setAttribute("rx", number < 0 ? 6 : RADIUS + 3);
     shape.setAttribute("fill-opacity", number ? (0.1 + 0.9 * strength).toFixed(3) : 1);
     text.textContent = what ? brief(number) : "";
+    // Numbers with an exponent, such as −2e−12, get smaller letters.
+    const letters = text.textContent.includes("e") ? 0.82 : 1;
+    text.style.fontSize = `${(RADIUS < 20 ? 10 : 12.5) * letters}px`;
     group.setAttribute("aria-label", describe(layer, at));
     if (target) paintTarget(target, at);
   });
@@ -174,13 +176,16 @@ function render() {
   refresh();
   paintTicks();
   costBox.style.visibility = state.step > last ? "visible" : "hidden";
-  costBox.querySelector("text").textContent = `C = ${exact(example().cost).slice(0, 9)}`;
+  costBox.querySelector("text").textContent = `C = ${Number(example().cost.toPrecision(4))}`.replaceAll("-", "−");
   [...byId("examples").children].forEach((button, at) => {
     button.setAttribute("aria-checked", at === state.example);
     button.tabIndex = at === state.example ? 0 : -1;
   });
   const focus = state.chosen || { layer: step().layer, at: 0 };
   neurons.flat().forEach(({ group }) => group.setAttribute("tabindex", group.id === `n${focus.layer}-${focus.at}` ? 0 : -1));
+  // Of a network wider than its frame, the layer of the step comes into the middle.
+  const frame = picture.parentElement;
+  frame.scrollLeft = columnX(focus.layer) - frame.clientWidth / 2;
   writeAddress();
 }
 
@@ -304,8 +309,18 @@ function listen() {
 }
 
 function writeHeader() {
-  const layers = data.layers.map(({ width, act }) => `${width}${act ? ` ${act}` : ""}`).join(" → ");
-  byId("title").textContent = layers;
+  const layers = data.layers.map(({ width, act }) => `${width}${act ? ` ${act}` : ""}`);
+  // Equal layers in a row are counted.
+  const runs = layers.filter((layer, at) => layer !== layers[at - 1]);
+  let from = 0;
+  const parts = runs.map((layer) => {
+    let to = from;
+    while (layers[to] === layer) to++;
+    const count = to - from;
+    from = to;
+    return count > 2 ? `${count} × ${layer}` : Array(count).fill(layer).join(" → ");
+  });
+  byId("title").textContent = parts.join(" → ");
   byId("about").textContent = `${data.parameters.toLocaleString("en")} parameters, ${data.dtype}, loss ${data.loss}. ` +
     "One example at a time: the cost is that of the example chosen here.";
   byId("legend").innerHTML = 'Neurons: <span class="swatch round"></span> round and blue above 0, ' +

@@ -308,9 +308,9 @@ class Optimizer:
         ValueError
             It is malformed, or holds no optimizer.
         """
-        from .exchange import npz
+        from .exchange.files import load_model
 
-        state = npz.load(path).optimizer
+        state = load_model(path).optimizer
         if state is None:
             raise ValueError(f"{path} holds no optimizer: it was saved without one")
         try:

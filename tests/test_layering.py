@@ -43,10 +43,10 @@ ALIASES = {
 }
 # Methods that, when called, hand their object to a module that stands above its own.
 METHODS = {
-    ("pybackprop.exchange.methods", "pybackprop.exchange.npz"),  # save and load
+    ("pybackprop.exchange.methods", "pybackprop.exchange.files"),  # save and load
     ("pybackprop.exchange.methods", "pybackprop.exchange.c"),  # to_c
     ("pybackprop.network", "pybackprop.view"),  # show
-    ("pybackprop.optimizers", "pybackprop.exchange.npz"),  # load
+    ("pybackprop.optimizers", "pybackprop.exchange.files"),  # load
     ("pybackprop.graph.variable", "pybackprop.graph.draw"),  # draw
 }
 INTRINSIC = re.compile(

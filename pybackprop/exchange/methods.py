@@ -21,7 +21,7 @@ class Exchange(Settings):
         return cast("Network", self)
 
     def save(self, path: Any, optimizer: Optimizer | None = None) -> None:
-        """Write the network, and the optimizer with its state, to an .npz file.
+        """Write the network, and the optimizer with its state, to a file.
 
         Training that goes on from the file gives the same bits as if it had not stopped. The file
         replaces an existing one in one move, and nothing in it is pickled.
@@ -29,7 +29,9 @@ class Exchange(Settings):
         Parameters
         ----------
         path : path-like
-            The file, named exactly so.
+            The file, named exactly so. One that ends in .safetensors is of that format, which
+            PyTorch and others read: tensors layers.0.weight, layers.0.bias and so on, all else
+            in its metadata; it needs the package safetensors. Any other is an .npz file.
         optimizer : Optimizer, optional
             To be had back with `Optimizer.load(path)`.
 
@@ -39,14 +41,16 @@ class Exchange(Settings):
             The loss, or the optimizer's lr, is a function, which no file can hold.
         OSError
             The file cannot be written.
+        ModuleNotFoundError
+            The format's package is not installed.
         """
-        from . import npz
+        from .files import save_network
 
-        npz.save_network(path, self._own, optimizer)
+        save_network(path, self._own, optimizer)
 
     @staticmethod
     def load(path: Any) -> Network:
-        """Return the network that `save` wrote.
+        """Return the network that `save` wrote; the suffix tells the format.
 
         Raises
         ------
@@ -54,10 +58,12 @@ class Exchange(Settings):
             The file cannot be read.
         ValueError
             It is not a model file, or is malformed.
+        ModuleNotFoundError
+            The format's package is not installed.
         """
-        from . import npz
+        from .files import load_network
 
-        return npz.load_network(path)
+        return load_network(path)
 
     def to_c(
         self, path: Any, *, name: str | None = None, weights: str | None = None, data: Any = None

@@ -12,21 +12,29 @@ import os
 import zipfile
 import zlib
 from itertools import pairwise
-from typing import IO, TYPE_CHECKING, Any, NamedTuple
+from typing import IO, Any, NamedTuple
 
 import numpy as np
 
 from .._core import FLOAT64, UINT8, Array
 from .._version import __version__
 from ..inputs import as_count, as_dtype
-from ..settings import as_metadata
-
-if TYPE_CHECKING:
-    from ..network import Network
-    from ..optimizers import Optimizer
 
 FORMAT = "pybackprop model"
 VERSION = 1
+# What reading a malformed file can raise.
+MALFORMED = (
+    ValueError,
+    TypeError,
+    KeyError,
+    EOFError,
+    RecursionError,
+    RuntimeError,
+    NotImplementedError,
+    OverflowError,
+    SyntaxError,
+    MemoryError,
+)
 _HEADER_LIMIT = 16 * 1024 * 1024
 _NPY_HEADER_LIMIT = 16 * 1024
 
@@ -58,43 +66,6 @@ class Model(NamedTuple):
     optimizer: dict[str, Any] | None
 
 
-def save_network(path: Any, network: Network, optimizer: Optimizer | None = None) -> None:
-    """Write a network, and an optimizer with its state; see `Network.save`."""
-    from ..optimizers import Optimizer
-
-    state = None
-    if not isinstance(network.loss, str):
-        raise ValueError("a network whose loss is a function cannot be saved")
-    if optimizer is not None:
-        if not isinstance(optimizer, Optimizer):
-            raise TypeError(f"optimizer must be an Optimizer, got {optimizer!r}")
-        state = optimizer.state_dict()
-        if callable(state["settings"]["lr"]):
-            raise ValueError("an optimizer whose lr is a function cannot be saved")
-    model = Model(
-        settings=network._settings(),
-        counters=network._net.get_counters(),
-        metadata=as_metadata(network.metadata),
-        parameters=network.parameters,
-        scaling=network.scaling,
-        optimizer=state,
-    )
-    save(path, model)
-
-
-def load_network(path: Any) -> Network:
-    """Return the network in a file; see `Network.load`."""
-    from ..network import Network
-
-    model = load(path)
-    try:
-        return Network._restore(
-            model.settings, model.parameters, model.counters, model.scaling, model.metadata
-        )
-    except (TypeError, ValueError, KeyError, MemoryError) as error:
-        raise ValueError(f"{os.fspath(path)!r} is not a valid model file ({error})") from error
-
-
 def save(path: Any, model: Model) -> None:
     """Write a model to exactly this path, atomically.
 
@@ -105,6 +76,18 @@ def save(path: Any, model: Model) -> None:
     OSError
         The file cannot be written; an existing one is as it was.
     """
+    arrays = {"parameters": model.parameters}
+    if model.scaling is not None:
+        arrays["shift"], arrays["scale"] = model.scaling
+    if model.optimizer is not None:
+        vectors = model.optimizer["state"]
+        arrays.update({f"optimizer.{name}": vector for name, vector in vectors.items()})
+    arrays["header"] = np.frombuffer(write_header(model).encode(), np.uint8)
+    write_atomically(path, lambda file: np.savez(file, **arrays))  # type: ignore[arg-type]
+
+
+def write_header(model: Model) -> str:
+    """Return as JSON all of a model but its arrays."""
     header: dict[str, Any] = {
         "format": FORMAT,
         "format_version": VERSION,
@@ -116,16 +99,9 @@ def save(path: Any, model: Model) -> None:
         "scaling": model.scaling is not None,
         "optimizer": None,
     }
-    arrays = {"parameters": model.parameters}
-    if model.scaling is not None:
-        arrays["shift"], arrays["scale"] = model.scaling
     if model.optimizer is not None:
-        vectors = model.optimizer["state"]
-        header["optimizer"] = {**model.optimizer, "state": list(vectors)}
-        arrays.update({f"optimizer.{name}": vector for name, vector in vectors.items()})
-    text = json.dumps(header, allow_nan=False).encode()
-    arrays["header"] = np.frombuffer(text, np.uint8)
-    write_atomically(path, lambda file: np.savez(file, **arrays))  # type: ignore[arg-type]
+        header["optimizer"] = {**model.optimizer, "state": list(model.optimizer["state"])}
+    return json.dumps(header, allow_nan=False)
 
 
 def write_atomically(path: Any, write: Any) -> None:
@@ -169,20 +145,7 @@ def load(path: Any) -> Model:
     with open(path, "rb") as file:
         try:
             return _read_model(file)
-        except (
-            ValueError,
-            TypeError,
-            KeyError,
-            EOFError,
-            RecursionError,
-            RuntimeError,
-            NotImplementedError,
-            OverflowError,
-            SyntaxError,
-            MemoryError,
-            zipfile.BadZipFile,
-            zlib.error,
-        ) as error:
+        except (*MALFORMED, zipfile.BadZipFile, zlib.error) as error:
             reason = f"{type(error).__name__}: {error}"
             raise ValueError(f"{os.fspath(path)!r} is not a valid model file ({reason})") from error
 
@@ -192,7 +155,7 @@ def _read_model(file: IO[bytes]) -> Model:
         names = archive.namelist()
         if len(set(names)) != len(names):
             raise ValueError("an entry occurs twice")
-        header = _read_header(archive)
+        header = read_header(_read_array(archive, "header", UINT8, None).tobytes().decode())
         settings = header["settings"]
         widths = [as_count(width, "widths", low=1) for width in settings["widths"]]
         dtype = as_dtype(settings["dtype"])
@@ -215,9 +178,9 @@ def _read_model(file: IO[bytes]) -> Model:
     return Model(settings, counters, header["metadata"], parameters, scaling, optimizer)
 
 
-def _read_header(archive: zipfile.ZipFile) -> dict[str, Any]:
-    text = _read_array(archive, "header", UINT8, None).tobytes()
-    header = json.loads(text.decode())
+def read_header(text: str) -> dict[str, Any]:
+    """Return what `write_header` wrote, or raise if it is anything else."""
+    header = json.loads(text)
     if not isinstance(header, dict) or header.get("format") != FORMAT:
         raise ValueError("it was not saved by pybackprop")
     if header["format_version"] != VERSION:

@@ -1,0 +1,67 @@
+"""Model files: the format is chosen by the suffix of the path."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+from ..settings import as_metadata
+from .npz import Model
+
+if TYPE_CHECKING:
+    from ..network import Network
+    from ..optimizers import Optimizer
+
+
+def _format(path: Any) -> Any:
+    """Return the module for a file of this name; .npz is that of every unknown suffix."""
+    if os.fspath(path).endswith(".safetensors"):
+        from . import safetensors
+
+        return safetensors
+    from . import npz
+
+    return npz
+
+
+def load_model(path: Any) -> Model:
+    """Read a model file; OSError if it cannot be read, ValueError if it is malformed."""
+    model: Model = _format(path).load(path)
+    return model
+
+
+def save_network(path: Any, network: Network, optimizer: Optimizer | None = None) -> None:
+    """Write a network, and an optimizer with its state; see `Network.save`."""
+    from ..optimizers import Optimizer
+
+    state = None
+    if not isinstance(network.loss, str):
+        raise ValueError("a network whose loss is a function cannot be saved")
+    if optimizer is not None:
+        if not isinstance(optimizer, Optimizer):
+            raise TypeError(f"optimizer must be an Optimizer, got {optimizer!r}")
+        state = optimizer.state_dict()
+        if callable(state["settings"]["lr"]):
+            raise ValueError("an optimizer whose lr is a function cannot be saved")
+    model = Model(
+        settings=network._settings(),
+        counters=network._net.get_counters(),
+        metadata=as_metadata(network.metadata),
+        parameters=network.parameters,
+        scaling=network.scaling,
+        optimizer=state,
+    )
+    _format(path).save(path, model)
+
+
+def load_network(path: Any) -> Network:
+    """Return the network in a file; see `Network.load`."""
+    from ..network import Network
+
+    model = load_model(path)
+    try:
+        return Network._restore(
+            model.settings, model.parameters, model.counters, model.scaling, model.metadata
+        )
+    except (TypeError, ValueError, KeyError, MemoryError) as error:
+        raise ValueError(f"{os.fspath(path)!r} is not a valid model file ({error})") from error

@@ -176,7 +176,7 @@ void BP_T(bp_product_run)(const BP_T(bp_kernels) *kernels, const BP_T(bp_product
                           int64_t m0, int64_t m1, int64_t n0, int64_t n1, real *scratch) {
     if (m0 >= m1 || n0 >= n1) return;
     const BP_T(bp_product) *p = product;
-    if (BP_T(is_narrow)(kernels, p)) {
+    if (n0 == 0 && n1 == p->n && BP_T(is_narrow)(kernels, p)) {
         const int64_t step = NARROW_ELEMENTS / (p->a_rs == 1 ? p->n : p->k);
         for (int64_t i0 = m0; i0 < m1; i0 += step)
             BP_T(run_narrow)(kernels, p, i0, min_i64(i0 + step, m1), scratch);

@@ -53,8 +53,10 @@ static inline void bp_portable_block_f64(const double *src, int64_t lds, double 
             dst[s * ldd + t] = src[t * lds + s];
 }
 
-#define PORTABLE_SHAPES(X)                                                                         \
+/* clang-format off */
+#define PORTABLE_SHAPES(X) \
     X(1, 1) X(1, 2) X(1, 3) X(1, 4) X(2, 1) X(2, 2) X(3, 1) X(3, 2) X(4, 1) X(4, 2)
+/* clang-format on */
 
 #define real float
 #define BP_T(name) name##_f32

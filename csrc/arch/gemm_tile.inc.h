@@ -41,6 +41,22 @@ typedef void (*BP_T(bp_gemm_tile_fn))(int64_t k, const real *a, int64_t a_rs, in
                                       int64_t c_rs, VEC_PART last, const real *next,
                                       int accumulate);
 
+BP_TILE_INLINE void BP_T(bp_gemm_store)(const int rows, const int cols, const int full,
+                                        VEC acc[ROWS][ONE_COLS], real *c, int64_t c_rs,
+                                        VEC_PART last) {
+    BP_UNROLL
+    for (int i = 0; i < rows; i++) {
+        BP_UNROLL
+        for (int j = 0; j < cols; j++) {
+            real *p = c + i * c_rs + j * LANES;
+            if (j == cols - 1 && !full)
+                V_STORE_PART(p, last, acc[i][j]);
+            else
+                V_STORE(p, acc[i][j]);
+        }
+    }
+}
+
 BP_TILE_INLINE void BP_T(bp_gemm_tile)(const int rows, const int cols, const int full, int64_t k,
                                        const real *a, int64_t a_rs, int64_t a_cs, const real *b,
                                        int64_t b_rs, int64_t b_ps, real *c, int64_t c_rs,
@@ -94,17 +110,7 @@ BP_TILE_INLINE void BP_T(bp_gemm_tile)(const int rows, const int cols, const int
                 BP_PREFETCH(next + (left - 1) * c_rs + j * LANES);
         }
     }
-    BP_UNROLL
-    for (int i = 0; i < rows; i++) {
-        BP_UNROLL
-        for (int j = 0; j < cols; j++) {
-            real *p = c + i * c_rs + j * LANES;
-            if (j == cols - 1 && !full)
-                V_STORE_PART(p, last, acc[i][j]);
-            else
-                V_STORE(p, acc[i][j]);
-        }
-    }
+    BP_T(bp_gemm_store)(rows, cols, full, acc, c, c_rs, last);
 }
 
 #define BP_TILE(rows, cols, full)                                                                  \

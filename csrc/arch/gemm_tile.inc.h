@@ -104,10 +104,13 @@ BP_TILE_INLINE void BP_T(bp_gemm_tile)(const int rows, const int cols, const int
         for (int i = 0; i < rows; i += 3)
             base[i / 3] += a_cs;
         b += b_rs;
-        if (rows > FEW_ROWS && left <= rows) {
+        /* Without a branch, which makes clang spill; before the last steps, one line over and over.
+         */
+        if (rows > FEW_ROWS) {
+            const real *line = next + (left <= rows ? left - 1 : 0) * c_rs;
             BP_UNROLL
             for (int j = 0; j < cols; j += 64 / (LANES * (int)sizeof(real)))
-                BP_PREFETCH(next + (left - 1) * c_rs + j * LANES);
+                BP_PREFETCH(line + j * LANES);
         }
     }
     BP_T(bp_gemm_store)(rows, cols, full, acc, c, c_rs, last);

@@ -1,5 +1,6 @@
 """Dense neural networks on the CPU, with a C core."""
 
+import sys
 from typing import TYPE_CHECKING, Any
 
 from . import initializers, schedules
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from . import kernels
     from .check import check_gradients
     from .flow import GradientFlow, gradient_flow
+    from .threadpools import register_threadpoolctl
 
 __all__ = [
     "SGD",
@@ -34,6 +36,7 @@ __all__ = [
     "gradient_flow",
     "initializers",
     "kernels",
+    "register_threadpoolctl",
     "schedules",
     "set_threads",
 ]
@@ -44,6 +47,7 @@ _LAZY = {
     "check_gradients": "check",
     "gradient_flow": "flow",
     "kernels": "kernels",
+    "register_threadpoolctl": "threadpools",
 }
 
 
@@ -54,3 +58,7 @@ def __getattr__(name: str) -> Any:
         module = import_module(f"{__name__}.{_LAZY[name]}")
         return module if name == _LAZY[name] else getattr(module, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+if "threadpoolctl" in sys.modules:
+    __getattr__("register_threadpoolctl")()

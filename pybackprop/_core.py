@@ -363,8 +363,8 @@ class Net:
             weights += weight
         return total / weights
 
-    def backprop(self, data: Data, gradient: Array, inputs: Array) -> float:
-        """Write the gradients in the parameters and in the inputs; return the cost."""
+    def backprop(self, data: Data, gradient: Array, inputs: Array | None) -> float:
+        """Write the gradients in the parameters and, where wanted, the inputs; return the cost."""
         out = ffi.new("double *")
         self._call(lib.bp_net_backprop, data.struct, out, pointer(gradient), pointer(inputs))
         return float(out[0])

@@ -1,0 +1,25 @@
+"""The examples run, and find what they say."""
+
+from __future__ import annotations
+
+import runpy
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+EXAMPLES = Path(__file__).parent.parent / "examples"
+
+
+def load(name: str) -> dict[str, Any]:
+    path = EXAMPLES / name
+    if not path.is_file():
+        pytest.skip("the examples are not beside the tests")
+    assert len(path.read_text(encoding="utf-8").splitlines()) < 60
+    return runpy.run_path(str(path))
+
+
+def test_tabular_classification(capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("sklearn")
+    assert load("tabular_classification.py")["main"]() > 0.93
+    assert "area under the ROC curve" in capsys.readouterr().out

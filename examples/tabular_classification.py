@@ -24,16 +24,12 @@ def main() -> float:
     x, x_test, y, y_test = train_test_split(
         data.data, data.target, test_size=0.25, stratify=data.target, random_state=0
     )
-    pipeline = Pipeline(
-        [
-            ("scale", StandardScaler()),
-            ("net", MLPClassifier(class_weight="balanced", max_iter=300, random_state=0)),
-        ]
-    )
+    net = MLPClassifier(class_weight="balanced", learning_rate_init=0.01, tol=1e-3, random_state=0)
+    pipeline = Pipeline([("scale", StandardScaler()), ("net", net)])
     grid = {
         "net__hidden_layer_sizes": [(30,), (60, 30)],
         "net__activation": ["relu", "gelu"],
-        "net__dropout": [0.0, 0.3],
+        "net__alpha": [0.01, 1.0],
     }
     search = GridSearchCV(pipeline, grid, scoring="roc_auc", cv=3, n_jobs=2)
     search.fit(x, y)

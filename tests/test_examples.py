@@ -21,5 +21,10 @@ def load(name: str) -> dict[str, Any]:
 
 def test_tabular_classification(capsys: pytest.CaptureFixture[str]) -> None:
     pytest.importorskip("sklearn")
-    assert load("tabular_classification.py")["main"]() > 0.93
+    from joblib.externals.loky import get_reusable_executor
+
+    try:
+        assert load("tabular_classification.py")["main"]() > 0.93
+    finally:
+        get_reusable_executor(max_workers=2).shutdown(wait=True)
     assert "area under the ROC curve" in capsys.readouterr().out

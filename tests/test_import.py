@@ -9,7 +9,19 @@ from pathlib import Path
 
 import pytest
 
-HEAVY = ["matplotlib", "onnx", "pandas", "safetensors", "scipy", "sklearn", "torch", "tqdm"]
+HEAVY = [
+    "joblib",
+    "matplotlib",
+    "onnx",
+    "pandas",
+    "polars",
+    "safetensors",
+    "scipy",
+    "sklearn",
+    "threadpoolctl",
+    "torch",
+    "tqdm",
+]
 
 
 def run(code: str, **environment: str) -> str:

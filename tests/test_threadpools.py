@@ -14,15 +14,15 @@ import pytest
 
 pytest.importorskip("sklearn")
 
-import joblib  # noqa: E402
-import threadpoolctl  # noqa: E402
-from sklearn.datasets import load_iris  # noqa: E402
-from sklearn.model_selection import GridSearchCV  # noqa: E402
-from sklearn.pipeline import Pipeline  # noqa: E402
-from sklearn.preprocessing import StandardScaler  # noqa: E402
+import joblib
+import threadpoolctl
+from sklearn.datasets import load_iris
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import Pipeline
+from sklearn.preprocessing import StandardScaler
 
-import pybackprop as bp  # noqa: E402
-from pybackprop.sklearn import MLPClassifier  # noqa: E402
+import pybackprop as bp
+from pybackprop.sklearn import MLPClassifier
 
 VARIABLES = (
     "PYBACKPROP_NUM_THREADS",

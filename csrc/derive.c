@@ -15,12 +15,13 @@
 
 enum {
     MAX_BLOCK = 256,     /* rows of examples that are worked on together */
+    MIN_ROWS = 64,       /* of a product: fewer do not pay for reading the weights */
     MAX_DIRECTIONS = 64, /* rows carried for an example at once */
     MAX_PARTS = 8,       /* sums that are kept side by side */
     ROWS_PER_PART = 32   /* fewer rows are not worth a sum of their own */
 };
 
-/* Bytes that a block of rows may fill. */
+/* Bytes that a block of rows may fill where it has more than MIN_ROWS. */
 static const int64_t BLOCK_BYTES = 512 * 1024;
 
 /* Bytes of the sums that are kept side by side, and of what a network keeps between calls. */
@@ -187,9 +188,9 @@ static void make_plan(derive_job *job) {
 
     const int64_t fields = job->kind == HVP ? 6 : 2 + keeps_slopes(job) + is_second(job->kind);
     const int64_t each = size * (fields * job->at[last + 1] + 2 * turn_rows(job) * job->widest);
-    job->block = least(BLOCK_BYTES / each, MAX_BLOCK);
-    if (job->block >= 16) job->block = job->block / 16 * 16;
-    if (job->block < 1) job->block = 1;
+    const int64_t low = (MIN_ROWS + turn_rows(job) - 1) / turn_rows(job);
+    job->block = least(BLOCK_BYTES / each, MAX_BLOCK) / 16 * 16;
+    if (job->block < low) job->block = low;
     if (net->loss == BP_LOSS_CALLBACK && job->kind >= HVP) job->block = MAX_BLOCK;
     if (job->block > rows) job->block = rows;
 

@@ -1,6 +1,7 @@
 """The command line: what commands print and save, and how they refuse."""
 
 import csv
+import json
 import os
 import re
 import signal
@@ -325,3 +326,118 @@ def test_mnist_is_learnt_in_little_memory():
     assert "784 features (uint8)" in done.stdout
     assert held_out(done.stdout) >= 97.8
     assert int(re.search(r"kilobytes (\d+)", done.stdout)[1]) < 400_000
+
+
+def as_json(run, *argv, code=0):
+    """Run a command with --json; return what it printed."""
+    returned, out, err = run(*argv, "--json")
+    assert (returned, err) == (code, "")
+    assert out.count("\n") == 1
+    return json.loads(out)
+
+
+def test_json_of_every_command(run, tmp_path):
+    model = tmp_path / "iris.npz"
+    trained = as_json(run, "train", "iris", "--seed", 1, "--epochs", 60, "--save", model)
+    assert trained["held_out"]["accuracy"] >= 0.9
+    assert trained["epochs"] == len(trained["history"]["cost"]) == 60
+    assert trained["saved"] == str(model)
+    assert Network.load(model).widths == (4, 128, 128, 3)
+    found = as_json(run, "evaluate", model, IRIS)
+    predicted = as_json(run, "predict", model, IRIS)
+    assert found["examples"] == predicted["examples"] == len(predicted["outputs"]) == 150
+    assert found["accuracy"] == predicted["accuracy"]
+    assert set(predicted["predicted"]) == set(predicted["classes"]) == set(found["recall"])
+    checked = as_json(run, "check", "3-4-2")
+    assert checked["ok"]
+    assert checked["error"] <= checked["tolerance"]
+    assert as_json(run, "check", "3-4-2", "--tolerance", "0", code=1)["ok"] is False
+    assert as_json(run, "info")["threads"] >= 1
+    code, _, err = run("predict", model, IRIS, "--json", "--output", tmp_path / "x")
+    assert (code, "--output does not apply" in err) == (2, True)
+
+
+def test_evaluate_of_classes_and_of_numbers(run, tmp_path):
+    model = tmp_path / "m.npz"
+    run("train", "iris", "--loss", "mse", "--epochs", "60", "--save", model)
+    code, out, _ = run("evaluate", model, IRIS)
+    assert code == 0
+    assert float(re.search(r"accuracy +([\d.]+)%", out)[1]) > 85
+    assert len(re.findall(r"^recall of \S+ +[\d.]+%$", out, re.M)) == 3
+    table = write_houses(tmp_path / "houses.csv")
+    run("train", table, "--save", model, "--epochs", "40")
+    found = as_json(run, "evaluate", model, table)
+    assert 0 < found["mean_error"] < found["rms_error"]
+    assert found["r_squared"] > 0.9
+    code, _, err = run("evaluate", model, IRIS)
+    assert (code, err.count("\n")) == (2, 1)
+
+
+def test_export(run, tmp_path):
+    model = tmp_path / "iris.npz"
+    run("train", "iris", "--epochs", "60", "--save", model)
+    code, out, _ = run("export", model, "--to", "c", "--weights", "int8", "--data", IRIS)
+    assert code == 0
+    assert "int8 weights on 150 examples" in out
+    assert f"saved as {tmp_path / 'iris.c'}" in out
+    assert "void iris_predict(" in (tmp_path / "iris.c").read_text(encoding="utf-8")
+    code, _, err = run("export", model, "--to", "c")
+    assert (code, "exists; name it with --output" in err) == (2, True)
+    output = tmp_path / "other.c"
+    assert as_json(run, "export", model, "--to", "c", "--output", output, "--name", "net") == {
+        "saved": str(output),
+        "bytes": output.stat().st_size,
+        "quantization": None,
+    }
+    code, _, err = run("export", model, "--to", "npz", "--output", tmp_path / "x.c")
+    assert (code, "must end with .npz" in err) == (2, True)
+    code, _, err = run("export", model, "--to", "onnx", "--weights", "int8")
+    assert (code, "are for --to c" in err) == (2, True)
+
+
+@pytest.mark.parametrize("kind", ["safetensors", "onnx"])
+def test_export_there_and_back(run, tmp_path, kind):
+    pytest.importorskip(kind)
+    model = tmp_path / "iris.npz"
+    run("train", "iris", "--epochs", "5", "--save", model)
+    assert run("export", model, "--to", kind)[0] == 0
+    back = tmp_path / "back.npz"
+    assert run("export", tmp_path / f"iris.{kind}", "--to", "npz", "--output", back)[0] == 0
+    one, other = Network.load(model), Network.load(back)
+    np.testing.assert_array_equal(one.parameters, other.parameters)
+    assert one.metadata == other.metadata
+    assert as_json(run, "evaluate", back, IRIS) == as_json(run, "evaluate", model, IRIS)
+
+
+def test_a_missing_package_is_named(run, tmp_path, monkeypatch):
+    model = tmp_path / "iris.npz"
+    Network([2, 2]).save(model)
+    monkeypatch.setitem(sys.modules, "onnx", None)
+    code, _, err = run("export", model, "--to", "onnx")
+    assert (code, "onnx" in err, err.count("\n")) == (2, True, 1)
+
+
+DATES = ["2024-01-31", "2024/1/3 12:30", "31.12.2023", "1/2/24", "07:45:10", "2024-01-31T00:00:00Z"]
+
+
+@pytest.mark.parametrize("date", DATES)
+def test_a_column_of_dates_is_refused_and_can_be_left_out(run, tmp_path, date):
+    table = tmp_path / "sales.csv"
+    rows = [f"{at},{date},{'ab'[at % 2]},{at * 2.5}" for at in range(40)]
+    table.write_text("\n".join(["size,day,kind,price", *rows]))
+    code, _, err = run("train", table)
+    assert code == 2
+    assert f"line 2, column 'day': '{date}' is a date or time" in err
+    assert run("train", table, "--epochs", "1", "--ignore", "day")[0] == 0
+    assert run("train", table, "--epochs", "1", "--categorical", "day")[0] == 0
+    code, _, err = run("train", table, "--target", "day")
+    assert (code, "is a date or time" in err) == (2, True)
+    code, _, err = run("train", "digits", "--ignore", "day")
+    assert (code, "are for tables" in err) == (2, True)
+
+
+def test_texts_that_only_look_a_little_like_dates_are_categories(run, tmp_path):
+    table = tmp_path / "t.csv"
+    rows = [f"{at},{['2024-01-31', 'never', '1.2.3'][at % 3]},{at}" for at in range(60)]
+    table.write_text("\n".join(["size,day,price", *rows]))
+    assert run("train", table, "--epochs", "1")[0] == 0

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Sequence
 
 from .._version import __version__
-from . import _bench, _check, _info, _predict, _show, _train
+from . import _bench, _check, _evaluate, _export, _info, _predict, _show, _train
 from ._parser import Parser
 
 __all__ = ["main"]
@@ -21,6 +21,8 @@ examples:
   pybackprop train digits                      learn handwritten digits, in seconds
   pybackprop train houses.csv --target price --save houses.npz
   pybackprop predict houses.npz new.csv --output prices.csv
+  pybackprop evaluate houses.npz test.csv      cost and scores on data with targets
+  pybackprop export houses.npz --to c          one C file; also onnx, safetensors, npz
   pybackprop show digits --save page.html      look into a network, pass by pass
   pybackprop check 4-8-8-3                     compare gradients with differences
   pybackprop bench steps --quick               time training steps beside peers
@@ -44,8 +46,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns
     -------
     int
-        0 for success, 1 if a check failed or the cost diverged, 2 for wrong arguments or a bad
-        file (one line on standard error says what is wrong), 130 after Ctrl-C.
+        0 for success, 1 if a check failed or the cost diverged, 2 for wrong arguments, a bad file
+        or a missing package (one line on standard error says what is wrong), 130 after Ctrl-C.
     """
     parser = Parser(
         prog="pybackprop",
@@ -54,7 +56,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--version", action="version", version=f"pybackprop {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    for module in (_train, _predict, _show, _check, _bench, _info):
+    for module in (_train, _predict, _evaluate, _export, _show, _check, _bench, _info):
         module.add_parser(commands)
     try:
         args = parser.parse_args(argv)
@@ -72,7 +74,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     except FloatingPointError as error:
         return _report(args.command, error, 1)
-    except (ValueError, TypeError, OSError, MemoryError) as error:
+    except (ValueError, TypeError, OSError, MemoryError, ImportError) as error:
         return _report(args.command, error, 2)
     return code
 

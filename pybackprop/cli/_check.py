@@ -5,9 +5,19 @@ from __future__ import annotations
 import argparse
 import os
 import re
+from dataclasses import asdict
 from typing import Any
 
-from ._parser import ACTIVATIONS, LOSSES, Commands, command, count, number
+from ._parser import (
+    ACTIVATIONS,
+    LOSSES,
+    Commands,
+    add_json,
+    command,
+    count,
+    number,
+    print_json,
+)
 
 _EPILOG = """\
 The derivative in each parameter and input is compared with a central difference of the cost,
@@ -52,6 +62,7 @@ def add_parser(commands: Commands) -> None:
         help="list derivatives both ways, the first ROWS of each array (%(const)s)",
     )
     parser.add_argument("--seed", type=count(0), default=0, help="of the draws (%(default)s)")
+    add_json(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -63,6 +74,9 @@ def run(args: argparse.Namespace) -> int:
     result = check_gradients(
         net, x, y, entries=args.entries, tolerance=args.tolerance, seed=args.seed
     )
+    if args.json:
+        print_json({"network": str(net), "ok": result.ok, "error": result.error, **asdict(result)})
+        return 0 if result.ok else 1
     print(net)
     if args.table is not None:
         print(result.table(rows=args.table))

@@ -6,22 +6,23 @@ import argparse
 import platform
 from typing import Any
 
-from ._parser import Commands, command
+from ._parser import Commands, add_json, command, print_json
 
 _EPILOG = """\
 environment:
   PYBACKPROP_ISA           portable, avx2, avx512, amx or neon: use no better instruction set
   PYBACKPROP_NUM_THREADS   most threads to use (else OMP_NUM_THREADS, else the usable CPUs)
 
-example:
+examples:
   PYBACKPROP_ISA=portable pybackprop info
+  pybackprop info --json
 """
 
 
 def add_parser(commands: Commands) -> None:
     """Describe the command."""
     summary = "Print versions, CPU features, instruction set in use and threads."
-    command(commands, "info", run, summary, _EPILOG)
+    add_json(command(commands, "info", run, summary, _EPILOG))
 
 
 def run(args: argparse.Namespace) -> int:
@@ -41,6 +42,9 @@ def run(args: argparse.Namespace) -> int:
         ("system", f"{platform.system()} {platform.machine()}"),
     ]
     rows += [(name, info[name]) for name in info if name != "version"]
+    if args.json:
+        print_json(dict(rows))
+        return 0
     width = max(len(name) for name, _ in rows)
     for name, value in rows:
         print(f"{name:<{width}}  {_text(value)}")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import json
+import math
 import sys
 from collections.abc import Callable
 from typing import Any, NoReturn, TypeAlias
@@ -50,6 +52,29 @@ def command(
     parser: Parser = commands.add_parser(name, help=summary, description=summary, epilog=epilog)
     parser.set_defaults(run=run)
     return parser
+
+
+def add_json(parser: Parser) -> None:
+    """Add the option that machines read the result by."""
+    parser.add_argument("--json", action="store_true", help="print the result as one JSON object")
+
+
+def print_json(result: Any) -> None:
+    """Print a result as JSON, with null for numbers that are not finite."""
+    print(json.dumps(_plain(result), ensure_ascii=False, allow_nan=False))
+
+
+def _plain(value: Any) -> Any:
+    """Return a value as what JSON can hold."""
+    if isinstance(value, dict):
+        return {str(key): _plain(entry) for key, entry in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(entry) for entry in value]
+    if hasattr(value, "tolist"):
+        return _plain(value.tolist())
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    return value
 
 
 def count(low: int) -> Callable[[str], int]:

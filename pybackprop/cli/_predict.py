@@ -8,7 +8,7 @@ import io
 import sys
 from typing import IO, TYPE_CHECKING, Any
 
-from ._parser import Commands, command
+from ._parser import Commands, add_json, command, print_json
 from ._scores import accuracy, r_squared
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ standard error.
 examples:
   pybackprop predict houses.npz new.csv
   pybackprop predict houses.npz new.csv --output prices.csv
+  pybackprop predict houses.npz new.csv --json
   pybackprop predict mnist.npz t10k-images-idx3-ubyte.gz | head
 """
 
@@ -37,6 +38,7 @@ def add_parser(commands: Commands) -> None:
     parser.add_argument("model", metavar="MODEL", help="file that `train --save` wrote")
     parser.add_argument("data", metavar="DATA", help="file of inputs, see below")
     parser.add_argument("--output", metavar="FILE.csv", help="where to write (standard output)")
+    add_json(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -52,6 +54,11 @@ def run(args: argparse.Namespace) -> int:
             f"{args.data}: has {x.shape[1]} inputs an example, but the model takes {net.widths[0]}"
         )
     outputs = net.predict(x)
+    if args.json:
+        if args.output is not None:
+            raise ValueError("--json prints, so that --output does not apply")
+        print_json(_as_object(about, outputs, y))
+        return 0
     if args.output is None:
         _write(sys.stdout, about, outputs)
     else:
@@ -62,6 +69,21 @@ def run(args: argparse.Namespace) -> int:
             name, score = "accuracy", f"{accuracy(outputs, y):.2%}"
         print(f"{name} {score} on {len(y):,} examples", file=sys.stderr)
     return 0
+
+
+def _as_object(about: _About, outputs: Any, y: Any) -> dict[str, Any]:
+    """Return predictions, and the score where there are targets, for JSON."""
+    found: dict[str, Any] = {"examples": len(outputs), "outputs": outputs}
+    if about.classes is None:
+        found["targets"] = about.targets
+    else:
+        found["classes"] = about.classes
+        found["predicted"] = [about.classes[best] for best in outputs.argmax(axis=1)]
+    if y is not None and about.classes is None:
+        found["r_squared"] = r_squared(outputs, y)
+    elif y is not None:
+        found["accuracy"] = accuracy(outputs, y)
+    return found
 
 
 class _About:

@@ -7,7 +7,16 @@ import os
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from ._parser import ACTIVATIONS, LOSSES, Commands, command, count, number
+from ._parser import (
+    ACTIVATIONS,
+    LOSSES,
+    Commands,
+    add_json,
+    command,
+    count,
+    number,
+    print_json,
+)
 from ._scores import accuracy, r_squared
 
 if TYPE_CHECKING:
@@ -17,7 +26,9 @@ if TYPE_CHECKING:
 _EPILOG = """\
 DATA is digits, iris, moons or spirals; or a path: a table (.csv, .tsv, .txt, .data, also .gz),
 an .npz with arrays x and y (or x_train, y_train, x_test, y_test), an .npy file whose partner has
-y for x in its name, or a folder of .npy or IDX (MNIST) files.
+y for x in its name, or a folder of .npy or IDX (MNIST) files. A column of texts in a table is a
+category, one input for each of its values; dates are refused, since only you know whether the day
+of the week matters or the years that have passed: make numbers of them, or leave them out.
 
 Inputs are standardised, and so are the targets of a regression; the saved model takes and gives
 raw units. A part of the examples is held out, unless the data come with such a part, and never
@@ -27,6 +38,7 @@ examples:
   pybackprop train digits
   pybackprop train iris --hidden 16 --activation tanh --seed 7
   pybackprop train houses.csv --target price --save houses.npz
+  pybackprop train houses.csv --ignore id sold_on --categorical zip_code
   pybackprop train mnist/ --hidden 256 128 --epochs 10
   pybackprop train table.csv --task regression --epochs 500 --patience 20
 """
@@ -48,6 +60,16 @@ def add_parser(commands: Commands) -> None:
     )
     group.add_argument(
         "--task", choices=("classification", "regression"), help="if the targets do not tell"
+    )
+    group.add_argument(
+        "--ignore", nargs="+", default=(), metavar="COLUMN", help="columns of a table to leave out"
+    )
+    group.add_argument(
+        "--categorical",
+        nargs="+",
+        default=(),
+        metavar="COLUMN",
+        help="columns of a table whose numbers or dates are names of categories",
     )
     group.add_argument(
         "--validation",
@@ -89,6 +111,7 @@ def add_parser(commands: Commands) -> None:
     group.add_argument("--patience", type=count(1), help="stop after so many epochs unimproved")
     group.add_argument("--seed", type=count(0), default=0, help="of all random draws (0)")
     group.add_argument("--save", metavar="MODEL.npz", help="where to save the trained network")
+    add_json(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -100,25 +123,44 @@ def run(args: argparse.Namespace) -> int:
     data = _load(args)
     loss = _loss(args, data)
     net = _network(args, data, loss)
-    print(_describe(data))
-    print(net)
+    if not args.json:
+        print(_describe(data))
+        print(net)
     history, rate = _fit(args, data, net)
-    print()
-    print(_report(data, net, history, rate))
+    figures = _figures(data, net, history, rate)
+    if not args.json:
+        print()
+        print(_report(figures))
     if args.save is not None:
         if data.class_names is None:
             net = _in_raw_units(net, data)
         net.metadata = _metadata(data)
         net.save(args.save)
+    if args.json:
+        about = {"data": _describe(data), "network": str(net), "saved": args.save}
+        history_of = {"cost": history.cost, "val_cost": history.val_cost}
+        print_json({**about, **figures, "history": history_of})
+    elif args.save is not None:
         print(f"saved as {args.save}")
     return 0
 
 
 def _load(args: argparse.Namespace) -> Dataset:
     """Load the data set and make sure that it has a held-out part."""
-    from ..datasets import load
+    from ..datasets import is_table, load, load_csv
 
-    data = load(args.data, _target(args.target), task=args.task)
+    if args.ignore or args.categorical:
+        if not is_table(args.data):
+            raise ValueError(f"{args.data}: --ignore and --categorical are for tables")
+        data = load_csv(
+            args.data,
+            _target(args.target),
+            task=args.task,
+            categorical=args.categorical,
+            ignore=args.ignore,
+        )
+    else:
+        data = load(args.data, _target(args.target), task=args.task)
     if data.x_test is None:
         return data.split(0.2 if args.validation is None else args.validation, args.seed)
     if args.validation is not None:
@@ -232,7 +274,7 @@ def _fit(args: argparse.Namespace, data: Dataset, net: Network) -> tuple[History
         optimizer=_optimizer(args, epochs * -(-n // batch_size)),
         validation=(part.x_test, _targets(data, net, part.y_test)),
         patience=args.patience,
-        progress=True,
+        progress=not args.json,
     )
     return history, len(history.cost) * n / max(sum(history.seconds), 1e-9)
 
@@ -263,21 +305,37 @@ def _describe(data: Dataset) -> str:
     )
 
 
-def _report(data: Dataset, net: Network, history: History, rate: float) -> str:
+def _figures(data: Dataset, net: Network, history: History, rate: float) -> dict[str, Any]:
+    """Return cost and score on both parts of the data, and what the training took."""
+    figures: dict[str, Any] = {}
+    for part, x, y in (("train", data.x, data.y), ("held_out", data.x_test, data.y_test)):
+        targets = _targets(data, net, y)
+        found = {"cost": net.cost(x, targets)}
+        if data.class_names is not None:
+            found["accuracy"] = accuracy(net.predict(x), y)
+        else:
+            found["r_squared"] = r_squared(net.predict(x), targets)
+        figures[part] = found
+    figures["epochs"] = len(history.cost)
+    figures["seconds"] = sum(history.seconds)
+    figures["examples_per_second"] = rate
+    return figures
+
+
+def _report(figures: dict[str, Any]) -> str:
     """Return the closing table."""
-    parts = [(data.x, data.y), (data.x_test, data.y_test)]
-    rows = [("cost", [f"{net.cost(x, _targets(data, net, y)):.4g}" for x, y in parts])]
-    if data.class_names is not None:
-        rows.append(("accuracy", [f"{accuracy(net.predict(x), y):.2%}" for x, y in parts]))
-    else:
-        scores = [r_squared(net.predict(x), _targets(data, net, y)) for x, y in parts]
-        rows.append(("R²", [f"{score:.4f}" for score in scores]))
+    train, test = figures["train"], figures["held_out"]
     lines = [f"{'':<22}{'train':>10}{'held out':>10}"]
-    lines += [f"{name:<22}{train:>10}{test:>10}" for name, (train, test) in rows]
-    seconds = sum(history.seconds)
-    lines.append(f"{'epochs':<22}{len(history.cost):>10}")
-    lines.append(f"{'seconds':<22}{seconds:>10.2f}")
-    lines.append(f"{'examples per second':<22}{rate:>10,.0f}")
+    for name, key, form in (
+        ("cost", "cost", ".4g"),
+        ("accuracy", "accuracy", ".2%"),
+        ("R²", "r_squared", ".4f"),
+    ):
+        if key in train:
+            lines.append(f"{name:<22}{train[key]:>10{form}}{test[key]:>10{form}}")
+    lines.append(f"{'epochs':<22}{figures['epochs']:>10}")
+    lines.append(f"{'seconds':<22}{figures['seconds']:>10.2f}")
+    lines.append(f"{'examples per second':<22}{figures['examples_per_second']:>10,.0f}")
     return "\n".join(lines)
 
 

@@ -14,6 +14,7 @@ from ._table import (
     check_width,
     fault,
     header_names,
+    is_date,
     is_integer,
     is_missing,
     is_number,
@@ -45,7 +46,7 @@ def load_csv(
     *Columns.* A column is numeric if at least half of its cells in the first 200 rows are
     numbers. Any other is a category and becomes one 0/1 column for each of its levels, in
     sorted order. Missing values (an empty cell, ``?``, ``NA``, ``N/A``, ``NaN``, ``null``) are
-    refused everywhere, and so is a text in a numeric column.
+    refused everywhere, and so are a text in a numeric column and a column of dates or times.
 
     *Task.* The target gives classes if it is not numeric, or if all its values are integers, at
     most 20 of them different, and either just two or with at least five rows each on average;
@@ -61,7 +62,7 @@ def load_csv(
     task : {"classification", "regression"}, optional
         Overrides the rule above.
     categorical : sequence of str
-        Names of numeric columns whose numbers are only codes of a category.
+        Names of columns whose numbers, or dates, are only codes of a category.
     ignore : sequence of str
         Names of columns to leave out.
     header : bool, optional
@@ -98,6 +99,8 @@ def load_csv(
         raise fault(file, line, None, "a table needs a column besides the target")
     coded = {places[name] for name in categorical}
     numeric = [at for at in used if at not in coded and _is_numeric(head, at)]
+    for at in (*(at for at in used if at not in numeric and at not in coded), target_at):
+        _refuse_dates(file, head, names, at)
     categories: dict[int, Sequence[str] | None] = {at: None for at in used if at not in numeric}
     table = Cells(file, names, numeric, categories, target_at)
     for number, cells in chain(head, rows):
@@ -134,6 +137,18 @@ def _is_numeric(rows: Sequence[Row], at: int) -> bool:
     """Tell whether at least half of the cells of a column that are not missing are numbers."""
     cells = [cells[at] for _, cells in rows if not is_missing(cells[at])]
     return 2 * sum(map(is_number, cells)) >= len(cells)
+
+
+def _refuse_dates(path: str, head: Sequence[Row], names: Sequence[str], at: int) -> None:
+    """Refuse a column whose texts are all dates or times, which as categories teach nothing."""
+    known = [(line, cells[at]) for line, cells in head if not is_missing(cells[at])]
+    if known and all(is_date(cell) for _, cell in known):
+        line, cell = known[0]
+        what = (
+            f"{cell!r} is a date or time, which is no input by itself; make numbers of it, such as "
+            "year, weekday or days since, or ignore the column"
+        )
+        raise fault(path, line, names[at], what)
 
 
 def _names(path: str, line: int, first: Sequence[str]) -> Sequence[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import gzip
 import math
+import re
 import zlib
 from array import array
 from collections.abc import Iterator, Sequence
@@ -18,6 +19,10 @@ MISSING = frozenset({"", "?", "na", "n/a", "nan", "null"})
 MAX_LEVELS = 256
 _MAX_LINE = 1 << 24
 _DELIMITERS = ",;\t"
+
+_DAY = r"(?:\d{4}[-/.]\d{1,2}[-/.]\d{1,2}|\d{1,2}([-/.])\d{1,2}\1\d{4}|\d{1,2}/\d{1,2}/\d{2})"
+_TIME = r"\d{1,2}:\d{2}(?::\d{2}(?:[.,]\d+)?)?(?: ?[AaPp][Mm]|Z|[+-]\d{2}:?\d{2})?"
+_DATE = re.compile(rf"{_DAY}(?:[T ]\s*{_TIME})?|{_TIME}")
 
 Row = tuple[int, list[str]]
 
@@ -50,6 +55,11 @@ def is_number(cell: str) -> bool:
 def is_integer(cell: str) -> bool:
     """Tell whether a stripped cell is a number without fractional part."""
     return is_number(cell) and float(cell).is_integer()
+
+
+def is_date(cell: str) -> bool:
+    """Tell whether a stripped cell is a date, a time or both, in a usual numeric notation."""
+    return _DATE.fullmatch(cell) is not None
 
 
 def open_plain_or_gzip(path: str) -> IO[bytes]:

@@ -36,10 +36,11 @@ Evidence = dict[str, Any]
 
 # What contenders may differ by from the reference. A float32 cost is good to some 1e-7, so the
 # allowance for the cost counts mostly what the steps changed in it; an optimizer without its
-# momentum or a loss of another scale is off by far more than a thousandth in the updates.
+# momentum or a loss of another scale is off by far more than that in the updates; a unit
+# at the kink of relu that falls to the other side costs some 1e-4.
 COST_RTOL = 2e-6
 CHANGE_RTOL = 1e-4
-UPDATE_RTOL = 1e-3
+UPDATE_RTOL = 5e-3
 OUTPUT_RTOL = 1e-4
 FLOAT64_OUTPUT_RTOL = 1e-12
 _SAMPLES = 256

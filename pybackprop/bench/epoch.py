@@ -13,12 +13,14 @@ from .workloads import mnist_epoch, training_data
 
 _PEERS = {"torch": ("eager",), "jax": ("step", "scan"), "numpy": ("loop",)}
 _ROUNDS = 7
+_QUICK_BATCHES = 32
 
 
 def run(session: Session) -> Report:
     """Time the epoch."""
     options = session.options
-    workload = mnist_epoch(mnist_folder(options))
+    folder = mnist_folder(options)
+    workload = mnist_epoch(folder, _QUICK_BATCHES) if options.quick else mnist_epoch(folder)
     modes = [(OWN, "fit")]
     for library in session.peers(_PEERS):
         modes += [(library, mode) for mode in _PEERS[library]]

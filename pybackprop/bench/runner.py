@@ -36,7 +36,7 @@ class Plan:
     turn: float = 0.03
     rounds: int = 21
     least: int = 5
-    seconds: float = 20.0
+    seconds: float = 16.0
 
 
 QUICK = Plan(turn=0.002, rounds=3, least=2, seconds=2.0)

@@ -42,24 +42,25 @@ class Worker:
 
     def calibrate(self, name: str, seconds: float) -> dict[str, Any]:
         """Return how many repeats fill this time, at least one."""
-        task, repeats = self.tasks[name], 1
-        task.run(1)
-        while True:
-            begin = time.perf_counter()
-            task.run(repeats)
-            taken = time.perf_counter() - begin
-            if taken > seconds / 4:
-                return {"repeats": max(1, round(repeats * seconds / taken))}
+        repeats, taken = 1, self._run(name, 1)
+        if taken > 2.0 * seconds:
+            return {"repeats": 1}
+        while (taken := self._run(name, repeats)) < seconds / 4.0:
             repeats *= 2
+        return {"repeats": max(1, round(repeats * seconds / taken))}
 
     def turn(self, name: str, repeats: int) -> dict[str, Any]:
         """Return the seconds of a step or call."""
-        task = self.tasks[name]
         if repeats >= _WARM_UP:
-            task.run(repeats // _WARM_UP)
+            self._run(name, repeats // _WARM_UP)
+        return {"seconds": self._run(name, repeats) / (repeats * self.tasks[name].unit)}
+
+    def _run(self, name: str, repeats: int) -> float:
+        """Return how long so many repeats take."""
+        task = self.tasks[name]
         begin = time.perf_counter()
         task.run(repeats)
-        return {"seconds": (time.perf_counter() - begin) / (repeats * task.unit)}
+        return time.perf_counter() - begin
 
     def drop(self, name: str) -> dict[str, Any]:
         """Forget a task."""

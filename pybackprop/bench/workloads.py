@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -41,11 +42,11 @@ class Training:
     lr : float
         Learning rate.
     n_batches : int
-        Batches of random data that are gone through again and again, in order.
+        Batches of random data that are gone through again and again, in order; of MNIST at most.
     optimizer : str
         sgd (momentum 0.9) or adam.
     folder : str or None
-        The folder of MNIST, whose images take the place of random data, shuffled every epoch.
+        The folder of MNIST, whose images take the place of random data, shuffled in every epoch.
     check_steps : int
         Steps after which contenders must agree.
     seed : int
@@ -193,8 +194,16 @@ ELEMENTWISE = tuple(
 )
 
 
-def mnist_epoch(folder: str) -> Training:
-    """Return the epoch of MNIST, whose images are in a folder of IDX files."""
+def mnist_epoch(folder: str, n_batches: int = 1 << 20) -> Training:
+    """Return an epoch of MNIST, whose images are in a folder of IDX files.
+
+    Parameters
+    ----------
+    folder : str
+        Where they are.
+    n_batches : int
+        Batches at most, of the first images.
+    """
     return Training(
         "mnist-epoch",
         _MNIST_WIDTHS,
@@ -204,6 +213,7 @@ def mnist_epoch(folder: str) -> Training:
         lr=1e-3,
         optimizer="adam",
         folder=folder,
+        n_batches=n_batches,
         check_steps=3,
     )
 
@@ -254,16 +264,24 @@ def training_data(workload: Training) -> tuple[Array, Array]:
     Inputs are float32, but the bytes of MNIST are left as they are.
     """
     if workload.folder is not None:
-        from ..datasets import load
-
-        data = load(workload.folder)
-        return data.x, data.y
+        rows = workload.n_batches * workload.batch
+        x, y = _mnist(workload.folder)
+        return x[:rows], y[:rows]
     rng = np.random.default_rng([workload.seed, 2])
     rows = workload.n_batches * workload.batch
     x = rng.standard_normal((rows, workload.widths[0]), np.float32)
     if workload.loss == "cross_entropy":
         return x, rng.integers(0, workload.widths[-1], rows)
     return x, rng.standard_normal((rows, workload.widths[-1]), np.float32)
+
+
+@cache
+def _mnist(folder: str) -> tuple[Array, Array]:
+    """Return the training images and labels, which take a second to read."""
+    from ..datasets import load
+
+    data = load(folder)
+    return data.x, data.y
 
 
 def scaled(x: Array) -> Array:

@@ -28,8 +28,8 @@ def run(session: Session) -> Report:
             modes.append((library, "compile"))
     plan = replace(options.plan, rounds=min(options.plan.rounds, _ROUNDS), seconds=120.0)
     session = replace(session, options=replace(options, plan=plan))
-    result = session.measure(workload, session.contenders(modes))
     report = session.report("epoch")
+    result = session.measure(workload, session.contenders(modes))
     report.results.append(result)
     comparison = compare_with_best(result, own_default("fit", options))
     if comparison is not None:

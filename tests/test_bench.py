@@ -166,7 +166,10 @@ def test_products_agree(dtype: str) -> None:
 def test_functions_agree(workload: workloads.Elementwise) -> None:
     found = verdict(workload, own.make(workload, "elementwise", None))
     assert found.ok, found.detail
-    if workload.function != "gelu":
+    if workload.function == "gelu":
+        with pytest.raises(NotImplementedError, match="erf"):
+            numpy_.make(workload, "elementwise", None)
+    else:
         assert verdict(workload, numpy_.make(workload, "elementwise", None)).ok
 
 

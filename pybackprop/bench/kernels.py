@@ -10,7 +10,7 @@ from .contenders import OWN, Contender
 from .report import Report, Table, ratio_text
 from .runner import Comparison, Entry, Result, compare_with_best
 from .session import Session
-from .statistics import geometric_mean, spread
+from .statistics import Spread, geometric_mean, ratio, spread
 from .workloads import ELEMENTWISE, PRODUCTS, Elementwise, Product
 
 _PEERS = ("torch", "numpy")
@@ -66,6 +66,9 @@ def _summarize(report: Report, isas: Sequence[str], session: Session) -> None:
         for threads in session.options.threads if results else ():
             name = "default" if threads is None else str(threads)
             own = [Contender(OWN, "product", threads, isa) for isa in isas]
+            ratios = [found.median for each in results if (found := _against_torch(each, own[0]))]
+            if ratios:
+                means[f"{dtype} {isas[0]} threads {name} times torch.mm"] = geometric_mean(ratios)
             title = f"Products in {dtype}, threads: {name}; GFLOP/s and share of peak"
             report.tables.append(_product_table(title, results, own, report))
             for contender in own:
@@ -116,9 +119,18 @@ def _product_table(
     for result in results:
         row = [result.workload.title]
         row += [_rate(result, each) for each in (*own, *peers)]
+        found = _against_torch(result, own[0])
+        row.append(ratio_text(found) if found else "")
         row.append(_against_best(report.comparisons, result, own[0]))
         rows.append(row)
-    return Table(title, [*header, f"{own[0].isa} / best peer of any threads"], rows)
+    header += [f"{own[0].isa} / torch.mm", f"{own[0].isa} / best peer of any threads"]
+    return Table(title, header, rows)
+
+
+def _against_torch(result: Result, own: Contender) -> Spread | None:
+    """Return how often an own contender does the product while torch.mm does it once."""
+    mine, other = result.find(own), result.find(Contender("torch", "product", own.threads))
+    return ratio(other.seconds, mine.seconds) if mine and other else None
 
 
 def _rate(result: Result, contender: Contender) -> str:

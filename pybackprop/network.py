@@ -437,7 +437,8 @@ class Network(Derivatives, Exchange):
         ----------
         X, y, sample_weight
             As for `cost`; float32, float64 and uint8 arrays of any strides are read batch by
-            batch, without a copy of the whole. A batch's cost is the mean weighted by its
+            batch, without a copy of the whole, so that an np.memmap may be larger than memory. A
+            batch's cost is the mean weighted by its
             weights.
         epochs : int
             Passes over the data, at least 1.
@@ -496,6 +497,52 @@ class Network(Derivatives, Exchange):
             progress=progress,
             slice_ns=_slice_ns,
         )
+
+    def fit_stream(
+        self,
+        batches: Any,
+        *,
+        optimizer: str | Optimizer = "adam",
+        epochs: int = 1,
+        steps: int | None = None,
+        validation: Any = None,
+        callbacks: Any = (),
+    ) -> History:
+        """Train on batches that come one by one, of which only one is in memory at a time.
+
+        Parameters
+        ----------
+        batches : iterable, or function that returns one
+            Of (X, y) or (X, y, sample_weight), each an update as by `step`. An iterator, such as
+            a generator, can be gone through once.
+        optimizer
+            As for `fit`.
+        epochs : int
+            How often to go through the batches.
+        steps : int, optional
+            Let an epoch be this many batches of a stream, which may be endless and goes on from
+            one epoch to the next; the fit ends when the stream does.
+        validation : pair of array_like, optional
+            (Xv, yv).
+        callbacks
+            As for `fit`.
+
+        Returns
+        -------
+        History
+            The figures of every epoch; costs are means over the rows.
+
+        Raises
+        ------
+        TypeError, ValueError
+            An argument is not as described, or a batch, which is named; the updates before it
+            remain.
+        FloatingPointError
+            The cost of a batch, which is named, is not finite; the updates before it remain.
+        """
+        from .streaming import fit_stream
+
+        return fit_stream(self, batches, optimizer, epochs, steps, validation, callbacks)
 
     # ---- keeping it ----
 

@@ -456,3 +456,13 @@ def test_what_a_loss_function_raises_arrives():
         with pytest.raises(ZeroDivisionError, match="mine"):
             getattr(net, name)(X3, Y3)
     assert net.jacobian(X3).shape == (3, 2, 4)
+
+
+def test_a_network_in_use_is_refused():
+    def nosy(a, y):
+        net.jacobian(X3)
+        return squared(a, y)
+
+    net, _ = make_net((4, 5, 2), loss=nosy)
+    with pytest.raises(RuntimeError, match="in use"):
+        net.per_sample_gradients(X3, Y3)

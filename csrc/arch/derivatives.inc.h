@@ -9,16 +9,10 @@ BP_INLINE vreal V(logistic_parts)(vreal z, vreal *minus_tanh_half) {
     return V(mul)(V(mul)(e, r), r);
 }
 
-/* x where z >= 0, else -x. */
-BP_INLINE vreal V(with_sign_of)(vreal x, vreal z) {
-    vreal zero = V(set1)(0);
-    return V(select)(V(lt)(z, zero), V(sub)(zero, x), x);
-}
-
 /* s (1 - s) (1 - 2 s). */
 BP_INLINE vreal V(sigmoid_second)(vreal z) {
     vreal t, slope = V(logistic_parts)(z, &t);
-    return V(with_sign_of)(V(mul)(slope, t), z);
+    return V(copysign)(V(mul)(slope, t), V(mul)(z, V(set1)(-1)));
 }
 
 /* (2 - z^2) phi(z); beyond the bound of |z|, phi is 0. */

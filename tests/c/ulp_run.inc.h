@@ -19,6 +19,9 @@ static void BP_T(run)(const BP_T(bp_kernels) *k, const function *f, int n, const
     case SLOPE:
         k->act_derivative[f->act](n, x, y);
         break;
+    case SECOND:
+        k->act_second[f->act](n, x, y);
+        break;
     default:
         memcpy(y, x, (size_t)n * sizeof *x);
         k->act_fwd[f->act](1, n, y, n, NULL, y, n);

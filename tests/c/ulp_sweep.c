@@ -54,8 +54,18 @@ static wide ref_elu_slope(wide x) {
     return x > 0 ? 1 : expl(x);
 }
 
-/* Which slot a case runs: a function of its own, an activation, or a derivative. */
-typedef enum { VEC_EXP, VEC_LOG, VEC_TANH, VEC_SIGMOID, VEC_ERF, ACT, SLOPE } slot;
+static wide ref_sigmoid_second(wide x) {
+    return -ref_sigmoid_slope(x) * tanhl(x / 2);
+}
+static wide ref_tanh_second(wide x) {
+    return -2 * tanhl(x) * ref_tanh_slope(x);
+}
+static wide ref_elu_second(wide x) {
+    return x > 0 ? 0 : expl(x);
+}
+
+/* Which slot a case runs: a function of its own, an activation, or one of its derivatives. */
+typedef enum { VEC_EXP, VEC_LOG, VEC_TANH, VEC_SIGMOID, VEC_ERF, ACT, SLOPE, SECOND } slot;
 
 typedef struct {
     const char *name;
@@ -85,6 +95,10 @@ static const function functions[] = {
     {"tanh'", SLOPE, BP_ACT_TANH, NULL, ref_tanh_slope, 5, 0},
     {"elu'", SLOPE, BP_ACT_ELU, NULL, ref_elu_slope, 2, 0},
     {"softplus'", SLOPE, BP_ACT_SOFTPLUS, narrow_sigmoid, ref_sigmoid, 4, 0},
+    {"sigmoid''", SECOND, BP_ACT_SIGMOID, NULL, ref_sigmoid_second, 8, 0},
+    {"tanh''", SECOND, BP_ACT_TANH, NULL, ref_tanh_second, 8, 0},
+    {"elu''", SECOND, BP_ACT_ELU, NULL, ref_elu_second, 2, 0},
+    {"softplus''", SECOND, BP_ACT_SOFTPLUS, NULL, ref_sigmoid_slope, 5, 0},
 };
 enum { FUNCTIONS = sizeof functions / sizeof functions[0] };
 

@@ -345,6 +345,20 @@ def test_validation_data_and_callbacks() -> None:
 
 
 @unfinished
+def test_an_interrupt_ends_the_fit_with_what_was_learnt() -> None:
+    x, y = iris()
+
+    def interrupt(end: Any) -> None:
+        if end.epoch == 2:
+            raise KeyboardInterrupt
+
+    with pytest.warns(UserWarning, match="Training interrupted by user"):
+        net = MLPClassifier(random_state=0, callbacks=interrupt).fit(x, y)
+    assert net.n_iter_ == len(net.loss_curve_) == 3
+    assert net.predict(x).shape == y.shape
+
+
+@unfinished
 def test_activations_dropout_dtype_threads() -> None:
     x, y = iris()
     net = MLPClassifier(

@@ -149,4 +149,5 @@ class Arguments:
         if self.dtype != "auto":
             return self.dtype
         whole = self.solver == "lbfgs" or self.rows_of_batch(rows) == rows
-        return "float64" if whole and not incremental else "float32"
+        exact = whole and not incremental and self.precision == "float32"
+        return "float64" if exact else "float32"

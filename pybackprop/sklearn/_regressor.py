@@ -162,8 +162,9 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]
         sample_weight : array_like, (N,), optional
             Weights >= 0 of the examples.
         X_val, y_val, sample_weight_val : array_like, optional
-            Validation data, used instead of a held-out part with early stopping, and recorded
-            without. In a Pipeline, `transform_input=["X_val"]` brings X_val here transformed.
+            Validation data for sgd and adam, used instead of a held-out part with early stopping,
+            and recorded without. In a Pipeline, `transform_input=["X_val"]` brings X_val here
+            transformed.
 
         Returns
         -------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import runpy
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -28,3 +29,30 @@ def test_tabular_classification(capsys: pytest.CaptureFixture[str]) -> None:
     finally:
         get_reusable_executor(max_workers=2).shutdown(wait=True)
     assert "area under the ROC curve" in capsys.readouterr().out
+
+
+def test_policy_net(capsys: pytest.CaptureFixture[str]) -> None:
+    assert load("policy_net.py")["main"]() > 150
+    assert "steps an episode" in capsys.readouterr().out
+
+
+def test_pinn() -> None:
+    assert load("pinn.py")["main"]() < 1e-6
+
+
+def test_online_learning() -> None:
+    errors = load("online_learning.py")["main"]()
+    before, after = errors[5], errors[-1]
+    assert before < 0.12
+    assert after < 0.12
+    assert errors[6] > 2 * after
+
+
+def test_torch_to_onnx_to_c() -> None:
+    pytest.importorskip("torch")
+    pytest.importorskip("onnx")
+    if shutil.which("cc") is None:
+        pytest.skip("no C compiler")
+    accuracy, difference = load("torch_to_onnx_to_c.py")["main"]()
+    assert accuracy > 0.93
+    assert difference < 1e-6

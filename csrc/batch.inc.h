@@ -186,10 +186,8 @@ static void BP_T(update_layer)(BP_T(bp_job) *job, int l, int member, int members
 /* The weighted sum of the losses; every member of a team computes the same. */
 static double BP_T(cost_of_rows)(const BP_T(bp_pass) *pass, int64_t rows) {
     double cost = 0.0;
-    for (int64_t i = 0; i < rows; i++) {
-        /* A row without weight counts for nothing, whatever its loss. */
-        if (pass->row_scale[i] != 0) cost += (double)pass->row_scale[i] * (double)pass->loss[i];
-    }
+    for (int64_t i = 0; i < rows; i++)
+        cost += (double)pass->row_scale[i] * (double)pass->loss[i];
     return cost;
 }
 
@@ -255,8 +253,6 @@ static void BP_T(run_part)(BP_T(bp_job) *job, const BP_T(bp_worker) *w, int part
     real *gradient =
         part == 0 ? job->gradient : ws->gradients + (int64_t)part * job->net->n_parameters;
     double cost = 0.0;
-    if (begin == end && job->want == BP_WANT_GRADIENT) /* the short batch at the end of an epoch */
-        memset(gradient, 0, (size_t)job->net->n_parameters * sizeof(real));
     for (int64_t row = begin; row < end; row += job->plan.block) {
         bp_block block = {
             .data = batch->data,

@@ -18,7 +18,6 @@
 
 #if defined(__linux__)
 #    include <sched.h>
-#    include <sys/syscall.h>
 #    include <unistd.h>
 #elif defined(__APPLE__)
 #    include <sys/sysctl.h>
@@ -93,26 +92,10 @@ static int bit(uint32_t word, int i) {
     return word >> i & 1;
 }
 
-/* Linux grants the tile registers on request only; using them before is fatal. The request is
- * refused where some thread has an alternate signal stack too small for the larger frame. */
-static int tile_permission(void) {
-#    if defined(__linux__) && defined(__x86_64__)
-    const int get_permission = 0x1022, request_permission = 0x1023, tile_data = 18;
-    bp_isa cap;
-    if (!bp_isa_cap(&cap) || !bp_isa_within(BP_ISA_AMX, cap)) return 0;
-    if (syscall(SYS_arch_prctl, request_permission, tile_data) != 0) return 0;
-    uint64_t granted = 0;
-    if (syscall(SYS_arch_prctl, get_permission, &granted) != 0) return 0;
-    return granted >> tile_data & 1;
-#    else
-    return 0;
-#    endif
-}
-
 static void detect_isa(bp_cpu *cpu) {
-    /* XCR0: SSE and AVX; opmask and both halves of the ZMM registers; tile configuration and data.
-     */
-    const uint64_t avx_state = 0x6, avx512_state = 0xe6, tile_state = 0x60000;
+    /* XCR0: SSE and AVX; opmask and both halves of the ZMM registers. AMX does not count yet: no
+     * kernel uses it, and asking for its registers changes the whole process. */
+    const uint64_t avx_state = 0x6, avx512_state = 0xe6;
     cpuid_words one = cpuid(1, 0), seven = cpuid(7, 0), more = cpuid(7, 1);
     if (!bit(one.ecx, 27)) return;
     uint64_t xcr0 = read_xcr0();
@@ -127,10 +110,6 @@ static void detect_isa(bp_cpu *cpu) {
     cpu->has[BP_ISA_AVX512] =
         cpu->has[BP_ISA_AVX2] && (xcr0 & avx512_state) == avx512_state && f && dq && bw && vl;
     cpu->has_avx512_bf16 = cpu->has[BP_ISA_AVX512] && bit(more.eax, 5);
-
-    int tile = bit(seven.edx, 24), tile_bf16 = bit(seven.edx, 22);
-    cpu->has[BP_ISA_AMX] = cpu->has_avx512_bf16 && (xcr0 & tile_state) == tile_state && tile &&
-                           tile_bf16 && tile_permission();
 }
 
 static void detect_brand(bp_cpu *cpu) {

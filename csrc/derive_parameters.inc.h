@@ -7,12 +7,16 @@ static void BP_T(load_targets)(const BP_T(space) *s) {
     const bp_rows rows = {NULL, s->row};
     const int64_t n_out = ld_of(job, job->net->n_layers);
     if (data->y.dtype == BP_INT64)
-        bp_rows_labels(&data->y, &rows, s->n, s->labels);
+        bp_rows_labels(&data->y, &rows, s->n, n_out, s->labels);
     else
         BP_T(bp_rows_load)(s->kernels, &data->y, &rows, s->n, NULL, NULL, s->y, n_out);
     for (int64_t i = 0; i < s->n; i++) {
         const double weight = data->sample_weight ? data->sample_weight[s->row + i] : 1.0;
         s->row_scale[i] = is_sum(job->kind) ? (real)(weight * job->weight_scale) : 1;
+        if (data->y.dtype == BP_INT64 && s->labels[i] < 0) { /* no such class */
+            s->labels[i] = 0;
+            s->row_scale[i] = (real)NAN;
+        }
     }
 }
 

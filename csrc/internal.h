@@ -39,8 +39,7 @@ static inline int bp_loss_from_z(int loss) {
 }
 
 struct bp_net {
-    atomic_int busy;     /* 1 while a thread is inside */
-    unsigned generation; /* bp_fork_generation() when it entered */
+    atomic_uint owner; /* 0, or 1 + bp_fork_generation() of the process whose thread is inside */
 
     int32_t n_layers, dtype, loss;
     double l1, l2;
@@ -94,12 +93,17 @@ typedef enum {
 #undef real
 #undef BP_T
 
-/* Takes the network for this thread; gives BP_ERR_BUSY or BP_ERR_FORKED where that cannot be. */
 /* BP_OK if the data fit the network: shapes, types, labels in range. */
 int bp_data_check(const bp_net *net, const bp_data *data, int needs_y);
 
+/* Takes the network for this thread; gives BP_ERR_BUSY or BP_ERR_FORKED where that cannot be. */
 int bp_net_enter(bp_net *net);
 void bp_net_leave(bp_net *net);
+
+/* Whether the process forked since the thread inside entered, and this is the child. */
+static inline int bp_net_was_forked(const bp_net *net) {
+    return atomic_load_explicit(&net->owner, memory_order_relaxed) != bp_fork_generation() + 1;
+}
 
 /* Waits for the other members of a team, if there are any. */
 static inline void bp_sync(bp_team *team, int member, int members) {

@@ -12,14 +12,15 @@ static const int64_t PACKED_BYTES = 16 * 1024 * 1024;
 /* ---- one thread at a time ---- */
 
 int bp_net_enter(bp_net *net) {
-    if (atomic_exchange_explicit(&net->busy, 1, memory_order_acquire))
-        return net->generation == bp_fork_generation() ? BP_ERR_BUSY : BP_ERR_FORKED;
-    net->generation = bp_fork_generation();
-    return BP_OK;
+    unsigned owner = 0;
+    if (atomic_compare_exchange_strong_explicit(&net->owner, &owner, bp_fork_generation() + 1,
+                                                memory_order_acquire, memory_order_relaxed))
+        return BP_OK;
+    return owner == bp_fork_generation() + 1 ? BP_ERR_BUSY : BP_ERR_FORKED;
 }
 
 void bp_net_leave(bp_net *net) {
-    atomic_store_explicit(&net->busy, 0, memory_order_release);
+    atomic_store_explicit(&net->owner, 0, memory_order_release);
 }
 
 /* ---- making and unmaking ---- */
@@ -87,7 +88,7 @@ int bp_net_create(const bp_net_config *config, bp_net **out) {
     const size_t size = config->dtype == BP_FLOAT32 ? sizeof(float) : sizeof(double);
     bp_net *net = bp_alloc(1, sizeof *net);
     if (!net) return BP_ERR_MEMORY;
-    atomic_init(&net->busy, 0);
+    atomic_init(&net->owner, 0);
     net->n_layers = config->n_layers;
     net->dtype = config->dtype;
     net->loss = config->loss;
@@ -266,11 +267,12 @@ int bp_net_backprop(bp_net *net, const bp_data *data, double *cost, void *gradie
 }
 
 int bp_net_trace(bp_net *net, const bp_data *data, void **z, void **a, void **delta) {
-    int status = bp_data_check(net, data, delta != NULL);
+    const bp_data inputs = {.x = data->x}, *used = delta ? data : &inputs;
+    int status = bp_data_check(net, used, delta != NULL);
     if (status != BP_OK || data->x.rows == 0) return status;
     status = bp_net_enter(net);
     if (status != BP_OK) return status;
-    status = BP_TYPED(net->dtype, trace, net, data, z, a, delta);
+    status = BP_TYPED(net->dtype, trace, net, used, z, a, delta);
     bp_net_leave(net);
     return status;
 }

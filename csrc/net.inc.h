@@ -91,6 +91,7 @@ static int BP_T(trace)(bp_net *net, const bp_data *data, void **z, void **a, voi
         job.batch.n = rows;
         bp_pool_run(1, BP_T(run_job), &job);
         status = job.user_status;
+        if (status != BP_OK) break;
         for (int l = 0; l < net->n_layers; l++) {
             const int64_t ld = pass->ld[l + 1], cols = net->layers[l].n_out;
             BP_T(copy_rows)(pass->z[l], ld, rows, cols, first, z[l]);

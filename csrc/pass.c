@@ -1,3 +1,5 @@
+#include <math.h>
+
 #include "dense.h"
 #include "internal.h"
 #include "loss.h"

@@ -138,13 +138,18 @@ void BP_T(bp_pass_load)(const BP_T(bp_worker) *w, const bp_block *block) {
      pass->ld[0]);
     if (!data->y.data) return;
     if (data->y.dtype == BP_INT64)
-        bp_rows_labels(&data->y, &rows, n, pass->labels + begin);
+        bp_rows_labels(&data->y, &rows, n, n_out, pass->labels + begin);
     else
         BP_T(bp_rows_load)
     (w->kernels, &data->y, &rows, n, NULL, NULL, pass->y + begin * n_out, n_out);
     for (int64_t i = 0; i < n; i++) {
         double weight = data->sample_weight ? data->sample_weight[bp_row(&rows, i)] : 1.0;
         pass->row_scale[begin + i] = (real)(weight * block->weight_scale);
+        if (data->y.dtype == BP_INT64 && pass->labels[begin + i] < 0) {
+            /* No such class: a cost that is not finite stops the training. */
+            pass->labels[begin + i] = 0;
+            pass->row_scale[begin + i] = (real)NAN;
+        }
     }
 }
 
@@ -257,10 +262,13 @@ int BP_T(bp_pass_loss)(const BP_T(bp_worker) *w, const bp_block *block) {
         .loss = pass->loss + begin,
         .delta = forward_only ? NULL : pass->delta[last] + begin * ld,
     };
-    if (net->loss == BP_LOSS_CALLBACK)
+    if (net->loss == BP_LOSS_CALLBACK) {
         status = BP_T(bp_loss_user)(w->kernels, &rows, &buffers, net->callback, net->callback_user);
-    else
+        /* A process forked by the user's loss has none of the other members. */
+        if (bp_net_was_forked(net)) status = BP_ERR_FORKED;
+    } else {
         BP_T(bp_loss_run)(w->kernels, &rows, &buffers);
+    }
     return status;
 }
 

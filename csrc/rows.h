@@ -20,7 +20,9 @@ void bp_rows_load_f32(const bp_kernels_f32 *kernels, const bp_matrix *src, const
 void bp_rows_load_f64(const bp_kernels_f64 *kernels, const bp_matrix *src, const bp_rows *rows,
                       int64_t n, const double *shift, const double *scale, double *dst, int64_t ld);
 
-/* dst[i] = the label in each of the rows of a (rows, 1) BP_INT64 matrix. */
-void bp_rows_labels(const bp_matrix *src, const bp_rows *rows, int64_t n, int64_t *dst);
+/* dst[i] = the label in each of the rows of a (rows, 1) BP_INT64 matrix, or -1 where it is not in
+ * [0, n_labels): the caller's array can change between its check and this reading. */
+void bp_rows_labels(const bp_matrix *src, const bp_rows *rows, int64_t n, int64_t n_labels,
+                    int64_t *dst);
 
 #endif

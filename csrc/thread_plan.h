@@ -2,6 +2,7 @@
 #ifndef BP_THREAD_PLAN_H
 #define BP_THREAD_PLAN_H
 
+#include "pool.h"
 #include "pybackprop.h"
 
 /* Work below which a second thread costs more than it brings: a wake and the barriers of a pass
@@ -10,7 +11,7 @@ static const double BP_FLOPS_PER_THREAD_PARTS = 0.5e6, BP_FLOPS_PER_THREAD_SHARE
 
 static inline int bp_threads_for(double flops, int shared) {
     double worth = flops / (shared ? BP_FLOPS_PER_THREAD_SHARED : BP_FLOPS_PER_THREAD_PARTS);
-    int most = bp_get_threads();
+    const int limit = bp_get_threads(), most = limit < BP_MAX_THREADS ? limit : BP_MAX_THREADS;
     return worth < 2.0 ? 1 : worth < (double)most ? (int)worth : most;
 }
 

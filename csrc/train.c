@@ -15,9 +15,8 @@ struct bp_fit {
     int shuffle;
     int64_t *index; /* this epoch's order of the rows; NULL without shuffling */
     int64_t epoch, batch;
-    double cost_sum; /* of this epoch's batches, each times its rows */
-    int64_t cost_rows;
-    void *backup; /* the parameters at the start of this epoch */
+    double cost_sum, cost_weight; /* of this epoch's batches: cost times weight, and weight */
+    void *backup;                 /* the parameters at the start of this epoch */
     int64_t backup_step;
 };
 
@@ -65,7 +64,7 @@ static void begin_epoch(bp_fit *fit) {
     memcpy(fit->backup, net->parameters, vector_bytes(net));
     fit->backup_step = net->steps;
     fit->cost_sum = 0.0;
-    fit->cost_rows = 0;
+    fit->cost_weight = 0.0;
     if (fit->shuffle)
         bp_random_permutation(net->seed, (uint64_t)net->epochs, fit->data.x.rows, fit->index);
 }
@@ -133,14 +132,18 @@ static void plan_next(slice *s, bp_batch *batch, bp_update *update) {
 }
 
 /* Counts a batch whose update is done. Member 0. */
-static void count_batch(slice *s, double cost, int64_t rows) {
+static void count_batch(slice *s, double cost, const bp_batch *batch) {
     bp_fit *fit = s->fit;
-    fit->cost_sum += cost * (double)rows;
-    fit->cost_rows += rows;
+    /* A batch counts by its sum of weights, which is its rows where none are given. */
+    const double weight = !fit->data.sample_weight    ? (double)batch->n
+                          : batch->weight_scale > 0.0 ? 1.0 / batch->weight_scale
+                                                      : 0.0;
+    fit->cost_sum += cost * weight;
+    fit->cost_weight += weight;
     s->optimizer->step++;
     fit->net->steps++;
     if (++fit->batch < fit->n_batches) return;
-    s->costs[s->completed++] = fit->cost_sum / (double)fit->cost_rows;
+    s->costs[s->completed++] = fit->cost_sum / fit->cost_weight;
     fit->batch = 0;
     fit->epoch++;
     fit->net->epochs++;
@@ -183,7 +186,7 @@ int bp_fit_run(bp_fit *fit, bp_optimizer *optimizer, const double *lr, int64_t n
         .batch = fit->batch,
         .n_batches = fit->n_batches,
         .completed = s.completed,
-        .cost = fit->cost_rows > 0 ? fit->cost_sum / (double)fit->cost_rows : 0.0,
+        .cost = fit->cost_weight > 0.0 ? fit->cost_sum / fit->cost_weight : 0.0,
     };
     if (status == BP_ERR_NOT_FINITE) {
         restore_epoch(fit);

@@ -2,6 +2,8 @@
 
 typedef struct {
     BP_T(bp_job) job;
+    bp_plan whole,
+        rest; /* for a batch of batch_size rows, and for a shorter one at an epoch's end */
     slice *slice;
 } BP_T(training);
 
@@ -14,13 +16,13 @@ static int BP_T(all_finite)(int64_t n, const real *values) {
 
 /* Counts the batch, or notes that its update, the last of the epoch, left no finite parameters:
  * no cost of this epoch would tell. Member 0. */
-static void BP_T(end_batch)(slice *s, double cost, int64_t rows) {
+static void BP_T(end_batch)(slice *s, double cost, const bp_batch *batch) {
     const bp_net *net = s->fit->net;
     if (s->fit->batch + 1 == s->fit->n_batches &&
         !BP_T(all_finite)(net->n_parameters, net->parameters))
         s->status = BP_ERR_NOT_FINITE;
     else
-        count_batch(s, cost, rows);
+        count_batch(s, cost, batch);
 }
 
 /* Batch after batch until plan_next stops; the team function of bp_fit_run. */
@@ -29,7 +31,10 @@ static void BP_T(train)(void *context, bp_team *team, int member, int members) {
     slice *s = t->slice;
     BP_T(bp_batch_pack)(&t->job, team, member, members);
     for (;;) {
-        if (member == 0) plan_next(s, &t->job.batch, &t->job.update);
+        if (member == 0) {
+            plan_next(s, &t->job.batch, &t->job.update);
+            t->job.plan = t->job.batch.n < s->fit->batch_size ? t->rest : t->whole;
+        }
         bp_sync(team, member, members);
         if (s->stop) return;
         BP_T(bp_batch_run)(&t->job, team, member, members);
@@ -41,14 +46,17 @@ static void BP_T(train)(void *context, bp_team *team, int member, int members) {
         }
         if (!t->job.plan.fused) BP_T(bp_batch_update)(&t->job, team, member, members);
         bp_sync(team, member, members);
-        if (member == 0) BP_T(end_batch)(s, cost, t->job.batch.n);
+        if (member == 0) BP_T(end_batch)(s, cost, &t->job.batch);
     }
 }
 
 static int BP_T(fit_slice)(slice *s) {
     bp_net *net = s->fit->net;
-    const bp_plan plan = bp_plan_step(net, s->fit->batch_size, s->optimizer);
-    BP_T(bp_workspace) *ws = BP_T(bp_workspace_reserve)(net, &plan, BP_PASS_BACKWARD);
+    const int64_t batch = s->fit->batch_size, short_batch = (s->fit->data.x.rows - 1) % batch + 1;
+    const bp_plan whole = bp_plan_step(net, batch, s->optimizer);
+    const bp_plan rest = bp_plan_step(net, short_batch, s->optimizer);
+    BP_T(bp_workspace) *ws = BP_T(bp_workspace_reserve)(net, &whole, BP_PASS_BACKWARD);
+    if (ws) ws = BP_T(bp_workspace_reserve)(net, &rest, BP_PASS_BACKWARD);
     if (!ws) return BP_ERR_MEMORY;
     BP_T(training)
     t = {
@@ -56,14 +64,15 @@ static int BP_T(fit_slice)(slice *s) {
             {
                 .net = net,
                 .workspace = ws,
-                .plan = plan,
                 .want = BP_WANT_GRADIENT,
                 .gradient = ws->gradients,
                 .optimizer = s->optimizer,
             },
+        .whole = whole,
+        .rest = rest,
         .slice = s,
     };
-    bp_pool_run(plan.threads, BP_T(train), &t);
+    bp_pool_run(whole.threads, BP_T(train), &t);
     return s->status;
 }
 

@@ -174,8 +174,10 @@ def as_weights(value: Any, rows: int) -> Array | None:
     if not np.isfinite(weights).all() or weights.min() < 0:
         bad = weights[~np.isfinite(weights) | (weights < 0)][0]
         raise ValueError(f"sample_weight must hold finite numbers >= 0, got {bad}")
-    if not weights.any():
-        raise ValueError("sample_weight must have at least one entry above 0")
+    if not np.finfo(np.float64).tiny <= (total := weights.sum()) < np.inf:
+        raise ValueError(
+            f"sample_weight must have a sum above 0 that float64 can hold, got {total}"
+        )
     return weights if weights.flags.aligned else weights.copy()
 
 

@@ -222,7 +222,7 @@ def test_labels_out_of_range_are_refused_after_a_first_step() -> None:
         ([1, 1, 1, 1, 1, -2], ValueError, "sample_weight must hold finite numbers >= 0, got -2.0"),
         ([1, 1, 1, 1, 1, np.nan], ValueError, "finite numbers >= 0, got nan"),
         ([1, 1, 1, 1, 1, np.inf], ValueError, "finite numbers >= 0, got inf"),
-        (np.zeros(6), ValueError, "sample_weight must have at least one entry above 0"),
+        (np.zeros(6), ValueError, "sample_weight must have a sum above 0"),
         (["a"] * 6, TypeError, "sample_weight must hold real numbers"),
     ],
 )

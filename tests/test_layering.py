@@ -19,10 +19,10 @@ PACKAGE = Path(pybackprop.__file__).parent
 # A subject is a .c file with its headers; it may include what stands in a line above its own.
 LAYERS = [
     {"pybackprop"},
-    {"cgroup", "clock", "fpmode", "once", "thread_plan"},
+    {"cgroup", "clock", "fpmode", "once"},
     {"park"},
     {"cpu", "mem", "pool", "rng"},
-    {"kernels"},
+    {"kernels", "thread_plan"},
     {"dispatch"},
     {"gemm", "rows"},
     {"internal"},

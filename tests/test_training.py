@@ -417,3 +417,76 @@ def test_step_with_a_cost_that_is_not_finite_updates_nothing() -> None:
         assert np.isnan(net.step(np.full((5, 4), np.nan), np.zeros((5, 2)), optimizer))
         np.testing.assert_array_equal(net.parameters, before)
         assert optimizer.steps == 0
+
+
+@pytest.mark.parametrize("batch_size", [32, 64, 100, 150])
+def test_fit_equals_steps_on_the_same_batches(batch_size: int) -> None:
+    """Also on the short batch at the end, which is cut into fewer parts."""
+    rng = np.random.default_rng(2)
+    x, y = rng.standard_normal((150, 20)), rng.standard_normal((150, 3))
+    fitted, stepped = bp.Network([20, 32, 3], seed=1), bp.Network([20, 32, 3], seed=1)
+    fitted.fit(x, y, batch_size=batch_size, shuffle=False, optimizer=bp.SGD(lr=0.1))
+    optimizer = bp.SGD(lr=0.1)
+    for begin in range(0, 150, batch_size):
+        rows = slice(begin, begin + batch_size)
+        stepped.step(x[rows], y[rows], optimizer)
+    np.testing.assert_array_equal(fitted.parameters, stepped.parameters)
+
+
+def test_labels_that_change_during_a_fit() -> None:
+    x, labels = RNG.normal(size=(60, 4)), np.zeros(60, np.int64)
+    net = bp.Network([4, 8, 3], output="softmax", loss="cross_entropy", seed=0)
+    after_first: list[np.ndarray[Any, Any]] = []
+
+    def spoil(_: Any) -> None:
+        after_first.append(net.parameters.copy())
+        labels[:] = 10**9
+
+    with pytest.raises(FloatingPointError, match="in epoch 1, batch 0"):
+        net.fit(x, labels, epochs=3, callbacks=[spoil])
+    np.testing.assert_array_equal(net.parameters, after_first[0])
+
+
+def test_nan_in_an_example_without_weight() -> None:
+    """Zero times NaN is NaN: the cost says so, and nothing is updated."""
+    x, weight = X.copy(), np.ones(len(X))
+    x[7], weight[7] = np.nan, 0.0
+    net, optimizer = network(), bp.SGD(lr=0.1)
+    before = net.parameters.copy()
+    assert np.isnan(net.step(x, Y, optimizer, sample_weight=weight))
+    np.testing.assert_array_equal(net.parameters, before)
+
+
+def test_cost_of_an_epoch_is_weighted_like_its_batches() -> None:
+    weight = np.zeros(len(X))
+    weight[:10] = 1.0
+    net, optimizer = network(), bp.SGD(lr=0.0)
+    history = net.fit(X, Y, batch_size=10, shuffle=False, optimizer=optimizer, sample_weight=weight)
+    assert history.cost[0] == pytest.approx(net.cost(X, Y, weight), rel=1e-6)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_loss_that_forks() -> None:
+    """The child has one thread of a team: it must not go on as if it were all of it."""
+    parent = os.getpid()
+    children: list[int] = []
+
+    def loss(a: Any, y: Any) -> tuple[Any, Any]:
+        if os.getpid() == parent:
+            children.append(os.fork())
+        return ((a - y) ** 2).mean(axis=1), 2 * (a - y) / a.shape[1]
+
+    rng = np.random.default_rng(3)
+    net = bp.Network([20, 300, 300, 3], loss=loss, seed=0)
+    try:
+        net.backprop(rng.standard_normal((64, 20)), np.zeros((64, 3)))
+        code = 0
+    except RuntimeError:
+        code = 3
+    except BaseException:
+        code = 4
+    if os.getpid() != parent:
+        os._exit(code)
+    assert code == 0
+    assert os.waitstatus_to_exitcode(os.waitpid(children[0], 0)[1]) == 3

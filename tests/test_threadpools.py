@@ -113,6 +113,19 @@ def test_threads_of_joblib_train_side_by_side() -> None:
 
 
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_threads_share_a_fitted_estimator() -> None:
+    x, y = load_iris(return_X_y=True)
+    net = MLPClassifier((300, 300), max_iter=2, random_state=0).fit(x, y)
+    many = np.tile(x, (10, 1))
+    expected = net.predict_proba(many)
+    results = joblib.Parallel(n_jobs=4, backend="threading", timeout=120)(
+        joblib.delayed(net.predict_proba)(many) for _ in range(12)
+    )
+    for result in results:
+        np.testing.assert_array_equal(result, expected)
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 def test_grid_search_over_a_pipeline_in_two_processes(workers: None) -> None:
     x, y = load_iris(return_X_y=True)
     train_wide()  # threads of the parent, which its workers must not miss

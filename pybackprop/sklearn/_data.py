@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from threading import Lock
 from typing import Any, NamedTuple
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import scipy.sparse
@@ -14,6 +16,9 @@ from ..network import Network
 
 # Entries of the dense copy of a piece of a sparse matrix.
 _PIECE_ENTRIES = 2**22
+
+# A network refuses a second thread, but threads may share a fitted estimator of scikit-learn's.
+_turns: WeakKeyDictionary[Network, Lock] = WeakKeyDictionary()
 
 
 class Rows(NamedTuple):
@@ -67,13 +72,14 @@ def _dense_piece(network: Network, x: Any, piece: slice) -> Any:
 
 
 def predict(network: Network, x: Any) -> Array:
-    """Return the network's outputs for dense or sparse inputs."""
-    if not is_sparse(x):
-        return network.predict(x)
-    out = np.empty((x.shape[0], network.widths[-1]), network.dtype)
-    for piece in _pieces(x):
-        network.predict(_dense_piece(network, x, piece), out=out[piece])
-    return out
+    """Return the network's outputs for dense or sparse inputs; threads take turns."""
+    with _turns.setdefault(network, Lock()):
+        if not is_sparse(x):
+            return network.predict(x)
+        out = np.empty((x.shape[0], network.widths[-1]), network.dtype)
+        for piece in _pieces(x):
+            network.predict(_dense_piece(network, x, piece), out=out[piece])
+        return out
 
 
 def _weighted(rows: Rows, piece: slice) -> tuple[Array | None, float]:

@@ -198,3 +198,26 @@ def test_malformed_files(tmp_path: Path) -> None:
             bp.Network.from_onnx(path)
     with pytest.raises(TypeError, match="output is that of the file"):
         bp.Network.from_onnx(path, output="tanh")
+
+
+def test_damage_is_a_value_error(tmp_path: Path) -> None:
+    path = tmp_path / "net.onnx"
+    net = bp.Network([3, 4, 2], activation="gelu", output="softmax", seed=0)
+    net.set_scaling([1, 2, 3], [1, 2, 3])
+    net.to_onnx(path)
+    raw = path.read_bytes()
+    rng = np.random.default_rng(0)
+    refused = 0
+    for _ in range(300):
+        data = bytearray(raw)
+        at = int(rng.integers(len(data)))
+        if rng.random() < 0.5:
+            data[at] ^= 1 << int(rng.integers(8))
+        else:
+            del data[at : at + int(rng.integers(1, 5))]
+        path.write_bytes(data)
+        try:
+            bp.Network.from_onnx(path)
+        except ValueError:
+            refused += 1
+    assert refused > 200

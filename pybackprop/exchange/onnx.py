@@ -288,12 +288,14 @@ class _Reader:
         if attributes.get("transA", 0):
             raise ValueError(f"{where} transposes its input")
         weight = weight if attributes.get("transB", 0) else weight.T
-        weight = np.asarray(weight * attributes.get("alpha", 1.0), _real(weight, where))
+        with np.errstate(all="ignore"):
+            weight = np.asarray(weight * attributes.get("alpha", 1.0), _real(weight, where))
         bias = np.zeros(len(weight))
         if len(names) > 2:
             if names[2] not in self.constants:
                 raise ValueError(f"{where} has a bias that is not constant")
-            bias = self.constants[names[2]] * attributes.get("beta", 1.0)
+            with np.errstate(all="ignore"):
+                bias = self.constants[names[2]] * attributes.get("beta", 1.0)
         if self.layers:
             self._end_layer(names[0])
         else:

@@ -16,7 +16,7 @@ from sklearn import datasets  # noqa: E402
 from sklearn.base import clone  # noqa: E402
 from sklearn.exceptions import ConvergenceWarning, NotFittedError  # noqa: E402
 from sklearn.metrics import accuracy_score, mean_pinball_loss, r2_score  # noqa: E402
-from sklearn.pipeline import make_pipeline  # noqa: E402
+from sklearn.pipeline import Pipeline, make_pipeline  # noqa: E402
 from sklearn.preprocessing import StandardScaler, scale  # noqa: E402
 from sklearn.utils.estimator_checks import check_estimator  # noqa: E402
 
@@ -447,6 +447,12 @@ def test_metadata_routing() -> None:
         StandardScaler().fit_transform(x), y, sample_weight=weight
     )
     np.testing.assert_array_equal(routed[-1].coefs_[0], plain.coefs_[0])
+    with sklearn.config_context(enable_metadata_routing=True):
+        net = MLPClassifier(early_stopping=True, max_iter=3, random_state=0)
+        steps = [("scale", StandardScaler()), ("net", net.set_fit_request(X_val=True, y_val=True))]
+        pipeline = Pipeline(steps, transform_input=["X_val"])
+        pipeline.fit(x[::2], y[::2], X_val=x[1::2], y_val=y[1::2])
+    assert pipeline.score(x[1::2], y[1::2]) == net.best_validation_score_
 
 
 @unfinished

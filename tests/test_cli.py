@@ -46,6 +46,7 @@ def held_out(report):
     return found["accuracy" if "accuracy" in found else "R²"][1]
 
 
+@pytest.mark.timing
 def test_digits_are_learnt_by_default_for_several_seeds(run):
     seconds = []
     for seed in range(3):

@@ -40,7 +40,7 @@ static BP_T(bp_workspace) *BP_T(workspace_make)(const bp_net *net, int flags,
     ws->n_passes = 0;
     ws->scratch_each = bp_round_up(BP_T(bp_product_scratch)(BP_T(kernels_of)(net)), BP_ALIGNMENT);
     ws->passes = bp_alloc(passes, sizeof *ws->passes);
-    ws->scratch = bp_alloc(ws->scratch_each * ws->n_members, sizeof *ws->scratch);
+    ws->scratch = bp_alloc_scratch(ws->scratch_each * ws->n_members, sizeof *ws->scratch);
     ws->part_cost = bp_alloc(ws->n_parts, sizeof *ws->part_cost);
     ws->partial = bp_alloc(BP_T(chunk_count)(net), sizeof *ws->partial);
     ws->gradients = bp_alloc(ws->n_gradient, sizeof *ws->gradients);

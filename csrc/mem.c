@@ -26,12 +26,21 @@ void bp_free(void *p) {
 }
 #endif
 
-void *bp_alloc(int64_t count, size_t size) {
+/* The bytes of a block, rounded up to whole lines; 0 where they overflow. */
+static size_t block_bytes(int64_t count, size_t size) {
     int64_t bytes;
-    if (!bp_mul_size(count, (int64_t)size, &bytes) || bytes > INT64_MAX - BP_ALIGNMENT) return NULL;
+    if (!bp_mul_size(count, (int64_t)size, &bytes) || bytes > INT64_MAX - BP_ALIGNMENT) return 0;
     bytes = bp_round_up(bytes > 0 ? bytes : 1, BP_ALIGNMENT);
-    if ((uint64_t)bytes > SIZE_MAX) return NULL;
-    void *block = aligned_block((size_t)bytes);
-    if (block) memset(block, 0, (size_t)bytes);
+    return (uint64_t)bytes > SIZE_MAX ? 0 : (size_t)bytes;
+}
+
+void *bp_alloc_scratch(int64_t count, size_t size) {
+    const size_t bytes = block_bytes(count, size);
+    return bytes ? aligned_block(bytes) : NULL;
+}
+
+void *bp_alloc(int64_t count, size_t size) {
+    void *block = bp_alloc_scratch(count, size);
+    if (block) memset(block, 0, block_bytes(count, size));
     return block;
 }

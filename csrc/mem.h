@@ -10,6 +10,10 @@ enum { BP_ALIGNMENT = 64 };
 /* count * size bytes, zeroed, 64-byte aligned; NULL if they cannot be had or the product overflows.
  * A count of 0 gives a pointer that can be freed. */
 void *bp_alloc(int64_t count, size_t size);
+
+/* The same, but of undefined contents: for scratch that is written before it is read. */
+void *bp_alloc_scratch(int64_t count, size_t size);
+
 void bp_free(void *p);
 
 /* 1 and *out = a * b, or 0 if a or b is negative or the product overflows. */

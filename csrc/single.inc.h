@@ -57,7 +57,7 @@ static int BP_T(matmul)(const matmul_shape *s, const void *a, const void *b, voi
             },
         .scratch_each = bp_round_up(BP_T(bp_product_scratch)(BP_T(kernels)()), BP_ALIGNMENT),
     };
-    job.scratch = bp_alloc(job.scratch_each * threads, sizeof *job.scratch);
+    job.scratch = bp_alloc_scratch(job.scratch_each * threads, sizeof *job.scratch);
     if (!job.scratch) return BP_ERR_MEMORY;
     bp_pool_run(threads, BP_T(matmul_team), &job);
     bp_free(job.scratch);
@@ -136,7 +136,7 @@ static int BP_T(run_layer)(BP_T(layer_job) *job, int backward) {
     if (!bp_mul_size(s->rows, s->n_out, &outputs) || outputs > INT64_MAX / 64) return BP_ERR_MEMORY;
     outputs = bp_round_up(outputs, BP_ALIGNMENT);
     count = job->scratch_each * threads + (backward ? 2 * outputs : 0);
-    real *memory = bp_alloc(count, sizeof *memory);
+    real *memory = bp_alloc_scratch(count, sizeof *memory);
     if (!memory) return BP_ERR_MEMORY;
     job->scratch = memory;
     if (backward) {

@@ -200,3 +200,21 @@ def test_refusals_touch_no_file(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="finite as int8"):
         net.to_c(path, weights="int8")
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("compiler", COMPILERS)
+def test_no_optimization_level_finds_fault(compiler: str, tmp_path: Path) -> None:
+    """Once inlined, loops have known lengths, and a rest of none or one gets looked at closely."""
+    nets = {}
+    for number, widths in enumerate(([4, 64, 2], [8, 8], [1, 1], [9, 16, 7])):
+        for weights in ("float32", "float64", "int8"):
+            name = f"n{number}_{weights}"
+            nets[name] = bp.Network(widths, activation="tanh", seed=0)
+            nets[name].to_c(tmp_path / f"{name}.c", weights=weights)
+    lib = library(tmp_path, compiler, "-O3", "-funroll-loops")
+    for name, net in nets.items():
+        if name.endswith("float32"):
+            x = RNG.normal(size=(50, net.widths[0])).astype(np.float32)
+            y = net.predict(x)
+            error = np.abs(call(lib, name, x, net.widths[-1]) - y).max() / max(1, np.abs(y).max())
+            assert error <= 1e-6, name

@@ -83,13 +83,13 @@ _DENSE = """\
 /* z = W x + b; W has a row for each output. */
 static void {name}_dense(long n_in, long n_out,
         {parameters}, const {real} *x, {real} *z) {{
+    const long whole = n_in / 8 * 8;
     for (long i = 0; i < n_out; i++, w += n_in) {{
         {real} part[8] = {{0}}, sum = 0.0{f};
-        long j = 0;
-        for (; j + 8 <= n_in; j += 8)
+        for (long j = 0; j < whole; j += 8)
             for (int k = 0; k < 8; k++)
                 part[k] += {weight}w[j + k] * x[j + k];
-        for (; j < n_in; j++)
+        for (long j = whole; j < n_in; j++)
             sum += {weight}w[j] * x[j];
         for (int k = 0; k < 8; k++)
             sum += part[k];

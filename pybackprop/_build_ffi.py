@@ -31,7 +31,8 @@ def compiler_flags(cflags: list[str]) -> tuple[list[str], list[str], list[str]]:
         ask for an optimisation level, debug information or a sanitizer, that request stands.
     """
     if sys.platform == "win32":
-        return ["/O2", "/std:c11"], [], []
+        # Without the last flag the compiler refuses <stdatomic.h>.
+        return ["/O2", "/std:c11", "/experimental:c11atomics"], [], []
     compile_args = [
         "-std=c11",
         "-fvisibility=hidden",

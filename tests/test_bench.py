@@ -25,7 +25,8 @@ from pybackprop.bench.processes import Process, ProcessError, Processes, environ
 from pybackprop.bench.report import Table, time_text
 from pybackprop.bench.runner import Entry, Result, compare_with_best
 from pybackprop.bench.statistics import geometric_mean, quantile, ratio, spread
-from pybackprop.bench.workloads import Prediction, Product, Training
+from pybackprop.bench.transforms import WAYS
+from pybackprop.bench.workloads import Derivative, Prediction, Product, Training
 from pybackprop.cli import main
 
 TANH = Training("tanh", (3, 5, 4, 2), 6, "tanh", "mse", lr=0.05, n_batches=9)
@@ -88,7 +89,8 @@ def test_flops_are_those_of_the_products() -> None:
 def test_workloads_survive_json() -> None:
     sweeps = [each for sweep in scaling.SWEEPS.values() for each in sweep]
     kernels = (*workloads.PRODUCTS, *workloads.ELEMENTWISE)
-    for subject in (workloads.STEPS, workloads.PREDICTIONS, kernels, sweeps):
+    derivatives = workloads.DERIVATIVES
+    for subject in (workloads.STEPS, workloads.PREDICTIONS, kernels, sweeps, derivatives):
         assert len({each.name for each in subject}) == len(subject)
         for each in subject:
             assert workloads.from_json(json.loads(json.dumps(workloads.to_json(each)))) == each
@@ -171,6 +173,21 @@ def test_functions_agree(workload: workloads.Elementwise) -> None:
             numpy_.make(workload, "elementwise", None)
     else:
         assert verdict(workload, numpy_.make(workload, "elementwise", None)).ok
+
+
+@pytest.mark.parametrize("function", WAYS)
+def test_derivatives_agree(function: str) -> None:
+    workload = Derivative("d", function, (3, 7, 5, 2), 6)
+    found = verdict(workload, own.make(workload, "call", None))
+    assert found.ok, found.detail
+    for wrong in (replace(workload, seed=2), replace(workload, batch=5)):
+        assert not verdict(workload, own.make(wrong, "call", None)).ok
+    with pytest.raises(NotImplementedError, match="derivatives"):
+        numpy_.make(workload, "call", None)
+
+
+def test_every_derivative_is_timed_once() -> None:
+    assert [each.function for each in workloads.DERIVATIVES] == list(WAYS)
 
 
 # ---- the run ----
@@ -332,6 +349,16 @@ def test_bench_predict(capsys: pytest.CaptureFixture[str]) -> None:
     assert len(found["comparisons"]) == 1
 
 
+def test_bench_derivatives(capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["derivatives", "--peers", "none", "--threads", "1"]
+    names = [each.name for each in workloads.DERIVATIVES]
+    check_workloads(bench(capsys, *words), names)
+    assert main(["bench", *words, "--quick", "--rounds", "2", "--only", "jvp", "--markdown"]) == 0
+    table = capsys.readouterr().out
+    assert "| jvp: 2-50x5-1, batch 1024, tanh |" in table
+    assert "hvp" not in table
+
+
 def test_bench_kernels(capsys: pytest.CaptureFixture[str]) -> None:
     words = ["--only", "float64-128x784x512", "--only", "tanh", "--peers", "none"]
     found = bench(capsys, "kernels", *words, "--threads", "1")
@@ -376,6 +403,7 @@ def test_bench_prints_text_markdown_and_json(
         (["steps", "--only", "none-such"], "--only: expected one of xor"),
         (["scaling", "--only", "none-such"], "--only: expected one of batch"),
         (["predict", "--peers", "sklearn"], "--peers: expected some of torch"),
+        (["derivatives", "--peers", "numpy"], "--peers: expected some of torch, jax"),
         (["epoch"], "PYBACKPROP_MNIST"),
         (["steps", "--threads", "0"], "--threads"),
         ([], "SUBJECT"),

@@ -13,17 +13,20 @@ from typing import Any
 
 import numpy as np
 
+from .textbook import derivative, forward, softmax
 from .workloads import (
     ADAM_BETAS,
     ADAM_EPS,
     MOMENTUM,
     Array,
+    Derivative,
     Elementwise,
     Layers,
     Prediction,
     Product,
     Training,
     Workload,
+    derivative_data,
     elementwise_inputs,
     initial_layers,
     prediction_inputs,
@@ -64,7 +67,7 @@ def tolerance_text(workload: Workload) -> str:
     return f"outputs within {_output_rtol(workload):g} in norm"
 
 
-def _output_rtol(workload: Prediction | Product | Elementwise) -> float:
+def _output_rtol(workload: Prediction | Product | Elementwise | Derivative) -> float:
     if isinstance(workload, Product) and workload.dtype == "float64":
         return FLOAT64_OUTPUT_RTOL
     return OUTPUT_RTOL
@@ -75,24 +78,6 @@ def sample(values: Array) -> list[float]:
     flat = np.asarray(values).reshape(-1)
     places = np.unique(np.linspace(0, flat.size - 1, min(flat.size, _SAMPLES)).astype(np.int64))
     return [float(value) for value in flat[places]]
-
-
-def forward(layers: Layers, x: Array, activation: str) -> list[Array]:
-    """Return A_0 … A_(L-1) and Z_L in float64."""
-    outputs = [x.astype(np.float64)]
-    for index, (w, b) in enumerate(layers):
-        z = outputs[-1] @ w.T.astype(np.float64) + b
-        if index < len(layers) - 1:
-            z = np.tanh(z) if activation == "tanh" else np.maximum(z, 0.0)
-        outputs.append(z)
-    return outputs
-
-
-def softmax(z: Array) -> Array:
-    """Return the softmax of every row."""
-    e = np.exp(z - z.max(axis=1, keepdims=True))
-    result: Array = e / e.sum(axis=1, keepdims=True)
-    return result
 
 
 def cost(workload: Training, layers: Layers, x: Array, y: Array) -> float:
@@ -135,6 +120,9 @@ def reference(workload: Workload) -> Evidence:
         return {"outputs": sample(softmax(z) if workload.output == "softmax" else z)}
     if isinstance(workload, Product):
         return {"outputs": _product_samples(workload)}
+    if isinstance(workload, Derivative):
+        data = derivative_data(workload)
+        return {"outputs": sample(derivative(workload, initial_layers(workload), *data))}
     return {"outputs": sample(_function(workload.function, elementwise_inputs(workload)))}
 
 

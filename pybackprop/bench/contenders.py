@@ -63,7 +63,7 @@ class Contender:
     library : str
         A key of `LIBRARIES`.
     mode : str
-        The way: step, fit, eager, compile, scan, epoch, predict, out, run, jit, product, …
+        The way: step, fit, eager, compile, scan, epoch, predict, out, run, jit, product, call, …
     threads : int or None
         How many threads it may use; None for what the library takes by itself.
     isa : str or None

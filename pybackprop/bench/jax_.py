@@ -10,17 +10,22 @@ import numpy as np
 
 from .agreement import Evidence, sample, training_evidence
 from .contenders import Task, load
+from .transforms import WAYS, Data, Tools, as_array, axes
 from .workloads import (
     ADAM_BETAS,
     ADAM_EPS,
     MOMENTUM,
+    Array,
+    Derivative,
     Layers,
     Prediction,
     Training,
     Workload,
+    derivative_data,
     initial_layers,
     prediction_inputs,
     scaled,
+    split_vector,
     training_data,
 )
 
@@ -29,14 +34,16 @@ def make(workload: Workload, mode: str, threads: int | None) -> Task:
     """Return a task; threads are set by the environment of the process."""
     if isinstance(workload, Prediction):
         return _Predict(workload)
+    if isinstance(workload, Derivative):
+        return _Derivative(workload, mode)
     if not isinstance(workload, Training):
-        raise NotImplementedError("JAX is compared in training and prediction only")
+        raise NotImplementedError("JAX is compared in training, prediction and derivatives only")
     if workload.folder is not None:
         return _Epoch(workload, scan=mode == "scan")
     return _Scan(workload) if mode == "scan" else _Step(workload)
 
 
-def _parameters(workload: Training | Prediction) -> Any:
+def _parameters(workload: Training | Prediction | Derivative) -> Any:
     """Return W_l, transposed as JAX's users keep them, and b_l of every layer."""
     asarray = load("jax.numpy").asarray
     return [(asarray(w.T.copy()), asarray(b)) for w, b in initial_layers(workload)]
@@ -254,3 +261,49 @@ class _Predict:
         predict, x = self.predict, self.x
         for _ in range(repeats):
             predict(x).block_until_ready()
+
+
+class _Derivative:
+    """A jitted derivative, of all that it is given as arguments."""
+
+    unit = 1
+    compile_seconds = 0.0
+
+    def __init__(self, workload: Derivative, mode: str) -> None:
+        jax, jnp = load("jax"), load("jax.numpy")
+        self.workload, self.jax = workload, jax
+        self.parameters = _parameters(workload)
+        tools = Tools(
+            jax,
+            jnp,
+            lambda p, x: _forward(p, x, workload.activation),
+            jax.tree_util.tree_leaves,
+        )
+        way = WAYS[workload.function][mode]
+        self.call = jax.jit(lambda p, data: way(tools, p, data))
+        x, y, v = derivative_data(workload)
+        vector: Any = jnp.asarray(v)
+        if workload.function in ("hvp", "gauss_newton_product"):
+            parts = split_vector(v, workload.widths)
+            vector = [(jnp.asarray(w.T.copy()), jnp.asarray(b)) for w, b in parts]
+        directions = [jnp.asarray(each) for each in axes(workload)]
+        self.data = Data(jnp.asarray(x), jnp.asarray(y), vector, directions)
+
+    def evidence(self) -> Evidence:
+        begin = time.perf_counter()
+        found = self.jax.block_until_ready(self.call(self.parameters, self.data))
+        self.compile_seconds = time.perf_counter() - begin
+        return {"outputs": sample(as_array(self.workload, found, self._arrays))}
+
+    @staticmethod
+    def _arrays(found: Any) -> list[Array]:
+        arrays: list[Array] = []
+        for w, b in found:
+            arrays += [np.asarray(w).swapaxes(-1, -2), np.asarray(b)]
+        return arrays
+
+    def run(self, repeats: int) -> None:
+        call, parameters, data = self.call, self.parameters, self.data
+        wait = self.jax.block_until_ready
+        for _ in range(repeats):
+            wait(call(parameters, data))

@@ -7,13 +7,15 @@ from typing import Any
 
 import numpy as np
 
-from .agreement import Evidence, sample, softmax, training_evidence
+from .agreement import Evidence, sample, training_evidence
 from .contenders import Task
+from .textbook import softmax
 from .workloads import (
     ADAM_BETAS,
     ADAM_EPS,
     MOMENTUM,
     Array,
+    Derivative,
     Elementwise,
     Prediction,
     Product,
@@ -36,6 +38,8 @@ def make(workload: Workload, mode: str, threads: int | None) -> Task:
         return _Predict(workload)
     if isinstance(workload, Product):
         return _Product(workload)
+    if isinstance(workload, Derivative):
+        raise NotImplementedError("NumPy has no derivatives")
     if workload.function == "gelu":
         raise NotImplementedError("NumPy has no erf")
     return _Elementwise(workload)

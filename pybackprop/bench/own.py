@@ -13,11 +13,14 @@ from .workloads import (
     ADAM_BETAS,
     ADAM_EPS,
     MOMENTUM,
+    Array,
+    Derivative,
     Elementwise,
     Prediction,
     Product,
     Training,
     Workload,
+    derivative_data,
     elementwise_inputs,
     initial_layers,
     prediction_inputs,
@@ -34,14 +37,18 @@ def make(workload: Workload, mode: str, threads: int | None) -> Task:
         return _Predict(workload, mode == "out")
     if isinstance(workload, Product):
         return _Product(workload)
+    if isinstance(workload, Derivative):
+        return _Derivative(workload)
     return _Elementwise(workload)
 
 
-def _network(workload: Training | Prediction) -> Network:
+def _network(workload: Training | Prediction | Derivative) -> Network:
     """Return the network with the workload's initial weights."""
     if isinstance(workload, Training):
         loss = workload.loss
         output = "softmax" if loss == "cross_entropy" else "identity"
+    elif isinstance(workload, Derivative):
+        loss, output = "mse", "identity"
     else:
         loss, output = "squared_error", workload.output
         if output == "softmax":
@@ -169,6 +176,34 @@ class _Product:
     def run(self, repeats: int) -> None:
         for _ in range(repeats):
             kernels.matmul(self.a, self.b, out=self.out)
+
+
+class _Derivative:
+    """A derivative in a new array."""
+
+    unit = 1
+    compile_seconds = 0.0
+
+    def __init__(self, workload: Derivative) -> None:
+        x, y, v = derivative_data(workload)
+        self.method = getattr(_network(workload), workload.function)
+        if workload.function in ("vjp", "jvp"):
+            self.arguments: tuple[Array, ...] = (x, v)
+        elif workload.function in ("hvp", "gauss_newton_product"):
+            self.arguments = x, y, v
+        elif workload.function.startswith("per_sample"):
+            self.arguments = x, y
+        else:
+            self.arguments = (x,)
+
+    def evidence(self) -> Evidence:
+        found = self.method(*self.arguments)
+        return {"outputs": sample(np.hstack(found) if isinstance(found, tuple) else found)}
+
+    def run(self, repeats: int) -> None:
+        method, arguments = self.method, self.arguments
+        for _ in range(repeats):
+            method(*arguments)
 
 
 class _Elementwise:

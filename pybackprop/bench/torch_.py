@@ -8,21 +8,26 @@ from typing import Any
 
 from .agreement import Evidence, sample, training_evidence
 from .contenders import Task, load
+from .transforms import WAYS, Data, Tools, as_array, axes
 from .workloads import (
     ADAM_BETAS,
     ADAM_EPS,
     MOMENTUM,
+    Array,
+    Derivative,
     Elementwise,
     Layers,
     Prediction,
     Product,
     Training,
     Workload,
+    derivative_data,
     elementwise_inputs,
     initial_layers,
     prediction_inputs,
     product_factors,
     scaled,
+    split_vector,
     training_data,
 )
 
@@ -37,10 +42,12 @@ def make(workload: Workload, mode: str, threads: int | None) -> Task:
         return _Predict(workload)
     if isinstance(workload, Product):
         return _Product(workload)
+    if isinstance(workload, Derivative):
+        return _Derivative(workload, mode)
     return _Elementwise(workload)
 
 
-def _model(workload: Training | Prediction, output: str) -> Any:
+def _model(workload: Training | Prediction | Derivative, output: str) -> Any:
     """Return a Sequential with the workload's initial weights."""
     torch = load("torch")
     modules: list[Any] = []
@@ -156,6 +163,44 @@ class _Product:
     def run(self, repeats: int) -> None:
         for _ in range(repeats):
             self.mm(self.a, self.b, out=self.out)
+
+
+class _Derivative:
+    """A derivative by torch.func, of a module whose parameters are given as arguments."""
+
+    unit = 1
+    compile_seconds = 0.0
+
+    def __init__(self, workload: Derivative, mode: str) -> None:
+        torch, func = load("torch"), load("torch.func")
+        self.workload, model = workload, _model(workload, "identity")
+        self.parameters = {name: each.detach() for name, each in model.named_parameters()}
+        self.way = WAYS[workload.function][mode]
+        self.tools = Tools(
+            func,
+            torch,
+            lambda p, x: func.functional_call(model, p, (x,)),
+            lambda p: list(p.values()),
+        )
+        x, y, v = derivative_data(workload)
+        vector: Any = torch.from_numpy(v)
+        if workload.function in ("hvp", "gauss_newton_product"):
+            parts = [part for pair in split_vector(v, workload.widths) for part in pair]
+            vector = dict(zip(self.parameters, map(torch.from_numpy, parts), strict=True))
+        directions = [torch.from_numpy(each) for each in axes(workload)]
+        self.data = Data(torch.from_numpy(x), torch.from_numpy(y), vector, directions)
+
+    def evidence(self) -> Evidence:
+        found = self.way(self.tools, self.parameters, self.data)
+        return {"outputs": sample(as_array(self.workload, found, self._arrays))}
+
+    def _arrays(self, found: Any) -> list[Array]:
+        return [found[name].numpy() for name in self.parameters]
+
+    def run(self, repeats: int) -> None:
+        way, tools, parameters, data = self.way, self.tools, self.parameters, self.data
+        for _ in range(repeats):
+            way(tools, parameters, data)
 
 
 class _Elementwise:

@@ -7,6 +7,7 @@ its seed, so that all contenders have the same ones without sending them.
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -152,8 +153,66 @@ class Elementwise:
         return f"{self.function} of {self.size} elements, float32"
 
 
-Workload = Training | Prediction | Product | Elementwise
-_KINDS = {each.__name__: each for each in (Training, Prediction, Product, Elementwise)}
+# Passes of a derivative, each as long as a forward one, without those that a net's widths decide.
+_PASSES = {
+    "per_sample_gradients": 3,
+    "per_sample_gradient_norms": 2,
+    "jacobian": 1,
+    "hvp": 8,
+    "gauss_newton_product": 5,
+    "vjp": 2,
+    "jvp": 2,
+    "laplacian": 2,
+    "hessian_diagonal": 1,
+}
+
+
+@dataclass(frozen=True)
+class Derivative:
+    """A derivative of a dense float32 net with linear outputs, of its mean squared error if any.
+
+    Attributes
+    ----------
+    name : str
+        What it is called in reports and by ``--only``.
+    function : str
+        The method of `Network` that returns it.
+    widths : tuple of int
+        n_0 … n_L.
+    batch : int
+        Rows of a call.
+    activation : str
+        Of the hidden layers: tanh.
+    seed : int
+        Of data and weights.
+    """
+
+    name: str
+    function: str
+    widths: tuple[int, ...]
+    batch: int
+    activation: str = "tanh"
+    seed: int = 1
+
+    @property
+    def flops(self) -> float:
+        """Floating point operations of the matrix products of the passes of pybackprop's way."""
+        passes, n_in = _PASSES[self.function], self.widths[0]
+        if self.function == "jacobian":
+            passes += min(n_in, self.widths[-1])
+        elif self.function in ("laplacian", "hessian_diagonal"):
+            passes += n_in if self.function == "laplacian" else 2 * n_in
+        products = [a * b for a, b in zip(self.widths, self.widths[1:], strict=False)]
+        return 2.0 * self.batch * sum(products) * passes
+
+    @property
+    def title(self) -> str:
+        """The shape in words."""
+        return f"{widths_text(self.widths)}, batch {self.batch}, {self.activation}"
+
+
+Workload = Training | Prediction | Product | Elementwise | Derivative
+_KINDS = {each.__name__: each for each in (Training, Prediction, Product, Elementwise, Derivative)}
 
 STEPS = (
     Training("xor", (2, 8, 1), 4, "tanh", "mse", lr=0.02, n_batches=1000),
@@ -191,6 +250,13 @@ PRODUCTS = tuple(
 )
 ELEMENTWISE = tuple(
     Elementwise(name, name) for name in ("relu", "tanh", "sigmoid", "gelu", "silu", "softplus")
+)
+
+DERIVATIVES = tuple(
+    Derivative(name, name, (17, 64, 64, 6), 64)
+    if name.startswith("per_sample")
+    else Derivative(name, name, (2, 50, 50, 50, 50, 50, 1), 1024)
+    for name in _PASSES
 )
 
 
@@ -245,7 +311,7 @@ def from_json(spec: dict[str, Any]) -> Workload:
     return _KINDS[spec["kind"]](**fields)
 
 
-def initial_layers(workload: Training | Prediction) -> Layers:
+def initial_layers(workload: Training | Prediction | Derivative) -> Layers:
     """Return W_l (n_l, n_(l-1)) and b_l (n_l,), float32, of every layer."""
     rng = np.random.default_rng([workload.seed, 1])
     gain = 2.0 if workload.activation == "relu" else 1.0
@@ -309,3 +375,29 @@ def elementwise_inputs(workload: Elementwise) -> Array:
     rng = np.random.default_rng([workload.seed, 5])
     result: Array = rng.standard_normal(workload.size, np.float32) * np.float32(2)
     return result
+
+
+def derivative_data(workload: Derivative) -> tuple[Array, Array, Array]:
+    """Return inputs (batch, n_0), targets (batch, n_L) and a vector, float32.
+
+    The vector is what the Jacobian, the Hessian or the Gauss-Newton matrix is multiplied by:
+    (batch, n_L) for vjp, (batch, n_0) for jvp, and (n_parameters,) otherwise.
+    """
+    rng = np.random.default_rng([workload.seed, 6])
+    n_in, n_out = workload.widths[0], workload.widths[-1]
+    x, y = (rng.standard_normal((workload.batch, n), np.float32) for n in (n_in, n_out))
+    if workload.function in ("vjp", "jvp"):
+        width = n_out if workload.function == "vjp" else n_in
+        return x, y, rng.standard_normal((workload.batch, width), np.float32)
+    pairs = itertools.pairwise(workload.widths)
+    return x, y, rng.standard_normal(sum((a + 1) * b for a, b in pairs), np.float32)
+
+
+def split_vector(vector: Array, widths: tuple[int, ...]) -> Layers:
+    """Return the parts of a vector of parameters that belong to W_l and b_l of every layer."""
+    layers, at = [], 0
+    for n_in, n_out in itertools.pairwise(widths):
+        end = at + n_in * n_out
+        layers.append((vector[at:end].reshape(n_out, n_in), vector[end : end + n_out]))
+        at = end + n_out
+    return layers

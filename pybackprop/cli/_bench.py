@@ -25,6 +25,7 @@ _SUBJECTS = {
     "steps": "a training step, called one by one and inside `fit`",
     "epoch": "an epoch of MNIST",
     "predict": "the outputs for one batch",
+    "derivatives": "derivatives of outputs and cost, in inputs and parameters",
     "kernels": "matrix products and activations, as shares of the machine's peak",
     "scaling": "a step as batch, width, depth and threads grow",
 }

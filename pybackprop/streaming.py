@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from . import _core
 from .inputs import as_count
 from .optimizers import Optimizer, as_optimizer
@@ -90,7 +92,7 @@ def _run_epoch(
 ) -> bool:
     """Do an update for each batch; return whether there was one."""
     begin = time.perf_counter()
-    total, rows = 0.0, 0
+    total, weight = 0.0, 0.0
     for number, batch in enumerate(source.epoch()):
         where = f"epoch {epoch}, batch {number}"
         if not isinstance(batch, (tuple, list)) or len(batch) not in (2, 3):
@@ -107,12 +109,15 @@ def _run_epoch(
                 f"the cost is not finite in {where} (counted from 0); the network is as before "
                 "that batch. A lower learning rate, clip_norm or scaled inputs may help"
             )
-        total += len(batch[0]) * cost
-        rows += len(batch[0])
-    if rows:
-        history.cost.append(total / rows)
+        # A batch counts by its sum of weights, as in `fit`.
+        weighted = len(batch) == 3 and batch[2] is not None
+        of_batch = float(np.sum(batch[2])) if weighted else float(len(batch[0]))
+        total += of_batch * cost
+        weight += of_batch
+    if weight:
+        history.cost.append(total / weight)
         history.seconds.append(time.perf_counter() - begin)
-    return rows > 0
+    return weight > 0
 
 
 def _end_epoch(

@@ -123,17 +123,20 @@ class Stochastic:
         """Train step by step, so that only a batch is dense at a time."""
         network, net = self.network, self.network._net
         for epoch in range(epochs):
-            begin, total = time.perf_counter(), 0.0
+            begin, total, weight = time.perf_counter(), 0.0, 0.0
             order = np.arange(self.rows)
             if self.arguments.shuffle:
                 order = random_permutation(network.seed, net.get_counters()[1], self.rows)
             for first in range(0, self.rows, self.batch_size):
                 batch = self.training.take(order[first : first + self.batch_size])
                 x = _data.as_dense(batch.x, network.dtype)
-                total += len(x) * network.step(x, batch.y, self.optimizer, batch.weights)
+                # A batch counts by its sum of weights, as in `fit`.
+                of_batch = float(len(x) if batch.weights is None else batch.weights.sum())
+                total += of_batch * network.step(x, batch.y, self.optimizer, batch.weights)
+                weight += of_batch
             steps, done = net.get_counters()
             net.set_counters(steps, done + 1)
-            cost, rate = total / self.rows, self.optimizer._rate()
+            cost, rate = total / weight, self.optimizer._rate()
             seconds = time.perf_counter() - begin
             if self._end_epoch(EpochEnd(epoch, cost, None, seconds, rate, network)):
                 break

@@ -44,7 +44,7 @@ bp_plan bp_plan_make(const bp_net *net, int64_t rows, bp_want want) {
     bp_plan plan;
     if (net->loss == BP_LOSS_CALLBACK && want != BP_WANT_OUTPUTS) {
         plan = (bp_plan){1, 1, rows, 0, 0}; /* the user's function sees whole batches */
-    } else if (want != BP_WANT_GRADIENT && net->packed) {
+    } else if (want != BP_WANT_GRADIENT && net->compact) {
         int64_t parts = (rows + FORWARD_BLOCK - 1) / FORWARD_BLOCK;
         plan = (bp_plan){0, (int)clamp(parts, 1, 1 << 20), FORWARD_BLOCK, 0, 0};
     } else if (want == BP_WANT_GRADIENT && net->n_parameters * size <= PARTS_BYTES) {

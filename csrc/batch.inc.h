@@ -4,6 +4,10 @@ static const BP_T(bp_kernels) *BP_T(kernels_of)(const bp_net *net) {
     return &net->kernels->BP_KERNELS;
 }
 
+static const BP_T(bp_phases) *BP_T(phases_of)(const bp_net *net) {
+    return net->phases;
+}
+
 /* Chunks of the weights, layer by layer, whose penalties are summed apart. */
 static int64_t BP_T(chunk_count)(const bp_net *net) {
     int64_t chunks = 0;
@@ -38,7 +42,7 @@ static BP_T(bp_workspace) *BP_T(workspace_make)(const bp_net *net, int flags,
     const int passes = want->n_passes;
     *ws = *want;
     ws->n_passes = 0;
-    ws->scratch_each = bp_round_up(BP_T(bp_product_scratch)(BP_T(kernels_of)(net)), BP_ALIGNMENT);
+    ws->scratch_each = bp_round_up(BP_T(phases_of)(net)->scratch(net), BP_ALIGNMENT);
     ws->passes = bp_alloc(passes, sizeof *ws->passes);
     ws->scratch = bp_alloc_scratch(ws->scratch_each * ws->n_members, sizeof *ws->scratch);
     ws->part_cost = bp_alloc(ws->n_parts, sizeof *ws->part_cost);
@@ -46,7 +50,7 @@ static BP_T(bp_workspace) *BP_T(workspace_make)(const bp_net *net, int flags,
     ws->gradients = bp_alloc(ws->n_gradient, sizeof *ws->gradients);
     int failed = !ws->passes || !ws->scratch || !ws->part_cost || !ws->partial || !ws->gradients;
     for (int i = 0; i < passes && !failed; i++) {
-        failed = BP_T(bp_pass_create)(net, ws->capacity, flags, &ws->passes[i]) != BP_OK;
+        failed = BP_T(phases_of)(net)->create(net, ws->capacity, flags, &ws->passes[i]) != BP_OK;
         ws->n_passes += !failed;
     }
     if (!failed) return ws;
@@ -93,29 +97,14 @@ BP_T(bp_workspace) *BP_T(bp_workspace_reserve)(bp_net *net, const bp_plan *plan,
     return net->workspace[flags] = BP_T(workspace_make)(net, flags, &want);
 }
 
-/* Rows of W that go into the packed copy together: a panel of W^T. */
-static int64_t BP_T(pack_unit)(const bp_net *net) {
-    return net->packed ? BP_T(kernels_of)(net)->gemm.nr : 1;
-}
-
-/* Packs rows begin <= i < end of a layer's W; begin is a multiple of pack_unit, end too or the last
- * row. */
-static void BP_T(pack_rows)(bp_net *net, int l, int64_t begin, int64_t end) {
-    const bp_layer *layer = &net->layers[l];
-    const int64_t nr = BP_T(pack_unit)(net);
-    if (!net->packed) return;
-    BP_T(bp_pack_b)
-    (BP_T(kernels_of)(net), layer->n_in, layer->n_out, (const real *)net->parameters + layer->w, 1,
-     layer->n_in, begin / nr, (end + nr - 1) / nr, (real *)net->packed + layer->packed);
-}
-
 void BP_T(bp_batch_pack)(BP_T(bp_job) *job, bp_team *team, int member, int members) {
     bp_net *net = job->net;
-    if (!net->packed || !net->packed_stale) return;
+    const BP_T(bp_phases) *phases = BP_T(phases_of)(net);
+    if (!net->packed_stale) return;
     for (int l = 0; l < net->n_layers; l++) {
         int64_t begin, end;
-        bp_share(net->layers[l].n_out, BP_T(pack_unit)(net), member, members, &begin, &end);
-        BP_T(pack_rows)(net, l, begin, end);
+        bp_share(net->layers[l].n_out, phases->pack_unit(net), member, members, &begin, &end);
+        phases->pack_rows(net, l, begin, end);
     }
     bp_sync(team, member, members);
     if (member == 0) net->packed_stale = 0;
@@ -151,7 +140,7 @@ static void BP_T(update_range)(const BP_T(bp_job) *job, const bp_update *update,
 /* Rows of a layer whose parameters, gradients and states stay in the cache from their update until
  * they are packed. */
 static int64_t BP_T(rows_in_strip)(const bp_net *net, const bp_layer *layer) {
-    const int64_t unit = BP_T(pack_unit)(net);
+    const int64_t unit = BP_T(phases_of)(net)->pack_unit(net);
     const int64_t rows = STRIP_BYTES / (layer->n_in * (int64_t)sizeof(real));
     return rows > unit ? rows / unit * unit : unit;
 }
@@ -170,7 +159,7 @@ static void BP_T(update_layer)(BP_T(bp_job) *job, int l, int member, int members
         weights.l2 = net->l2;
     }
     int64_t begin, end;
-    bp_share(layer->n_out, BP_T(pack_unit)(net), member, members, &begin, &end);
+    bp_share(layer->n_out, BP_T(phases_of)(net)->pack_unit(net), member, members, &begin, &end);
     for (int64_t row = begin; row < end; row += strip) {
         const int64_t rows = end - row < strip ? end - row : strip;
         if (!clips) {
@@ -179,7 +168,7 @@ static void BP_T(update_layer)(BP_T(bp_job) *job, int l, int member, int members
         }
         BP_T(update_range)(job, &weights, layer->w + row * n_in, rows * n_in, dw + row * n_in);
         BP_T(update_range)(job, &job->update, layer->b + row, rows, db + row);
-        BP_T(pack_rows)(net, l, row, row + rows);
+        BP_T(phases_of)(net)->pack_rows(net, l, row, row + rows);
     }
 }
 
@@ -211,8 +200,8 @@ static void BP_T(go_back)(BP_T(bp_job) *job, const BP_T(bp_worker) *w, const bp_
     const bp_net *net = job->net;
     real *dx = job->batch.dx ? (real *)job->batch.dx + block->offset * net->layers[0].n_in : NULL;
     for (int l = net->n_layers - 1; l >= 0; l--) {
-        BP_T(bp_pass_backward)
-        (w, block, l, BP_T(gradient_of)(job, gradient, l), accumulate, dx);
+        BP_T(phases_of)(net)->backward(w, block, l, BP_T(gradient_of)(job, gradient, l), accumulate,
+                                       dx);
         if (!job->plan.fused) continue;
         BP_T(update_layer)(job, l, w->member, w->members);
         bp_sync(w->team, w->member, w->members);
@@ -223,15 +212,16 @@ static void BP_T(go_back)(BP_T(bp_job) *job, const BP_T(bp_worker) *w, const bp_
 static double BP_T(run_block)(BP_T(bp_job) *job, const BP_T(bp_worker) *w, bp_block *block,
                               real *gradient, int accumulate) {
     const bp_net *net = job->net;
+    const BP_T(bp_phases) *phases = BP_T(phases_of)(net);
     const int64_t n_out = net->layers[net->n_layers - 1].n_out;
     real *out = job->batch.out ? (real *)job->batch.out + block->offset * n_out : NULL;
     if (w->member == 0) BP_T(bp_pass_bind)(net, w->pass, block);
     bp_sync(w->team, w->member, w->members);
-    BP_T(bp_pass_load)(w, block);
+    phases->load(w, block);
     bp_sync(w->team, w->member, w->members);
-    BP_T(bp_pass_forward)(w, block, job->batch.finish, out, n_out);
+    phases->forward(w, block, job->batch.finish, out, n_out);
     if (job->want == BP_WANT_OUTPUTS) return 0.0;
-    int status = BP_T(bp_pass_loss)(w, block);
+    int status = phases->loss(w, block);
     if (status != BP_OK) job->user_status = status;
     bp_sync(w->team, w->member, w->members);
     if (job->user_status != BP_OK) return 0.0;
@@ -363,7 +353,7 @@ void BP_T(bp_batch_update)(BP_T(bp_job) *job, bp_team *team, int member, int mem
         if (!(job->optimizer->clip_norm > 0.0)) BP_T(add_parts)(job, 0, net->n_parameters);
         BP_T(update_range)(job, &job->update, 0, net->n_parameters, job->gradient);
         for (int l = 0; l < net->n_layers; l++)
-            BP_T(pack_rows)(net, l, 0, net->layers[l].n_out);
+            BP_T(phases_of)(net)->pack_rows(net, l, 0, net->layers[l].n_out);
         return;
     }
     for (int l = 0; l < net->n_layers; l++)

@@ -10,11 +10,6 @@ typedef struct {
     real *scratch; /* of this member, as bp_product_scratch asks */
 } BP_T(bp_dense);
 
-/* The rows and columns of the result that a member writes. */
-typedef struct {
-    int64_t m0, m1, n0, n1;
-} BP_T(bp_tile);
-
 /* y (rows x n_out, stride ldy) = act(x W^T + b). z, with the stride of y, keeps the pre-activation
  * unless it is NULL; b may be NULL. Softmax stops at the pre-activation, which then goes to y. */
 BP_T(bp_tile)

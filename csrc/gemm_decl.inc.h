@@ -22,6 +22,11 @@ typedef struct {
     int64_t act_rs;    /* row stride of act_out or saved */
 } BP_T(bp_product);
 
+/* Rows m0 <= i < m1 and columns n0 <= j < n1 of a result. */
+typedef struct {
+    int64_t m0, m1, n0, n1;
+} BP_T(bp_tile);
+
 /* Elements of scratch that BP_T(bp_product_run) needs; the same for every product. */
 int64_t BP_T(bp_product_scratch)(const BP_T(bp_kernels) *kernels);
 

@@ -49,7 +49,9 @@ struct bp_net {
     bp_layer *layers;
     int64_t n_parameters, n_packed;
     int64_t max_width; /* of the layers' inputs and outputs */
+    int compact;       /* few enough parameters for each member of a team to read all of them */
     const bp_kernels *kernels;
+    const void *phases; /* bp_phases of the network's type and precision */
 
     void *parameters; /* of the network's type, like all that follow */
     void *packed;     /* W^T of every layer in panels, for the forward pass; NULL for a large net */

@@ -7,7 +7,7 @@
 
 /* Networks up to this many bytes of parameters keep W^T of every layer in panels between calls;
  * above, the product packs what it needs, which many rows share. */
-static const int64_t PACKED_BYTES = 16 * 1024 * 1024;
+static const int64_t COMPACT_BYTES = 16 * 1024 * 1024;
 
 /* ---- one thread at a time ---- */
 
@@ -100,8 +100,10 @@ int bp_net_create(const bp_net_config *config, bp_net **out) {
     net->layers = bp_alloc(net->n_layers, sizeof *net->layers);
     int failed = !net->layers || !lay_out_layers(net, config) ||
                  !(net->parameters = bp_alloc(net->n_parameters, size));
-    if (!failed && net->n_parameters * (int64_t)size <= PACKED_BYTES)
-        failed = !(net->packed = bp_alloc(net->n_packed, size));
+    net->compact = net->n_parameters * (int64_t)size <= COMPACT_BYTES;
+    net->phases = net->dtype == BP_FLOAT32 ? (const void *)&bp_phases_plain_f32
+                                           : (const void *)&bp_phases_plain_f64;
+    if (!failed && net->compact) failed = !(net->packed = bp_alloc(net->n_packed, size));
     if (failed) {
         bp_net_destroy(net);
         return BP_ERR_MEMORY;

@@ -53,6 +53,7 @@ void BP_T(bp_pass_destroy)(BP_T(bp_pass) *pass) {
     bp_free(pass->labels);
     bp_free(pass->reals);
     bp_free(pass->bytes);
+    bp_free(pass->operands);
     *pass = (BP_T(bp_pass)){0};
 }
 
@@ -125,17 +126,20 @@ void BP_T(bp_pass_bind)(const bp_net *net, BP_T(bp_pass) *pass, const bp_block *
         pass->a[l + 1] = block->dropout ? pass->passed[l] : pass->out[l];
 }
 
-void BP_T(bp_pass_load)(const BP_T(bp_worker) *w, const bp_block *block) {
+void BP_T(bp_pass_load_inputs)(const BP_T(bp_worker) *w, const bp_block *block, int64_t begin,
+                               int64_t end, real *dst, int64_t ld) {
+    const bp_rows rows = {block->rows.index, block->rows.first + begin};
+    BP_T(bp_rows_load)
+    (w->kernels, &block->data->x, &rows, end - begin, w->net->shift, w->net->scale, dst, ld);
+}
+
+void BP_T(bp_pass_load_targets)(const BP_T(bp_worker) *w, const bp_block *block, int64_t begin,
+                                int64_t end) {
     const bp_net *net = w->net;
     const bp_data *data = block->data;
     BP_T(bp_pass) *pass = w->pass;
-    int64_t begin, end;
-    bp_share(block->n, 1, w->member, w->members, &begin, &end);
     const bp_rows rows = {block->rows.index, block->rows.first + begin};
     const int64_t n = end - begin, n_out = net->layers[net->n_layers - 1].n_out;
-    if (pass->a[0] == pass->x) BP_T(bp_rows_load)
-    (w->kernels, &data->x, &rows, n, net->shift, net->scale, pass->x + begin * pass->ld[0],
-     pass->ld[0]);
     if (!data->y.data) return;
     if (data->y.dtype == BP_INT64)
         bp_rows_labels(&data->y, &rows, n, n_out, pass->labels + begin);
@@ -153,9 +157,17 @@ void BP_T(bp_pass_load)(const BP_T(bp_worker) *w, const bp_block *block) {
     }
 }
 
-/* Draws the mask of a tile of a layer's outputs, and applies it to what is passed on. */
-static void BP_T(drop_forward)(const BP_T(bp_worker) *w, const bp_block *block, int l,
-                               BP_T(bp_tile) tile) {
+static void BP_T(load)(const BP_T(bp_worker) *w, const bp_block *block) {
+    BP_T(bp_pass) *pass = w->pass;
+    int64_t begin, end;
+    bp_share(block->n, 1, w->member, w->members, &begin, &end);
+    if (pass->a[0] == pass->x) BP_T(bp_pass_load_inputs)
+    (w, block, begin, end, pass->x + begin * pass->ld[0], pass->ld[0]);
+    BP_T(bp_pass_load_targets)(w, block, begin, end);
+}
+
+void BP_T(bp_pass_drop_forward)(const BP_T(bp_worker) *w, const bp_block *block, int l,
+                                BP_T(bp_tile) tile) {
     const bp_layer *layer = &w->net->layers[l];
     const real kept = (real)(1.0 / (1.0 - layer->dropout));
     const int64_t ld = w->pass->ld[l + 1], cols = tile.n1 - tile.n0;
@@ -170,8 +182,7 @@ static void BP_T(drop_forward)(const BP_T(bp_worker) *w, const bp_block *block, 
     }
 }
 
-/* The same mask on the way back. */
-static void BP_T(drop_backward)(const BP_T(bp_worker) *w, int l, BP_T(bp_tile) tile) {
+void BP_T(bp_pass_drop_backward)(const BP_T(bp_worker) *w, int l, BP_T(bp_tile) tile) {
     const bp_layer *layer = &w->net->layers[l];
     const real kept = (real)(1.0 / (1.0 - layer->dropout));
     for (int64_t i = tile.m0; i < tile.m1; i++) {
@@ -198,41 +209,43 @@ static BP_T(bp_dense) BP_T(dense_of)(const BP_T(bp_worker) *w, int l, int64_t ro
     };
 }
 
-/* Softmax over this member's rows of the outputs. */
-static void BP_T(softmax_rows)(const BP_T(bp_worker) *w, int64_t rows, const real *z, real *a,
-                               int64_t ld) {
-    int64_t begin, end;
-    bp_share(rows, 1, w->member, w->members, &begin, &end);
-    w->kernels->softmax(end - begin, w->net->layers[w->net->n_layers - 1].n_out, z + begin * ld, ld,
-                        a + begin * ld, ld);
+int BP_T(bp_pass_act)(const bp_net *net, int l, int finish) {
+    if (l == net->n_layers - 1 && !finish && bp_loss_from_z(net->loss)) return BP_ACT_IDENTITY;
+    return net->layers[l].act;
 }
 
-void BP_T(bp_pass_forward)(const BP_T(bp_worker) *w, const bp_block *block, int finish, real *last,
-                           int64_t last_ld) {
+void BP_T(bp_pass_softmax)(const BP_T(bp_worker) *w, const bp_block *block, real *out, int64_t ld) {
+    const int last = w->net->n_layers - 1;
+    const real *z = w->pass->z[last] ? w->pass->z[last] : out;
+    int64_t begin, end;
+    bp_share(block->n, 1, w->member, w->members, &begin, &end);
+    w->kernels->softmax(end - begin, w->net->layers[last].n_out, z + begin * ld, ld,
+                        out + begin * ld, ld);
+    bp_sync(w->team, w->member, w->members);
+}
+
+static void BP_T(forward)(const BP_T(bp_worker) *w, const bp_block *block, int finish, real *last,
+                          int64_t last_ld) {
     const bp_net *net = w->net;
     BP_T(bp_pass) *pass = w->pass;
-    const int n_layers = net->n_layers;
-    for (int l = 0; l < n_layers; l++) {
+    for (int l = 0; l < net->n_layers; l++) {
         const bp_layer *layer = &net->layers[l];
-        const int is_last = l == n_layers - 1;
+        const int to_last = l == net->n_layers - 1 && last;
+        const int act = BP_T(bp_pass_act)(net, l, finish);
         BP_T(bp_dense) dense = BP_T(dense_of)(w, l, block->n);
-        const int act =
-            is_last && !finish && bp_loss_from_z(net->loss) ? BP_ACT_IDENTITY : layer->act;
-        real *out = is_last && last ? last : pass->out[l];
-        const int64_t ld = is_last && last ? last_ld : pass->ld[l + 1];
+        real *out = to_last ? last : pass->out[l];
+        const int64_t ld = to_last ? last_ld : pass->ld[l + 1];
         BP_T(bp_tile)
         tile = BP_T(bp_dense_fwd)(&dense, act, pass->a[l], pass->ld[l],
                                   (const real *)net->parameters + layer->b, pass->z[l], out, ld);
-        if (block->dropout && layer->dropout > 0) BP_T(drop_forward)(w, block, l, tile);
+        if (block->dropout && layer->dropout > 0) BP_T(bp_pass_drop_forward)(w, block, l, tile);
         bp_sync(w->team, w->member, w->members);
-        if (is_last && act == BP_ACT_SOFTMAX) {
-            BP_T(softmax_rows)(w, block->n, pass->z[l] ? pass->z[l] : out, out, ld);
-            bp_sync(w->team, w->member, w->members);
-        }
+        if (act == BP_ACT_SOFTMAX) BP_T(bp_pass_softmax)(w, block, out, ld);
     }
 }
 
-int BP_T(bp_pass_loss)(const BP_T(bp_worker) *w, const bp_block *block) {
+int BP_T(bp_pass_loss)(const BP_T(bp_worker) *w, const bp_block *block, int64_t begin,
+                       int64_t end) {
     const bp_net *net = w->net;
     BP_T(bp_pass) *pass = w->pass;
     const int last = net->n_layers - 1;
@@ -240,15 +253,7 @@ int BP_T(bp_pass_loss)(const BP_T(bp_worker) *w, const bp_block *block) {
     /* A trace has finished the outputs and kept what the loss starts from beside them. */
     const int from_z = bp_loss_from_z(net->loss) && pass->z[last];
     const int forward_only = pass->flags == BP_PASS_FORWARD;
-    int64_t begin, end;
     int status = BP_OK;
-    if (net->loss == BP_LOSS_CALLBACK) {
-        /* Row scales and the activation's derivative follow for all rows, on this member alone. */
-        begin = 0;
-        end = w->member == 0 ? block->n : 0;
-    } else {
-        bp_share(block->n, 1, w->member, w->members, &begin, &end);
-    }
     if (begin == end) return BP_OK;
     const bp_loss_rows rows = {end - begin, n_out, net->loss, net->layers[last].act};
     BP_T(bp_loss_buffers)
@@ -272,8 +277,29 @@ int BP_T(bp_pass_loss)(const BP_T(bp_worker) *w, const bp_block *block) {
     return status;
 }
 
-void BP_T(bp_pass_backward)(const BP_T(bp_worker) *w, const bp_block *block, int l, real *gradient,
-                            int accumulate, real *dx) {
+void BP_T(bp_pass_loss_share)(const BP_T(bp_worker) *w, const bp_block *block, int64_t unit,
+                              int64_t *begin, int64_t *end) {
+    bp_share(block->n, unit, w->member, w->members, begin, end);
+    if (w->net->loss != BP_LOSS_CALLBACK) return;
+    /* Row scales and the activation's derivative follow for all rows, on this member alone. */
+    *begin = 0;
+    *end = w->member == 0 ? block->n : 0;
+}
+
+static int BP_T(loss)(const BP_T(bp_worker) *w, const bp_block *block) {
+    int64_t begin, end;
+    BP_T(bp_pass_loss_share)(w, block, 1, &begin, &end);
+    return BP_T(bp_pass_loss)(w, block, begin, end);
+}
+
+const real *BP_T(bp_pass_saved)(const bp_net *net, const BP_T(bp_pass) *pass, int l) {
+    const int act = net->layers[l].act;
+    if (act == BP_ACT_IDENTITY) return NULL;
+    return bp_act_needs_z(act) ? pass->z[l] : pass->out[l];
+}
+
+static void BP_T(backward)(const BP_T(bp_worker) *w, const bp_block *block, int l, real *gradient,
+                           int accumulate, real *dx) {
     const bp_net *net = w->net;
     BP_T(bp_pass) *pass = w->pass;
     const bp_layer *layer = &net->layers[l];
@@ -281,14 +307,12 @@ void BP_T(bp_pass_backward)(const BP_T(bp_worker) *w, const bp_block *block, int
     const real *delta = pass->delta[l];
     const int64_t ldd = pass->ld[l + 1];
     if (l > 0) {
-        const int act = net->layers[l - 1].act;
-        const real *saved = act == BP_ACT_IDENTITY ? NULL
-                            : bp_act_needs_z(act)  ? pass->z[l - 1]
-                                                   : pass->out[l - 1];
         BP_T(bp_tile)
-        tile =
-            BP_T(bp_dense_bwd_x)(&dense, delta, ldd, act, saved, pass->delta[l - 1], pass->ld[l]);
-        if (block->dropout && net->layers[l - 1].dropout > 0) BP_T(drop_backward)(w, l - 1, tile);
+        tile = BP_T(bp_dense_bwd_x)(&dense, delta, ldd, net->layers[l - 1].act,
+                                    BP_T(bp_pass_saved)(net, pass, l - 1), pass->delta[l - 1],
+                                    pass->ld[l]);
+        if (block->dropout && net->layers[l - 1].dropout > 0)
+            BP_T(bp_pass_drop_backward)(w, l - 1, tile);
     } else if (dx) {
         BP_T(bp_dense_bwd_x)(&dense, delta, ldd, BP_ACT_IDENTITY, NULL, dx, layer->n_in);
     }
@@ -297,3 +321,32 @@ void BP_T(bp_pass_backward)(const BP_T(bp_worker) *w, const bp_block *block, int
      accumulate);
     bp_sync(w->team, w->member, w->members);
 }
+
+static int64_t BP_T(scratch)(const bp_net *net) {
+    return BP_T(bp_product_scratch)(&net->kernels->BP_KERNELS);
+}
+
+static int64_t BP_T(pack_unit)(const bp_net *net) {
+    return net->packed ? net->kernels->BP_KERNELS.gemm.nr : 1;
+}
+
+/* The panels of W^T that the rows make. */
+static void BP_T(pack_rows)(bp_net *net, int l, int64_t begin, int64_t end) {
+    const bp_layer *layer = &net->layers[l];
+    const int64_t nr = net->kernels->BP_KERNELS.gemm.nr;
+    if (!net->packed) return;
+    BP_T(bp_pack_b)
+    (&net->kernels->BP_KERNELS, layer->n_in, layer->n_out, (const real *)net->parameters + layer->w,
+     1, layer->n_in, begin / nr, (end + nr - 1) / nr, (real *)net->packed + layer->packed);
+}
+
+const BP_T(bp_phases) BP_T(bp_phases_plain) = {
+    .create = BP_T(bp_pass_create),
+    .scratch = BP_T(scratch),
+    .load = BP_T(load),
+    .forward = BP_T(forward),
+    .loss = BP_T(loss),
+    .backward = BP_T(backward),
+    .pack_unit = BP_T(pack_unit),
+    .pack_rows = BP_T(pack_rows),
+};

@@ -44,7 +44,7 @@ def add_parser(commands: Commands) -> None:
 def run(args: argparse.Namespace) -> int:
     """Predict and write."""
     from .. import Network
-    from ..exchange.npz import write_atomically
+    from ..exchange.atomic import write_atomically
 
     net = Network.load(args.model)
     about = _About(net, args.model)

@@ -14,7 +14,7 @@ import numpy as np
 from .._core import FLOAT32, FLOAT64, Array
 from .._version import __version__
 from ..inputs import as_choice
-from .npz import write_atomically
+from .atomic import write_atomically
 
 if TYPE_CHECKING:
     from ..network import Network

@@ -19,6 +19,7 @@ import numpy as np
 from .._core import FLOAT64, UINT8, Array
 from .._version import __version__
 from ..inputs import as_count, as_dtype
+from .atomic import write_atomically
 
 FORMAT = "pybackprop model"
 VERSION = 1
@@ -102,34 +103,6 @@ def write_header(model: Model) -> str:
     if model.optimizer is not None:
         header["optimizer"] = {**model.optimizer, "state": list(model.optimizer["state"])}
     return json.dumps(header, allow_nan=False)
-
-
-def write_atomically(path: Any, write: Any) -> None:
-    """Let write(file) fill a temporary file beside path, and put it in the place of path.
-
-    A crash at any time leaves the old file or the new one, whole.
-    """
-    target = os.path.realpath(os.fspath(path))
-    folder, name = os.path.split(target)
-    temporary = os.path.join(folder, f".{name}.{os.getpid()}.{os.urandom(6).hex()}.tmp")
-    # Opened by hand, so that the file's mode follows the umask, which mkstemp's does not.
-    flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
-    descriptor = os.open(temporary, flags, 0o666)
-    try:
-        with os.fdopen(descriptor, "w+b") as file:
-            write(file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, target)
-    except BaseException:
-        os.unlink(temporary)
-        raise
-    if os.name == "posix":
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
 
 
 def load(path: Any) -> Model:

@@ -17,7 +17,8 @@ import numpy as np
 
 from .._core import ACTIVATIONS, FLOAT32, FLOAT64, Array
 from ..kernels import activation as evaluate
-from .npz import MALFORMED, write_atomically
+from .atomic import write_atomically
+from .npz import MALFORMED
 from .torch import Layer, build
 
 if TYPE_CHECKING:

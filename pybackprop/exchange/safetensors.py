@@ -15,7 +15,8 @@ import numpy as np
 
 from .._core import FLOAT32, FLOAT64, Array
 from ..inputs import as_count, as_dtype
-from .npz import MALFORMED, Model, read_header, write_atomically, write_header
+from .atomic import write_atomically
+from .npz import MALFORMED, Model, read_header, write_header
 
 _ENTRY = "pybackprop"
 _NAMES = {FLOAT32: "F32", FLOAT64: "F64"}

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .._core import Array
-from ..exchange.npz import write_atomically
+from ..exchange.atomic import write_atomically
 from ..inputs import as_count, as_inputs, as_targets
 from ..kernels import activation_derivative
 

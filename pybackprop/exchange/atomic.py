@@ -1,0 +1,178 @@
+"""Files that are replaced in one move: a crash leaves the old one or the new one, whole."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import io
+import os
+import re
+import stat
+import sys
+from collections.abc import Callable
+from typing import IO, Any, cast
+
+if sys.platform != "win32":
+    import fcntl
+
+# Of a long name only this much goes into that of the temporary file, which must not be too long.
+_NAME_LIMIT = 50
+
+
+class _Sink(io.BufferedIOBase):
+    """A file to write to that keeps its first error rather than raise it.
+
+    Those who write archives would raise or warn of others while they tidy up after the first.
+    """
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+        self.error: OSError | None = None
+
+    def _try(self, function: Callable[..., Any], *arguments: Any) -> int:
+        if self.error is None:
+            try:
+                return int(function(*arguments) or 0)
+            except OSError as error:
+                self.error = error
+        return 0
+
+    def close(self) -> None:
+        """Leave the file to the one who opened it."""
+
+    def writable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def write(self, data: Any) -> int:
+        self._try(self._file.write, data)
+        return memoryview(data).nbytes
+
+    def flush(self) -> None:
+        self._try(self._file.flush)
+
+    def tell(self) -> int:
+        return self._try(self._file.tell)
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        return self._try(self._file.seek, offset, whence)
+
+
+def write_atomically(path: Any, write: Callable[[IO[bytes]], Any]) -> None:
+    """Let write(file) fill a temporary file beside path, and put it in the place of path.
+
+    A crash at any time, also of the machine, leaves the old file or the new one, whole. The new
+    file has the mode and, where that is allowed, the owner of the old one. Where a writer was
+    killed, the next one to the same path removes what it left (not on Windows).
+
+    Raises
+    ------
+    OSError
+        The file cannot be written; it names the path. The old file is as it was, unless only the
+        folder could not be brought to the disk.
+    """
+    name = os.fsdecode(path)
+    target = os.path.realpath(name)
+    try:
+        _replace(target, write)
+        _sync_folder(os.path.dirname(target))
+    except OSError as error:
+        # Some name no file, such as those of a full disk, others the temporary one.
+        error.filename, error.filename2 = name, None
+        raise
+
+
+def _replace(target: str, write: Callable[[IO[bytes]], Any]) -> None:
+    """Write a temporary file and rename it to the target."""
+    folder, name = os.path.split(target)
+    old = _status(target)
+    _remove_leftovers(folder, name[:_NAME_LIMIT])
+    done = False
+    while not done:
+        unique = f"{os.getpid()}.{os.urandom(6).hex()}"
+        temporary = os.path.join(folder, f".{name[:_NAME_LIMIT]}.{unique}.tmp")
+        try:
+            with open(temporary, "x+b") as file:
+                if not _claim(file, temporary):
+                    continue
+                _fill(file, write, old)
+                if sys.platform != "win32":
+                    os.replace(temporary, target)  # while the lock is held
+            if sys.platform == "win32":
+                os.replace(temporary, target)  # which needs a closed file
+            done = True
+        finally:
+            if not done:
+                with contextlib.suppress(FileNotFoundError):
+                    os.unlink(temporary)
+
+
+def _status(target: str) -> os.stat_result | None:
+    """Return what is known of the old file; only a regular one can be replaced."""
+    try:
+        status = os.stat(target)
+    except FileNotFoundError:
+        return None
+    if not stat.S_ISREG(status.st_mode):
+        number = errno.EISDIR if stat.S_ISDIR(status.st_mode) else errno.EINVAL
+        raise OSError(number, f"not a regular file: {os.strerror(number)}")
+    return status
+
+
+def _fill(file: IO[bytes], write: Callable[[IO[bytes]], Any], old: os.stat_result | None) -> None:
+    """Write the contents, through to the disk, and take over the rights of the old file."""
+    sink = _Sink(file)
+    write(cast("IO[bytes]", sink))
+    if sink.error is not None:
+        raise sink.error
+    file.flush()
+    if sys.platform != "win32" and old is not None:
+        new = os.fstat(file.fileno())
+        if (old.st_uid, old.st_gid) != (new.st_uid, new.st_gid):
+            with contextlib.suppress(OSError):
+                os.fchown(file.fileno(), old.st_uid, old.st_gid)
+        if (old.st_mode ^ new.st_mode) & 0o777:
+            os.fchmod(file.fileno(), old.st_mode & 0o777)
+    os.fsync(file.fileno())
+
+
+def _sync_folder(folder: str) -> None:
+    """Bring the new name to the disk, on systems where a folder can be opened for that."""
+    if sys.platform == "win32":
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno != errno.EINVAL:  # a file system that knows no such thing
+            raise
+    finally:
+        os.close(descriptor)
+
+
+# ---- what killed writers leave: a temporary file is alive while it is locked ----
+
+
+def _claim(file: IO[bytes], temporary: str) -> bool:
+    """Lock a new temporary file; return False if it was taken for a leftover before that."""
+    if sys.platform != "win32":
+        with contextlib.suppress(OSError):  # a file system without locks, where none are removed
+            fcntl.flock(file, fcntl.LOCK_EX)
+    return os.path.lexists(temporary)
+
+
+def _remove_leftovers(folder: str, name: str) -> None:
+    """Remove the temporary files of writers that are no more."""
+    if sys.platform == "win32":
+        return
+    pattern = re.compile(re.escape(f".{name}.") + r"\d+\.[0-9a-f]{12}\.tmp")
+    with contextlib.suppress(OSError), os.scandir(folder) as entries:
+        found = [entry for entry in entries if pattern.fullmatch(entry.name)]
+        for entry in found:
+            if not entry.is_file(follow_symlinks=False):
+                continue
+            with contextlib.suppress(OSError), open(entry.path, "r+b") as file:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                os.unlink(entry.path)

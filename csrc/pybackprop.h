@@ -238,7 +238,15 @@ typedef struct {
     int64_t n_batches; /* in an epoch */
     int64_t completed; /* epochs completed by the last call, whose costs it wrote */
     double cost;       /* mean cost of the current epoch's batches so far */
+    /* What bp_fit_resume needs: the sums over those batches of cost times weight and of weight,
+     * and the parameters at the start of the epoch, which belong to the run. */
+    double cost_sum, cost_weight;
+    const void *start;
 } bp_fit_state;
+
+/* Lets a run that has not begun go on from where another one stood: from its epoch, batch and,
+ * if batch > 0, sums and start. Parameters and counters of the network must be as they were. */
+int bp_fit_resume(bp_fit *fit, const bp_fit_state *state);
 
 /* Trains until `epochs` more epochs have ended, or max_ns have passed (always at least one
  * batch), or a learning rate is missing. Ends at a batch boundary.

@@ -69,6 +69,23 @@ static void begin_epoch(bp_fit *fit) {
         bp_random_permutation(net->seed, (uint64_t)net->epochs, fit->data.x.rows, fit->index);
 }
 
+int bp_fit_resume(bp_fit *fit, const bp_fit_state *state) {
+    const bp_net *net = fit->net;
+    const int64_t batch = state->batch;
+    if (state->epoch < 0 || batch < 0 || batch >= fit->n_batches || (batch > 0 && !state->start) ||
+        net->steps < batch)
+        return BP_ERR_ARGUMENT;
+    fit->epoch = state->epoch;
+    fit->batch = batch;
+    if (batch == 0) return BP_OK; /* the next batch begins its epoch itself */
+    begin_epoch(fit);
+    memcpy(fit->backup, state->start, vector_bytes(net));
+    fit->backup_step = net->steps - batch;
+    fit->cost_sum = state->cost_sum;
+    fit->cost_weight = state->cost_weight;
+    return BP_OK;
+}
+
 /* Back to the start of the epoch, whose end was not finite. */
 static void restore_epoch(bp_fit *fit) {
     bp_net *net = fit->net;
@@ -187,6 +204,9 @@ int bp_fit_run(bp_fit *fit, bp_optimizer *optimizer, const double *lr, int64_t n
         .n_batches = fit->n_batches,
         .completed = s.completed,
         .cost = fit->cost_weight > 0.0 ? fit->cost_sum / fit->cost_weight : 0.0,
+        .cost_sum = fit->cost_sum,
+        .cost_weight = fit->cost_weight,
+        .start = fit->backup,
     };
     if (status == BP_ERR_NOT_FINITE) {
         restore_epoch(fit);

@@ -104,7 +104,12 @@ def _describe(matrix: Any, array: Array) -> None:
     matrix.row_stride, matrix.col_stride = array.strides
 
 
-@ffi.def_extern(error=1)  # type: ignore[untyped-decorator]
+def _keep_error(kind: type[BaseException], error: BaseException, traceback: Any) -> None:
+    """Keep what a signal raised in bp_python_loss before or after its call."""
+    ffi.from_handle(traceback.tb_frame.f_locals["user"]).error = error
+
+
+@ffi.def_extern(error=1, onerror=_keep_error)  # type: ignore[untyped-decorator]
 def bp_python_loss(
     user: Any, rows: int, n_out: int, a: Any, y: Any, loss: Any, da: Any
 ) -> int:  # the name is the C declaration's
@@ -437,14 +442,17 @@ class Net:
 
 
 class Fit:
-    """A training run. Net.fit, which the caller sets and clears, is what holds the network."""
+    """A training run. Net.fit, which the caller sets and clears, is what holds the network.
 
-    def __init__(
-        self, net: Net, data: Data, optimizer: OptimizerState, batch_size: int, shuffle: bool
-    ) -> None:
+    epoch and batch are those of the next batch, from 0; partial_cost is the epoch's cost so far, in
+    sums its numerator and denominator.
+    """
+
+    def __init__(self, net: Net, data: Data, batch_size: int, shuffle: bool) -> None:
         self.thread = get_ident()
-        self._net, self._data, self._optimizer = net, data, optimizer
+        self._net, self._data = net, data
         self._state = ffi.new("bp_fit_state *")
+        self._read_state()
         out = ffi.new("bp_fit **")
         net._admit_training()
         check(lib.bp_fit_create(net._handle, data.struct, batch_size, shuffle, out))
@@ -457,40 +465,40 @@ class Fit:
                 raise RuntimeError(_BUSY)
             self._net.fit = self
 
-    @property
-    def epoch(self) -> int:
-        """The epoch of the next batch, counted from 0."""
-        return int(self._state.epoch)
+    def _read_state(self) -> None:
+        state = self._state
+        self.epoch, self.batch = int(state.epoch), int(state.batch)
+        self.partial_cost = float(state.cost)
+        self.sums = float(state.cost_sum), float(state.cost_weight)
 
-    @property
-    def batch(self) -> int:
-        """The next batch of that epoch, counted from 0."""
-        return int(self._state.batch)
+    def start(self) -> Array:
+        """Return a view of the parameters at the start of the epoch, of which a batch is done."""
+        memory = int(ffi.cast("uintptr_t", self._state.start))
+        return view_memory(memory, (self._net.n_parameters,), self._net.dtype, self._handle)
 
-    @property
-    def partial_cost(self) -> float:
-        """The mean cost of the current epoch's batches so far."""
-        return float(self._state.cost)
+    def resume(self, epoch: int, batch: int, sums: Sequence[float], start: Array | None) -> None:
+        """Go on from where another run stood; the network is as it was then."""
+        state = self._state
+        state.epoch, state.batch, state.start = epoch, batch, pointer(start)
+        state.cost_sum, state.cost_weight = sums
+        check(lib.bp_fit_resume(self._handle, state))
+        self._read_state()
 
-    def run(self, rates: Array | None, costs: Array, max_ns: int) -> tuple[int, int]:
+    def run(
+        self, optimizer: OptimizerState, rates: Array | None, costs: Array, max_ns: int
+    ) -> tuple[int, int]:
         """Train for at most len(costs) epochs, max_ns nanoseconds and len(rates) batches.
 
         Returns the status, BP_OK or BP_ERR_NOT_FINITE, and how many costs were written.
         """
-        net = self._net
-        with net._lock:
-            status = lib.bp_fit_run(
-                self._handle,
-                self._optimizer.struct,
-                ffi.cast("double *", pointer(rates)),
-                0 if rates is None else rates.size,
-                costs.size,
-                max_ns,
-                ffi.cast("double *", pointer(costs)),
-                self._state,
-            )
+        lr, out = (ffi.cast("double *", pointer(each)) for each in (rates, costs))
+        n_lr = 0 if rates is None else rates.size
+        arguments = optimizer.struct, lr, n_lr, costs.size, max_ns, out, self._state
+        with self._net._lock:
+            status = lib.bp_fit_run(self._handle, *arguments)
         if status != NOT_FINITE:
-            net._check(status)
+            self._net._check(status)
+        self._read_state()
         return status, int(self._state.completed)
 
 

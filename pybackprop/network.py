@@ -11,18 +11,19 @@ from . import _core
 from ._core import Array
 from .derivatives import Derivatives
 from .exchange.methods import Exchange
+from .fitting import Fitting
 from .initializers import NAMES as INITIALIZERS
 from .initializers import initial_weights
 from .inputs import as_choice, as_count, as_inputs, as_vector
 from .losses import LossFunction
 from .optimizers import Optimizer
-from .results import Gradients, History, Trace
+from .results import Gradients, Trace
 from .settings import as_metadata
 
 __all__ = ["Network"]
 
 
-class Network(Derivatives, Exchange):
+class Network(Derivatives, Exchange, Fitting):
     """A multilayer perceptron.
 
     A_0 = X; Z_l = A_(l-1) W_l^T + b_l and A_l = act_l(Z_l) for l = 1 … L. The cost is the mean of
@@ -414,135 +415,6 @@ class Network(Derivatives, Exchange):
                     return cost
         data = self._data(X, y, sample_weight)
         return net.step(data, optimizer._bind(net.key))
-
-    def fit(
-        self,
-        X: Any,
-        y: Any,
-        *,
-        epochs: int = 1,
-        batch_size: int = 32,
-        optimizer: str | Optimizer = "adam",
-        validation: Any = None,
-        patience: int | None = None,
-        shuffle: bool = True,
-        sample_weight: Any = None,
-        callbacks: Any = (),
-        progress: bool = False,
-        _slice_ns: int | None = None,
-    ) -> History:
-        """Train on minibatches.
-
-        Parameters
-        ----------
-        X, y, sample_weight
-            As for `cost`; float32, float64 and uint8 arrays of any strides are read batch by
-            batch, without a copy of the whole, so that an np.memmap may be larger than memory. A
-            batch's cost is the mean weighted by its
-            weights.
-        epochs : int
-            Passes over the data, at least 1.
-        batch_size : int
-            Rows of an update; the last batch of an epoch may have fewer.
-        optimizer : str or Optimizer
-            sgd, adam, adamw, rmsprop or adagrad for a new one with its defaults. An object keeps
-            its state from one call to the next.
-        validation : float or pair of array_like, optional
-            (Xv, yv), or a fraction of the rows: the last part of a permutation keyed by the
-            network's seed, the same in every call. Rows to train on are copied then, in their own
-            dtype.
-        patience : int, optional
-            Stop after this many epochs in a row without a lower validation cost; at the end, the
-            parameters of the epoch with the lowest are put back. Needs validation.
-        shuffle : bool
-            Whether rows come in another order in every epoch.
-        callbacks : callable or sequence of callables
-            Each is called after every epoch with an `EpochEnd`; one that returns True ends the
-            fit. What it raises ends the fit too, with the network as it is then.
-        progress : bool
-            Show progress on standard error: a tqdm bar where it is installed, else lines.
-
-        Returns
-        -------
-        History
-            The figures of every epoch.
-
-        Raises
-        ------
-        TypeError, ValueError
-            An argument is not as described; nothing has been changed.
-        FloatingPointError
-            The cost, or the parameters at the end of an epoch, stopped being finite; the message
-            names epoch and batch. The parameters are as after the last finite epoch, and the
-            optimizer starts afresh.
-        KeyboardInterrupt
-            Ctrl-C; the network is as after a whole batch.
-        RuntimeError
-            The network or the optimizer is in use in another call.
-        """
-        from .training import fit
-
-        return fit(
-            self,
-            X,
-            y,
-            epochs=epochs,
-            batch_size=batch_size,
-            optimizer=optimizer,
-            validation=validation,
-            patience=patience,
-            shuffle=shuffle,
-            sample_weight=sample_weight,
-            callbacks=callbacks,
-            progress=progress,
-            slice_ns=_slice_ns,
-        )
-
-    def fit_stream(
-        self,
-        batches: Any,
-        *,
-        optimizer: str | Optimizer = "adam",
-        epochs: int = 1,
-        steps: int | None = None,
-        validation: Any = None,
-        callbacks: Any = (),
-    ) -> History:
-        """Train on batches that come one by one, of which only one is in memory at a time.
-
-        Parameters
-        ----------
-        batches : iterable, or function that returns one
-            Of (X, y) or (X, y, sample_weight), each an update as by `step`. An iterator, such as
-            a generator, can be gone through once.
-        optimizer
-            As for `fit`.
-        epochs : int
-            How often to go through the batches.
-        steps : int, optional
-            Let an epoch be this many batches of a stream, which may be endless and goes on from
-            one epoch to the next; the fit ends when the stream does.
-        validation : pair of array_like, optional
-            (Xv, yv).
-        callbacks
-            As for `fit`.
-
-        Returns
-        -------
-        History
-            The figures of every epoch; costs are means over the rows.
-
-        Raises
-        ------
-        TypeError, ValueError
-            An argument is not as described, or a batch, which is named; the updates before it
-            remain.
-        FloatingPointError
-            The cost of a batch, which is named, is not finite; the updates before it remain.
-        """
-        from .streaming import fit_stream
-
-        return fit_stream(self, batches, optimizer, epochs, steps, validation, callbacks)
 
     # ---- keeping it ----
 

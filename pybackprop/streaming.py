@@ -17,6 +17,7 @@ from .results import EpochEnd, History
 from .training import Callback, as_callbacks
 
 if TYPE_CHECKING:
+    from .checkpoints import Checkpoints, Position
     from .network import Network
 
 
@@ -55,14 +56,156 @@ class _Source:
         return islice(running, self.steps)
 
 
+class _Run:
+    """One call of `Network.fit_stream`."""
+
+    def __init__(
+        self,
+        network: Network,
+        optimizer: Optimizer,
+        source: _Source,
+        held_out: _core.Data | None,
+        callbacks: tuple[Callback, ...],
+    ) -> None:
+        self.network, self.optimizer, self.source = network, optimizer, source
+        self.held_out, self.callbacks = held_out, callbacks
+        self.checkpoints: Checkpoints | None = None
+        self.checksum: Callable[[Any, int], int] | None = None
+        self.history = History()
+        self.epoch = self.batch = self.steps = 0
+        self.cost = self.weight = self.seconds = 0.0  # of the current epoch
+        self.digest = 0  # of all batches so far
+        self.drawn: Iterator[Any] | None = None  # the rest of an epoch to go on with
+        self.stop = False
+
+    def train(self, epochs: int) -> History:
+        """Train, and return the figures."""
+        while self.epoch < epochs and not self.stop and self._run_epoch():
+            self.epoch += 1
+            self.batch = 0
+            self.cost = self.weight = self.seconds = 0.0
+            self.stop = self._end_epoch()
+            self._keep()
+        if not self.epoch:
+            raise ValueError("batches must hold at least one batch")
+        self.history.stopped_early = self.stop and self.epoch < epochs
+        if self.checkpoints is not None:
+            self.checkpoints.finish(self._position())
+        return self.history
+
+    def _run_epoch(self) -> bool:
+        """Do an update for each batch; return whether there was one."""
+        before, begin = self.seconds, time.perf_counter()
+        drawn = self.source.epoch() if self.drawn is None else self.drawn
+        self.drawn = None
+        for batch in drawn:
+            self._step(batch)
+            self.seconds = before + time.perf_counter() - begin
+            self._keep()
+        if self.weight:
+            self.history.cost.append(self.cost / self.weight)
+            self.history.seconds.append(before + time.perf_counter() - begin)
+        return self.weight > 0
+
+    def _step(self, batch: Any) -> None:
+        """Do an update."""
+        where = f"epoch {self.epoch}, batch {self.batch}"
+        if not isinstance(batch, (tuple, list)) or len(batch) not in (2, 3):
+            raise TypeError(
+                f"{where}: batches must be pairs (X, y) or triples (X, y, sample_weight), "
+                f"got {type(batch).__name__}"
+            )
+        try:
+            cost = self.network.step(batch[0], batch[1], self.optimizer, *batch[2:])
+        except (TypeError, ValueError) as error:
+            raise type(error)(f"{where}: {error}") from error
+        if not math.isfinite(cost):
+            raise FloatingPointError(
+                f"the cost is not finite in {where} (counted from 0); the network is as before "
+                "that batch. A lower learning rate, clip_norm or scaled inputs may help"
+            )
+        # A batch counts by its sum of weights, as in `fit`.
+        weighted = len(batch) == 3 and batch[2] is not None
+        of_batch = float(np.sum(batch[2])) if weighted else float(len(batch[0]))
+        self.cost += of_batch * cost
+        self.weight += of_batch
+        self._count(batch)
+
+    def _count(self, batch: Any) -> None:
+        self.batch += 1
+        self.steps += 1
+        if self.checksum is not None:
+            for array in (each for each in batch if each is not None):
+                self.digest = self.checksum(np.asarray(array), self.digest)
+
+    def _end_epoch(self) -> bool:
+        """Validate and call back; return whether to stop."""
+        history = self.history
+        epoch = len(history) - 1
+        val_cost = None
+        if self.held_out is not None:
+            val_cost = self.network._net.cost(self.held_out)
+            history.val_cost.append(val_cost)
+            best = history.best_epoch
+            if val_cost == val_cost and (best is None or val_cost < history.val_cost[best]):
+                history.best_epoch = epoch
+        schedule = self.optimizer._state.schedule
+        rate = schedule(self.optimizer.steps - 1) if schedule else self.optimizer._rate()
+        figures = EpochEnd(
+            epoch, history.cost[-1], val_cost, history.seconds[-1], rate, self.network
+        )
+        stop = False
+        for callback in self.callbacks:
+            stop = callback(figures) is True or stop
+        return stop
+
+    # ---- checkpoints ----
+
+    def _position(self) -> Position:
+        """Return where the run stands."""
+        from .checkpoints import Position
+
+        running = self.cost, self.weight, self.seconds
+        more = {"steps": self.steps, "digest": self.digest}
+        return Position(self.epoch, self.batch, running, self.history, self.stop, more=more)
+
+    def _keep(self) -> None:
+        """Write a checkpoint if one is due."""
+        if self.checkpoints is None:
+            return
+        if self.checkpoints.is_due(self.epoch, self.batch, self.steps):
+            self.checkpoints.write(self._position())
+
+    def go_on(self, position: Position) -> None:
+        """Take over the position of an earlier run, and pass over the batches that it had."""
+        for _ in range(position.epoch):
+            for batch in self.source.epoch():
+                self._count(batch)
+        self.drawn = self.source.epoch()
+        for batch in islice(self.drawn, position.batch):
+            self._count(batch)
+        if position.more != {"steps": self.steps, "digest": self.digest}:
+            raise ValueError(
+                f"batches: the first {position.more.get('steps')} are not those that the "
+                "checkpoint has been trained on"
+            )
+        self.epoch, self.batch = position.epoch, position.batch
+        self.cost, self.weight, self.seconds = position.running
+        self.history, self.stop = position.history, position.stop
+
+
 def fit_stream(
     network: Network,
     batches: Any,
+    *,
     optimizer: Any,
     epochs: Any,
     steps: Any,
     validation: Any,
     callbacks: Any,
+    checkpoint: Any,
+    checkpoint_every: Any,
+    resume: Any,
 ) -> History:
     """Check the arguments of `Network.fit_stream`, and train."""
     epochs = as_count(epochs, "epochs", low=1)
@@ -75,70 +218,16 @@ def fit_stream(
             raise TypeError(f"validation must be a pair (X, y), got {type(validation).__name__}")
         held_out = network._data(validation[0], validation[1], where="validation: ")
     source = _Source(batches, epochs, steps)
-    history = History()
-    for epoch in range(epochs):
-        if not _run_epoch(network, source, optimizer, epoch, history):
-            if epoch == 0:
-                raise ValueError("batches must hold at least one batch")
-            break
-        if _end_epoch(network, optimizer, history, held_out, calls):
-            history.stopped_early = epoch + 1 < epochs
-            break
-    return history
+    run = _Run(network, optimizer, source, held_out, calls)
+    if checkpoint is not None or checkpoint_every != 1 or resume is not None:
+        from .checkpoints import Checkpoints, check_epochs, checksum, describe_data
 
-
-def _run_epoch(
-    network: Network, source: _Source, optimizer: Optimizer, epoch: int, history: History
-) -> bool:
-    """Do an update for each batch; return whether there was one."""
-    begin = time.perf_counter()
-    total, weight = 0.0, 0.0
-    for number, batch in enumerate(source.epoch()):
-        where = f"epoch {epoch}, batch {number}"
-        if not isinstance(batch, (tuple, list)) or len(batch) not in (2, 3):
-            raise TypeError(
-                f"{where}: batches must be pairs (X, y) or triples (X, y, sample_weight), "
-                f"got {type(batch).__name__}"
-            )
-        try:
-            cost = network.step(batch[0], batch[1], optimizer, *batch[2:])
-        except (TypeError, ValueError) as error:
-            raise type(error)(f"{where}: {error}") from error
-        if not math.isfinite(cost):
-            raise FloatingPointError(
-                f"the cost is not finite in {where} (counted from 0); the network is as before "
-                "that batch. A lower learning rate, clip_norm or scaled inputs may help"
-            )
-        # A batch counts by its sum of weights, as in `fit`.
-        weighted = len(batch) == 3 and batch[2] is not None
-        of_batch = float(np.sum(batch[2])) if weighted else float(len(batch[0]))
-        total += of_batch * cost
-        weight += of_batch
-    if weight:
-        history.cost.append(total / weight)
-        history.seconds.append(time.perf_counter() - begin)
-    return weight > 0
-
-
-def _end_epoch(
-    network: Network,
-    optimizer: Optimizer,
-    history: History,
-    held_out: _core.Data | None,
-    callbacks: tuple[Callback, ...],
-) -> bool:
-    """Validate and call back; return whether to stop."""
-    epoch = len(history) - 1
-    val_cost = None
-    if held_out is not None:
-        val_cost = network._net.cost(held_out)
-        history.val_cost.append(val_cost)
-        best = history.best_epoch
-        if val_cost == val_cost and (best is None or val_cost < history.val_cost[best]):
-            history.best_epoch = epoch
-    rate = float(optimizer._state.get("lr"))
-    figures = EpochEnd(epoch, history.cost[-1], val_cost, history.seconds[-1], rate, network)
-    stop = False
-    for callback in callbacks:
-        stop = callback(figures) is True or stop
-    return stop
+        about = {"kind": "fit_stream", "steps": steps, "validation": describe_data(held_out)}
+        checkpoints = Checkpoints(network, optimizer, checkpoint, checkpoint_every, resume, about)
+        run.checkpoints, run.checksum = checkpoints, checksum
+        position = checkpoints.read()
+        if position is not None:
+            check_epochs(position, epochs)
+            run.go_on(position)
+            checkpoints.apply()
+    return run.train(epochs)

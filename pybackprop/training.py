@@ -16,12 +16,16 @@ from .progress import make_progress
 from .results import EpochEnd, History
 
 if TYPE_CHECKING:
+    from .checkpoints import Checkpoints, Position
     from .network import Network
 
 Callback = Callable[[EpochEnd], Any]
 
 # How long one call into the core may take, so that signals and progress are seen to in time.
 _SLICE_NS = 50_000_000
+
+# How many steps at most are given their learning rates one by one to end a slice where wanted.
+_STEPS_OF_A_SLICE = 4096
 
 # The key of the permutation that sets rows aside for validation, which no epoch reaches.
 _SPLIT_KEY = 2**62 - 1
@@ -108,6 +112,8 @@ class Trainer:
         callbacks: tuple[Callback, ...],
         progress: bool,
     ) -> None:
+        self.checkpoints: Checkpoints | None = None
+        self.position: Position | None = None  # where to go on from
         self.network, self.optimizer, self.split = network, optimizer, split
         self.epochs = epochs
         self.batch_size = min(batch_size, split.training.rows)
@@ -117,45 +123,83 @@ class Trainer:
         self.best: Array | None = None
         self.clock = _Clock(self.n_batches)
         self._ended = 0  # epochs that the last slice ended
+        self._stop = False  # whether patience or a callback asked to end the fit
         self._rates: Array | None = None
         self._rates_of: Any = None
         self._rates_begin = 0
 
+    def keep(self, path: Any, every: Any, resume: Any, shuffle: bool) -> None:
+        """Check the arguments that concern checkpoints, and read the one to go on from."""
+        from .checkpoints import Checkpoints, check_epochs, describe_data
+
+        run = {
+            "kind": "fit",
+            "batch_size": self.batch_size,
+            "shuffle": shuffle,
+            "patience": self.patience,
+            "data": describe_data(self.split.training),
+            "validation": describe_data(self.split.held_out),
+        }
+        checkpoints = Checkpoints(self.network, self.optimizer, path, every, resume, run)
+        position = checkpoints.read()
+        if position is not None:
+            if position.batch >= self.n_batches or (position.batch and position.start is None):
+                raise ValueError("resume: the checkpoint's position in the epoch is malformed")
+            check_epochs(position, self.epochs)
+        self.checkpoints, self.position = checkpoints, position
+
     def run(self, shuffle: bool, max_ns: int) -> History:
         """Train, and return the figures."""
-        net, optimizer = self.network._net, self.optimizer._bind(self.network._net.key)
-        optimizer.admit()
-        with optimizer.lock:
-            fit = _core.Fit(net, self.split.training, optimizer, self.batch_size, shuffle)
-            try:
-                fit.hold()
+        net = self.network._net
+        fit = _core.Fit(net, self.split.training, self.batch_size, shuffle)
+        try:
+            fit.hold()
+            self._go_on(fit)
+            optimizer = self.optimizer._bind(net.key)
+            optimizer.admit()
+            with optimizer.lock:
                 self._loop(fit, max_ns)
-            finally:
-                # In place, since a signal could end a call before it has done anything.
-                if net.fit is fit:
-                    net.fit = None
+        finally:
+            # In place, since a signal could end a call before it has done anything.
+            if net.fit is fit:
+                net.fit = None
         return self.history
 
     def _loop(self, fit: _core.Fit, max_ns: int) -> None:
         """Train slice by slice."""
-        history = self.history
+        history, checkpoints = self.history, self.checkpoints
         each = bool(
-            self.split.held_out is not None or self.callbacks or self.patience or self.progress
+            self.split.held_out is not None
+            or self.callbacks
+            or self.patience
+            or self.progress
+            or checkpoints is not None
         )
         with make_progress(self.progress, self.epochs, self.n_batches) as bar:
-            while len(history) < self.epochs and not history.stopped_early:
+            while len(history) < self.epochs and not self._stop:
                 count = 1 if each else self.epochs - len(history)
                 self._run_slice(fit, np.empty(count), max_ns)
-                bar.update(fit.epoch * self.n_batches + fit.batch, fit.partial_cost)
+                bar.update(self._steps(fit), fit.partial_cost)
                 if each and self._ended:
-                    history.stopped_early = self._end_epoch(bar)
+                    self._stop = self._end_epoch(bar)
+                if checkpoints is not None and checkpoints.is_due(
+                    fit.epoch, fit.batch, self._steps(fit)
+                ):
+                    checkpoints.write(self._position(fit))
+        history.stopped_early = self._stop and len(history) < self.epochs
+        if checkpoints is not None:
+            checkpoints.finish(self._position(fit))
         if self.best is not None:
             self.network._net.set_parameters(0, self.best)
 
     def _run_slice(self, fit: _core.Fit, costs: Array, max_ns: int) -> None:
         """Train for one slice and note the figures of the epochs that it ended."""
+        rates = self._coming_rates()
+        if self.checkpoints is not None:
+            max_ns = int(min(max_ns, 1e9 * self.checkpoints.seconds_left()))
+            rates = self._until_due(fit, rates)
         begin = time.perf_counter()
-        status, completed = fit.run(self._coming_rates(), costs, max_ns)
+        status, completed = fit.run(self.optimizer._state, rates, costs, max_ns)
         seconds = time.perf_counter() - begin
         self._ended = completed
         self.history.cost += costs[:completed].tolist()
@@ -187,6 +231,45 @@ class Trainer:
             self._rates_of, self._rates_begin, used = schedule, step, 0
         return self._rates[used:]
 
+    def _steps(self, fit: _core.Fit) -> int:
+        """Return how many batches have been trained in all."""
+        return int(fit.epoch * self.n_batches + fit.batch)
+
+    def _until_due(self, fit: _core.Fit, rates: Array | None) -> Array | None:
+        """Return the rates of no more batches than there are until a checkpoint is due."""
+        assert self.checkpoints is not None
+        steps = self.checkpoints.steps_left(self._steps(fit))
+        if steps is None:
+            return rates
+        steps = min(steps, _STEPS_OF_A_SLICE)
+        return np.full(steps, self._last_rate()) if rates is None else rates[:steps]
+
+    def _position(self, fit: _core.Fit) -> Position:
+        """Return where the run stands."""
+        from .checkpoints import Position
+
+        running = fit.batch > 0
+        return Position(
+            fit.epoch,
+            fit.batch,
+            (*fit.sums, self.clock.carried) if running else (0.0, 0.0, 0.0),
+            self.history,
+            self._stop,
+            fit.start() if running else None,
+            self.best,
+        )
+
+    def _go_on(self, fit: _core.Fit) -> None:
+        """Take over the position of an earlier run, if there is one."""
+        position = self.position
+        if position is None or self.checkpoints is None:
+            return
+        self.checkpoints.apply()
+        cost_sum, cost_weight, seconds = position.running
+        fit.resume(position.epoch, position.batch, (cost_sum, cost_weight), position.start)
+        self.history, self.best, self._stop = position.history, position.best, position.stop
+        self.clock.position, self.clock.carried = self._steps(fit), seconds
+
     def _last_rate(self) -> float:
         """Return the learning rate of the last step."""
         if self._rates is None:
@@ -215,7 +298,7 @@ class Trainer:
         )
         for callback in self.callbacks:
             stop = callback(figures) is True or stop
-        return stop and epoch + 1 < self.epochs
+        return stop
 
 
 def as_callbacks(value: Any) -> tuple[Callback, ...]:
@@ -252,6 +335,9 @@ def fit(
     sample_weight: Any,
     callbacks: Any,
     progress: Any,
+    checkpoint: Any,
+    checkpoint_every: Any,
+    resume: Any,
     slice_ns: int | None,
 ) -> History:
     """Check the arguments of `Network.fit`, and train."""
@@ -266,4 +352,6 @@ def fit(
     optimizer = as_optimizer(optimizer)
     split = Split(network, x, y, sample_weight, validation)
     trainer = Trainer(network, optimizer, split, *wanted)
+    if checkpoint is not None or checkpoint_every != 1 or resume is not None:
+        trainer.keep(checkpoint, checkpoint_every, resume, shuffle)
     return trainer.run(shuffle, _SLICE_NS if slice_ns is None else slice_ns)

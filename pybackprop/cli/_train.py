@@ -40,6 +40,7 @@ examples:
   pybackprop train houses.csv --target price --save houses.npz
   pybackprop train houses.csv --ignore id sold_on --categorical zip_code
   pybackprop train mnist/ --hidden 256 128 --epochs 10
+  pybackprop train mnist/ --checkpoint mnist.npz --checkpoint-every "5 min" --resume
   pybackprop train table.csv --task regression --epochs 500 --patience 20
 """
 
@@ -110,6 +111,20 @@ def add_parser(commands: Commands) -> None:
     group.add_argument("--epochs", type=count(1), help="(60,000 / examples, from 10 to 500)")
     group.add_argument("--patience", type=count(1), help="stop after so many epochs unimproved")
     group.add_argument("--seed", type=count(0), default=0, help="of all random draws (0)")
+    group.add_argument(
+        "--checkpoint", metavar="FILE.npz", help="file to write now and then, to go on from later"
+    )
+    group.add_argument(
+        "--checkpoint-every",
+        default="1",
+        metavar="N",
+        help="epochs, or with a unit: '100 steps', '30 s', '5 min' (1)",
+    )
+    group.add_argument(
+        "--resume",
+        action="store_true",
+        help="go on from --checkpoint, if the file is there, as if the training had not stopped",
+    )
     group.add_argument("--save", metavar="MODEL.npz", help="where to save the trained network")
     add_json(parser)
 
@@ -266,6 +281,7 @@ def _fit(args: argparse.Namespace, data: Dataset, net: Network) -> tuple[History
     n = part.n_examples
     batch_size = args.batch_size or (32 if n < 10_000 else 128)
     epochs = args.epochs or min(max(round(60_000 / n), 10), 500)
+    every = args.checkpoint_every
     history = net.fit(
         part.x,
         _targets(data, net, part.y),
@@ -275,6 +291,9 @@ def _fit(args: argparse.Namespace, data: Dataset, net: Network) -> tuple[History
         validation=(part.x_test, _targets(data, net, part.y_test)),
         patience=args.patience,
         progress=not args.json,
+        checkpoint=args.checkpoint,
+        checkpoint_every=int(every) if every.isdecimal() else every,
+        resume=True if args.resume else None,
     )
     return history, len(history.cost) * n / max(sum(history.seconds), 1e-9)
 

@@ -59,6 +59,11 @@ def load_network(path: Any) -> Network:
     from ..network import Network
 
     model = load_model(path)
+    if model.training is not None and model.settings.get("loss") is None:
+        raise ValueError(
+            f"{os.fspath(path)!r} is a checkpoint of a network whose loss is a function, which no "
+            "file can hold; make the network with its loss, and give fit the checkpoint to resume"
+        )
     try:
         return Network._restore(
             model.settings, model.parameters, model.counters, model.scaling, model.metadata

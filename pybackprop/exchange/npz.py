@@ -1,7 +1,8 @@
 """Models as .npz files, NumPy's own format.
 
 A file holds `header` (uint8: a JSON object in UTF-8), `parameters` (the flat vector) and, where
-they exist, `shift`, `scale` (float64) and `optimizer.<vector>`. Nothing in it is pickled.
+they exist, `shift`, `scale` (float64) and `optimizer.<vector>`. A checkpoint is such a file with
+`training.<name>` too, and its position in the header. Nothing in it is pickled.
 """
 
 from __future__ import annotations
@@ -36,8 +37,28 @@ MALFORMED = (
     SyntaxError,
     MemoryError,
 )
+_VECTORS = ("start", "best")
+_FIGURES = ("running", "cost", "seconds", "val_cost")
 _HEADER_LIMIT = 16 * 1024 * 1024
 _NPY_HEADER_LIMIT = 16 * 1024
+
+
+class Training(NamedTuple):
+    """Where a training run stands, in a checkpoint.
+
+    Attributes
+    ----------
+    header : dict
+        What JSON can hold; with `epochs`, the number of those that have ended.
+    vectors : dict of ndarray, (n_parameters,)
+        Of the network's type: `start`, the parameters at the start of the current epoch; `best`.
+    figures : dict of ndarray, float64
+        `running`, (3,), of the current epoch; `cost`, `seconds` and `val_cost`, (epochs,).
+    """
+
+    header: dict[str, Any]
+    vectors: dict[str, Array]
+    figures: dict[str, Array]
 
 
 class Model(NamedTuple):
@@ -57,6 +78,8 @@ class Model(NamedTuple):
         Shift and scale.
     optimizer : dict or None
         `Optimizer.state_dict()`.
+    training : Training or None
+        Where a run stands, in a checkpoint.
     """
 
     settings: dict[str, Any]
@@ -65,6 +88,7 @@ class Model(NamedTuple):
     parameters: Array
     scaling: tuple[Array, Array] | None
     optimizer: dict[str, Any] | None
+    training: Training | None = None
 
 
 def save(path: Any, model: Model) -> None:
@@ -83,6 +107,9 @@ def save(path: Any, model: Model) -> None:
     if model.optimizer is not None:
         vectors = model.optimizer["state"]
         arrays.update({f"optimizer.{name}": vector for name, vector in vectors.items()})
+    if model.training is not None:
+        own = {**model.training.vectors, **model.training.figures}
+        arrays.update({f"training.{name}": vector for name, vector in own.items()})
     arrays["header"] = np.frombuffer(write_header(model).encode(), np.uint8)
     write_atomically(path, lambda file: np.savez(file, **arrays))  # type: ignore[arg-type]
 
@@ -102,6 +129,9 @@ def write_header(model: Model) -> str:
     }
     if model.optimizer is not None:
         header["optimizer"] = {**model.optimizer, "state": list(model.optimizer["state"])}
+    if model.training is not None:
+        names = {"vectors": list(model.training.vectors), "figures": list(model.training.figures)}
+        header["training"] = {**model.training.header, **names}
     return json.dumps(header, allow_nan=False)
 
 
@@ -147,8 +177,30 @@ def _read_model(file: IO[bytes]) -> Model:
                 for name in optimizer["state"]
             }
             optimizer = {**optimizer, "state": vectors}
+        training = _read_training(archive, header.get("training"), dtype, size)
     counters = as_count(header["steps"], "steps"), as_count(header["epochs"], "epochs")
-    return Model(settings, counters, header["metadata"], parameters, scaling, optimizer)
+    metadata = header["metadata"]
+    return Model(settings, counters, metadata, parameters, scaling, optimizer, training)
+
+
+def _read_training(
+    archive: zipfile.ZipFile, header: Any, dtype: np.dtype[Any], size: int
+) -> Training | None:
+    """Read the position of a training run, where the file holds one."""
+    if header is None:
+        return None
+    for key, known in (("vectors", _VECTORS), ("figures", _FIGURES)):
+        if len(header[key]) > len(known) or not set(header[key]) <= set(known):
+            raise ValueError(f"the {key} of a checkpoint are {', '.join(known)}")
+    epochs = as_count(header["epochs"], "epochs of the run")
+    vectors = {
+        name: _read_array(archive, f"training.{name}", dtype, size) for name in header["vectors"]
+    }
+    figures = {
+        name: _read_array(archive, f"training.{name}", FLOAT64, 3 if name == "running" else epochs)
+        for name in header["figures"]
+    }
+    return Training(header, vectors, figures)
 
 
 def read_header(text: str) -> dict[str, Any]:

@@ -9,6 +9,8 @@ int bp_kernels_fill(bp_kernels *k, bp_isa isa) {
     bp_kernels_init_portable(k);
     if (bp_isa_within(BP_ISA_AVX2, isa)) bp_kernels_init_avx2(k);
     if (bp_isa_within(BP_ISA_AVX512, isa)) bp_kernels_init_avx512(k);
+    if (bp_isa_within(BP_ISA_AVX512, isa) && bp_cpu_get()->has_avx512_bf16)
+        bp_kernels_init_avx512_bf16(k);
     if (bp_isa_within(BP_ISA_NEON, isa)) bp_kernels_init_neon(k);
     return 1;
 }
@@ -30,6 +32,10 @@ static void fill_table(void) {
 const bp_kernels *bp_kernels_get(void) {
     bp_once_run(&table_once, fill_table);
     return &table;
+}
+
+const bp_kernels_bf16 *bp_kernels_bf16_get(void) {
+    return &bp_kernels_get()->bf16;
 }
 
 bp_isa bp_kernels_isa(void) {

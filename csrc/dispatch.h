@@ -8,6 +8,9 @@
 /* The table for this machine, capped by PYBACKPROP_ISA; filled on the first call, by any thread. */
 const bp_kernels *bp_kernels_get(void);
 
+/* What multiplies bfloat16 on this machine, under the same cap. */
+const bp_kernels_bf16 *bp_kernels_bf16_get(void);
+
 /* The instruction set of that table. */
 bp_isa bp_kernels_isa(void);
 

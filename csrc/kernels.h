@@ -58,9 +58,82 @@ typedef struct {
 #undef real
 #undef BP_T
 
+/* ---- products of bfloat16 ----------------------------------------------------------------------
+ *
+ * A bfloat16 number is the upper half of a float32, here a uint16_t. An operand holds one plane of
+ * them (bf16), or two or three whose sum is the float32 matrix (bf16x2, bf16x3), `plane` elements
+ * apart, in one of two layouts that every instruction set reads as they are:
+ *
+ * rows    of a (m x k): slabs of 32 columns, `slab` elements apart, each (m x 32) row-major;
+ *         element (i, p) is x[p / 32 * slab + i * 32 + p % 32].
+ * panels  of b (k x n): panels of 32 columns, `panel` elements apart, in which each two rows are
+ *         interleaved; element (p, j) is x[j / 32 * panel + p / 2 * 64 + j % 32 * 2 + p % 2].
+ *
+ * In both k, and in panels n too, is padded with zeros to a multiple of 32. The rows of a slab up
+ * to the next multiple of 16 exist; they may hold anything, and some kernels read them. */
+
+enum { BP_BF16_BLOCK = 32, BP_BF16_PLANES = 3, BP_BF16_TERMS = 6 };
+
+/* The offsets of two planes whose product is a part of the result. */
+typedef struct {
+    int64_t a, b;
+} bp_bf16_term;
+
+/* c (m x n) = the sum over the terms of a (m x k) b (k x n), plus c where accumulate is not 0 (if
+ * it is 0, c is not read); k is a multiple of 32. */
+typedef struct {
+    int64_t m, n, k;
+    const uint16_t *a;
+    int64_t slab;
+    const uint16_t *b;
+    int64_t panel;
+    const bp_bf16_term *terms;
+    int n_terms;
+    float *c;
+    int64_t c_rs;
+    int accumulate;
+} bp_bf16_block;
+
+typedef struct {
+    const char *name; /* what multiplies: "amx", "avx512_bf16" or "emulation" */
+
+    /* Brackets for any number of calls of `run` on one thread; they do not nest. */
+    void (*begin)(void);
+    void (*end)(void);
+
+    /* Each element of c is one chain of additions that starts at 0, or at c, and takes the steps of
+     * 32 rows of b in ascending order, in each step the terms in their order; how the 32 products
+     * of a step and term are summed is the instruction's business and the same for all elements.
+     * So blocking over k, or over m and n, gives the same bits. Products are exact, sums are
+     * rounded to nearest even; subnormal operands and results count as 0. */
+    void (*run)(const bp_bf16_block *block);
+
+    /* Rounds or splits src (rows x cols, row stride ld) into rows, or panels, of dst, its columns,
+     * or its rows and columns, padded with zeros to a multiple of 32. The destination's block
+     * starts at dst.
+     *
+     * One plane: each element rounded to nearest even. NaN becomes a quiet NaN, subnormals 0 with
+     * their sign; what rounds beyond the largest bfloat16 becomes infinite.
+     * More planes: the first is x rounded, but finite where x is (then the largest bfloat16), each
+     * further one the rounded rest; where x is infinite or NaN they are 0. With three planes the
+     * sum is x exactly, while no part is subnormal. */
+    void (*to_rows)(int planes, int64_t rows, int64_t cols, const float *src, int64_t ld,
+                    uint16_t *dst, int64_t slab, int64_t plane);
+    void (*to_panels)(int planes, int64_t rows, int64_t cols, const float *src, int64_t ld,
+                      uint16_t *dst, int64_t panel, int64_t plane);
+
+    /* c = 0 where c is infinite or NaN. */
+    void (*drop_specials)(int64_t rows, int64_t cols, float *c, int64_t ldc);
+
+    /* Independent chains of multiply-adds in registers; returns the flops done. Outside begin and
+     * end. */
+    double (*peak)(int64_t iterations);
+} bp_kernels_bf16;
+
 typedef struct bp_kernels {
     bp_kernels_f32 f32;
     bp_kernels_f64 f64;
+    bp_kernels_bf16 bf16;
 } bp_kernels;
 
 /* One per arch/kern_<isa>.c. Each overwrites the slots it does better; the portable one fills all.
@@ -68,6 +141,7 @@ typedef struct bp_kernels {
 void bp_kernels_init_portable(bp_kernels *k);
 void bp_kernels_init_avx2(bp_kernels *k);
 void bp_kernels_init_avx512(bp_kernels *k);
+void bp_kernels_init_avx512_bf16(bp_kernels *k);
 void bp_kernels_init_neon(bp_kernels *k);
 
 #endif

@@ -1,6 +1,7 @@
 /* The machine as the public interface shows it. */
 #include <string.h>
 
+#include "bf16.h"
 #include "clock.h"
 #include "dispatch.h"
 #include "once.h"
@@ -34,6 +35,10 @@ const char *bp_status_text(int status) {
 const char *bp_isa_name(void) {
     bp_isa cap;
     return bp_isa_cap(&cap) ? bp_isa_text(bp_kernels_isa()) : "";
+}
+
+const char *bp_bf16_name(void) {
+    return bp_kernels_bf16_get()->name;
 }
 
 static char available[64];
@@ -109,11 +114,14 @@ static int64_t calibrate(double (*run)(int64_t iterations)) {
 
 int bp_peak_flops(int32_t dtype, int32_t precision, int threads, double seconds, double *flops) {
     if (dtype != BP_FLOAT32 && dtype != BP_FLOAT64) return BP_ERR_ARGUMENT;
-    if (precision != BP_PRECISION_FLOAT32 || threads < 1) return BP_ERR_ARGUMENT;
-    if (!(seconds > 0 && seconds <= 3600)) return BP_ERR_ARGUMENT;
+    const int planes = bp_bf16_planes(precision);
+    if ((precision != BP_PRECISION_FLOAT32 && !planes) || threads < 1) return BP_ERR_ARGUMENT;
+    if (!(seconds > 0 && seconds <= 3600) || (planes && dtype != BP_FLOAT32))
+        return BP_ERR_ARGUMENT;
 
     const bp_kernels *kernels = bp_kernels_get();
     peak_job job = {.run = dtype == BP_FLOAT32 ? kernels->f32.peak : kernels->f64.peak};
+    if (planes) job.run = bp_kernels_bf16_get()->peak;
     job.iterations = calibrate(job.run);
     job.duration = (int64_t)(seconds * 1e9);
     bp_pool_run(threads, measure_peak, &job);
@@ -122,5 +130,7 @@ int bp_peak_flops(int32_t dtype, int32_t precision, int threads, double seconds,
     for (int i = 0; i < job.members; i++) {
         *flops += job.rate[i];
     }
+    /* A product of split operands is a sum of 3 or 6 products. */
+    *flops /= planes == 3 ? 6 : planes == 2 ? 3 : 1;
     return BP_OK;
 }

@@ -24,7 +24,14 @@ typedef enum {
 
 typedef enum { BP_FLOAT32 = 0, BP_FLOAT64 = 1, BP_UINT8 = 2, BP_INT64 = 3 } bp_dtype;
 
-typedef enum { BP_PRECISION_FLOAT32 = 0 } bp_precision;
+/* How float32 products are formed: from operands as they are, rounded to bfloat16, or split into
+ * two or three bfloat16 parts; sums are in float32. */
+typedef enum {
+    BP_PRECISION_FLOAT32 = 0,
+    BP_PRECISION_BF16 = 1,
+    BP_PRECISION_BF16X2 = 2,
+    BP_PRECISION_BF16X3 = 3
+} bp_precision;
 
 typedef enum {
     BP_ACT_IDENTITY = 0,
@@ -118,6 +125,10 @@ const char *bp_status_text(int status);
  * PYBACKPROP_ISA is set to none of these (the portable kernels run then). */
 const char *bp_isa_name(void);
 
+/* What products in the precisions bf16, bf16x2 and bf16x3 run on: "amx", "avx512_bf16", or
+ * "emulation" where the machine has no instruction for them. */
+const char *bp_bf16_name(void);
+
 /* Instruction sets this machine can run, separated by spaces, worst first. */
 const char *bp_isa_available(void);
 
@@ -138,7 +149,8 @@ int bp_set_threads(int n);
 int bp_get_threads(void);
 
 /* Measured multiply-add rate of a register-only loop over `seconds`, in flop/s: the sum over up to
- * `threads` threads (at most bp_get_threads()). */
+ * `threads` threads (at most bp_get_threads()). Of BF16X2 a third of that of BF16, of BF16X3 a
+ * sixth. */
 int bp_peak_flops(int32_t dtype, int32_t precision, int threads, double seconds, double *flops);
 
 /* ---- random numbers ------------------------------------------------------------------------- */
@@ -260,7 +272,8 @@ int bp_fit_run(bp_fit *fit, bp_optimizer *optimizer, const double *lr, int64_t n
 
 /* ---- single kernels ------------------------------------------------------------------------- */
 
-/* c (m, n) = op(a) op(b); op is the transpose where asked. Row strides in elements. */
+/* c (m, n) = op(a) op(b); op is the transpose where asked. Row strides in elements. Precisions
+ * other than FLOAT32 are for float32 only. */
 int bp_matmul(int32_t dtype, int32_t precision, int64_t m, int64_t n, int64_t k, const void *a,
               int64_t lda, int transpose_a, const void *b, int64_t ldb, int transpose_b, void *c,
               int64_t ldc);

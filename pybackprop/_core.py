@@ -35,6 +35,13 @@ DTYPES = {
     INT64: int(lib.BP_INT64),
 }
 PRECISIONS = {"float32": int(lib.BP_PRECISION_FLOAT32)}
+# Of products by themselves.
+PRODUCT_PRECISIONS = {
+    **PRECISIONS,
+    "bf16": int(lib.BP_PRECISION_BF16),
+    "bf16x2": int(lib.BP_PRECISION_BF16X2),
+    "bf16x3": int(lib.BP_PRECISION_BF16X3),
+}
 
 
 def _codes(prefix: str, names: str) -> dict[str, int]:
@@ -521,6 +528,7 @@ def machine() -> dict[str, Any]:
     return {
         "brand": ffi.string(lib.bp_cpu_brand()).decode("utf-8", "replace").strip(),
         "isa": ffi.string(lib.bp_isa_name()).decode(),
+        "bf16": ffi.string(lib.bp_bf16_name()).decode(),
         "available": ffi.string(lib.bp_isa_available()).decode().split(),
         "caches": {f"L{level}": int(lib.bp_cache_size(level)) for level in (1, 2, 3)},
         "cpus": int(lib.bp_cpu_count()),
@@ -542,7 +550,7 @@ def get_threads() -> int:
 def peak_flops(dtype: np.dtype[Any], precision: str, threads: int, seconds: float) -> float:
     """Measure the multiply-add rate of a register-only loop."""
     out = ffi.new("double *")
-    check(lib.bp_peak_flops(DTYPES[dtype], PRECISIONS[precision], threads, seconds, out))
+    check(lib.bp_peak_flops(DTYPES[dtype], PRODUCT_PRECISIONS[precision], threads, seconds, out))
     return float(out[0])
 
 
@@ -557,7 +565,7 @@ def matmul(
         (pointer(each), each.strides[0] // each.itemsize if len(each) > 1 else each.shape[1])
         for each in (a, b, out)
     ]
-    dtype, code = DTYPES[out.dtype], PRECISIONS[precision]
+    dtype, code = DTYPES[out.dtype], PRODUCT_PRECISIONS[precision]
     check(
         lib.bp_matmul(
             dtype, code, m, n, k, *sized[0], transpose_a, *sized[1], transpose_b, *sized[2]

@@ -85,12 +85,20 @@ def matmul(
     out : ndarray, (m, n), optional
         Where to write; rows contiguous, sharing no memory with a and b.
     precision : str
-        How float32 products are formed: float32.
+        How products of float32 are formed. `float32`: as they are. `bf16`: a and b rounded to
+        bfloat16, summed in float32. `bf16x2`, `bf16x3`: a and b split into two or three
+        bfloat16 parts, which gives some 16 bits, and the accuracy of float32.
 
     Returns
     -------
     ndarray, (m, n)
         The product; `out`, where it was given.
+
+    Raises
+    ------
+    TypeError, ValueError
+        An argument is none of these, shapes do not fit, or a precision other than `float32` is
+        asked of float64 arrays.
     """
     left, right = _as_rows(a, "a"), _as_rows(b, "b")
     if left.dtype is not right.dtype:
@@ -99,7 +107,9 @@ def matmul(
         as_flag(transpose_a, "transpose_a"),
         as_flag(transpose_b, "transpose_b"),
     )
-    as_choice(precision, "precision", _core.PRECISIONS)
+    as_choice(precision, "precision", _core.PRODUCT_PRECISIONS)
+    if precision != "float32" and left.dtype != FLOAT32:
+        raise ValueError(f"precision must be float32 for arrays of float64, got {precision!r}")
     m, k = left.shape[::-1] if transpose_a else left.shape
     k_b, n = right.shape[::-1] if transpose_b else right.shape
     if k != k_b:
@@ -204,11 +214,12 @@ def peak_flops(precision: str = "float32", threads: int | None = None) -> float:
     Parameters
     ----------
     precision : str
-        float32 or float64.
+        `float32`, `float64`, `bf16`, `bf16x2` or `bf16x3`. The last two are a third and a sixth
+        of `bf16`, as each product takes three or six.
     threads : int, optional
         How many threads to run at once; by default as many as `get_threads()`.
     """
-    as_choice(precision, "precision", (*_core.PRECISIONS, "float64"))
+    as_choice(precision, "precision", (*_core.PRODUCT_PRECISIONS, "float64"))
     count = (
         _core.get_threads() if threads is None else as_count(threads, "threads", low=1, high=4096)
     )

@@ -25,6 +25,7 @@ LAYERS = [
     {"kernels", "thread_plan"},
     {"dispatch"},
     {"gemm", "rows"},
+    {"bf16"},
     {"internal"},
     {"dense", "loss", "optim"},
     {"pass"},

@@ -18,23 +18,7 @@
  * tile of c begins: earlier, and the panels would evict them. All but real and BP_T
  * are undefined again at the end. */
 
-#ifndef BP_UNROLL
-#    if defined(__clang__) || defined(__GNUC__)
-#        define BP_PREFETCH(p) __builtin_prefetch(p)
-#    else
-#        define BP_PREFETCH(p) (void)(p)
-#    endif
-#    if defined(__clang__)
-#        define BP_UNROLL _Pragma("clang loop unroll(full)")
-#        define BP_TILE_INLINE static inline __attribute__((always_inline))
-#    elif defined(__GNUC__)
-#        define BP_UNROLL _Pragma("GCC unroll 16")
-#        define BP_TILE_INLINE static inline __attribute__((always_inline))
-#    else
-#        define BP_UNROLL
-#        define BP_TILE_INLINE static inline
-#    endif
-#endif
+#include "unroll.inc.h"
 
 typedef void (*BP_T(bp_gemm_tile_fn))(int64_t k, const real *a, int64_t a_rs, int64_t a_cs,
                                       const real *b, int64_t b_rs, int64_t b_ps, real *c,

@@ -18,11 +18,13 @@
 #    define BP_VOCABULARY "vocabulary_avx2.inc.h"
 #    include "both.inc.h"
 #    include "gemm_avx2.inc.h"
+#    include "bf16_avx2.inc.h"
 
 void bp_kernels_init_avx2(bp_kernels *k) {
     bpk_f32_init__avx2(&k->f32);
     bpk_f64_init__avx2(&k->f64);
     bpk_gemm_init__avx2(k);
+    bpk_bf16_init__avx2(&k->bf16);
 }
 
 #    if defined(__clang__)

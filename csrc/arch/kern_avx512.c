@@ -21,11 +21,13 @@
 #    define BP_HAS_SCALE
 #    include "both.inc.h"
 #    include "gemm_avx512.inc.h"
+#    include "bf16_avx512.inc.h"
 
 void bp_kernels_init_avx512(bp_kernels *k) {
     bpk_f32_init__avx512(&k->f32);
     bpk_f64_init__avx512(&k->f64);
     bpk_gemm_init__avx512(k);
+    bpk_bf16_init__avx512(&k->bf16);
 }
 
 #    if defined(__clang__)

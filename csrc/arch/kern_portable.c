@@ -8,9 +8,11 @@
 #endif
 #include "both.inc.h"
 #include "gemm_portable.inc.h"
+#include "bf16_portable.inc.h"
 
 void bp_kernels_init_portable(bp_kernels *k) {
     bpk_f32_init__portable(&k->f32);
     bpk_f64_init__portable(&k->f64);
     bpk_gemm_init__portable(k);
+    bpk_bf16_init__portable(&k->bf16);
 }

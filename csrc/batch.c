@@ -10,8 +10,10 @@ enum {
     CHUNK = 8192,        /* parameters whose squares are summed at once */
     MAX_PARTS = 8,       /* gradients that are kept side by side */
     ROWS_PER_PART = 32,  /* fewer rows are not worth a gradient of their own */
-    FORWARD_BLOCK = 256, /* rows of a pass whose weights are packed already */
-    SHARED_BLOCK = 4096  /* rows of a pass that all members share */
+    FORWARD_BLOCK = 256, /* rows of a pass whose weights are packed already, at most */
+    FORWARD_BLOCK_MIN = 32,
+    COST_BLOCK = 128,   /* the same where losses are summed, so by shape alone */
+    SHARED_BLOCK = 4096 /* rows of a pass that all members share */
 };
 
 /* Networks up to this many bytes of parameters are trained in parts: weights and gradients stay in
@@ -37,6 +39,14 @@ static int64_t rows_in_cache(const bp_net *net) {
     return clamp(BLOCK_BYTES / (width * size) / 16 * 16, 16, 256);
 }
 
+/* No output depends on another row, so the parts may depend on the threads: two for each of them,
+ * that one which comes late may do less, unless they would be too small for the products. */
+static bp_plan plan_outputs(int64_t rows, int threads) {
+    const int64_t share = threads > 1 ? (rows - 1) / (2 * threads) + 1 : rows;
+    const int64_t parts = (rows - 1) / clamp(share, FORWARD_BLOCK_MIN, FORWARD_BLOCK) + 1;
+    return (bp_plan){0, (int)clamp(parts, 1, 1 << 20), (rows - 1) / parts + 1, 0, 0};
+}
+
 bp_plan bp_plan_make(const bp_net *net, int64_t rows, bp_want want) {
     const int64_t size = net->dtype == BP_FLOAT32 ? 4 : 8;
     const double flops =
@@ -44,9 +54,11 @@ bp_plan bp_plan_make(const bp_net *net, int64_t rows, bp_want want) {
     bp_plan plan;
     if (net->loss == BP_LOSS_CALLBACK && want != BP_WANT_OUTPUTS) {
         plan = (bp_plan){1, 1, rows, 0, 0}; /* the user's function sees whole batches */
-    } else if (want != BP_WANT_GRADIENT && net->compact) {
-        int64_t parts = (rows + FORWARD_BLOCK - 1) / FORWARD_BLOCK;
-        plan = (bp_plan){0, (int)clamp(parts, 1, 1 << 20), FORWARD_BLOCK, 0, 0};
+    } else if (want == BP_WANT_OUTPUTS && net->compact) {
+        plan = plan_outputs(rows, bp_threads_for(flops, 0));
+    } else if (want == BP_WANT_COST && net->compact) {
+        const int64_t parts = (rows + COST_BLOCK - 1) / COST_BLOCK;
+        plan = (bp_plan){0, (int)clamp(parts, 1, 1 << 20), COST_BLOCK, 0, 0};
     } else if (want == BP_WANT_GRADIENT && net->n_parameters * size <= PARTS_BYTES) {
         plan =
             (bp_plan){0, (int)clamp(rows / ROWS_PER_PART, 1, MAX_PARTS), rows_in_cache(net), 0, 0};

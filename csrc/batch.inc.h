@@ -258,6 +258,25 @@ static void BP_T(run_part)(BP_T(bp_job) *job, const BP_T(bp_worker) *w, int part
     if (w->member == 0) ws->part_cost[part] = cost;
 }
 
+/* Part after part that nobody has taken yet: a member that comes late leaves more to the others. */
+static void BP_T(run_parts)(BP_T(bp_job) *job, int member, int members) {
+    BP_T(bp_workspace) *ws = job->workspace;
+    const BP_T(bp_worker) w = {
+        .net = job->net,
+        .kernels = BP_T(kernels_of)(job->net),
+        .pass = &ws->passes[member],
+        .members = 1,
+        .scratch = ws->scratch + ws->scratch_each * member,
+    };
+    for (int part = 0; members == 1 && part < job->plan.parts; part++)
+        BP_T(run_part)(job, &w, part);
+    while (members > 1) {
+        const int part = atomic_fetch_add_explicit(&job->next, 1, memory_order_relaxed);
+        if (part >= job->plan.parts) return;
+        BP_T(run_part)(job, &w, part);
+    }
+}
+
 /* The penalty of this member's chunks of the weights. */
 static void BP_T(sum_penalties)(const BP_T(bp_job) *job, int member, int members) {
     const bp_net *net = job->net;
@@ -279,24 +298,27 @@ static void BP_T(sum_penalties)(const BP_T(bp_job) *job, int member, int members
 
 void BP_T(bp_batch_run)(BP_T(bp_job) *job, bp_team *team, int member, int members) {
     BP_T(bp_workspace) *ws = job->workspace;
-    BP_T(bp_worker)
-    w = {
-        .net = job->net,
-        .kernels = BP_T(kernels_of)(job->net),
-        .pass = &ws->passes[job->plan.shared ? 0 : member],
-        .team = job->plan.shared ? team : NULL,
-        .member = job->plan.shared ? member : 0,
-        .members = job->plan.shared ? members : 1,
-        .scratch = ws->scratch + ws->scratch_each * member,
-    };
     if (job->want != BP_WANT_OUTPUTS && (job->net->l1 > 0.0 || job->net->l2 > 0.0))
         BP_T(sum_penalties)(job, member, members);
-    if (job->plan.shared)
+    if (job->plan.shared) {
+        const BP_T(bp_worker) w = {
+            .net = job->net,
+            .kernels = BP_T(kernels_of)(job->net),
+            .pass = &ws->passes[0],
+            .team = team,
+            .member = member,
+            .members = members,
+            .scratch = ws->scratch + ws->scratch_each * member,
+        };
         BP_T(run_part)(job, &w, 0);
-    else
-        for (int part = member; part < job->plan.parts; part += members)
-            BP_T(run_part)(job, &w, part);
+    } else {
+        BP_T(run_parts)(job, member, members);
+    }
     bp_sync(team, member, members);
+}
+
+void BP_T(bp_batch_outputs)(BP_T(bp_job) *job, int member, int members) {
+    BP_T(run_parts)(job, member, members);
 }
 
 double BP_T(bp_batch_cost)(const BP_T(bp_job) *job) {

@@ -22,6 +22,7 @@ typedef struct {
     bp_batch batch;
     real *gradient;  /* of the first part, and in the end of the whole batch */
     int user_status; /* of the user's loss */
+    atomic_int next; /* the next part that no member has taken, where there are several members */
 
     const bp_optimizer *optimizer; /* of the update, with the scalars of the coming step */
     bp_update update;
@@ -37,6 +38,9 @@ void BP_T(bp_batch_pack)(BP_T(bp_job) *job, bp_team *team, int member, int membe
 
 /* Outputs, costs and gradients of the parts of a batch. All members; syncs at its end. */
 void BP_T(bp_batch_run)(BP_T(bp_job) *job, bp_team *team, int member, int members);
+
+/* The same for outputs alone and a plan in parts, without syncs: members may be missing. */
+void BP_T(bp_batch_outputs)(BP_T(bp_job) *job, int member, int members);
 
 /* The cost of the batch that was run, penalties included; every member computes the same. */
 double BP_T(bp_batch_cost)(const BP_T(bp_job) *job);

@@ -248,6 +248,22 @@ int bp_net_predict(bp_net *net, const bp_matrix *x, void *out) {
     return status;
 }
 
+int bp_net_predict_rows(bp_net *net, const void *x, int64_t rows, void *out) {
+    const int64_t n_in = net->layers[0].n_in;
+    const int64_t size =
+        net->dtype == BP_FLOAT32 ? (int64_t)sizeof(float) : (int64_t)sizeof(double);
+    if (((uintptr_t)x | (uintptr_t)out) % (uintptr_t)size) return BP_ERR_ARGUMENT;
+    const bp_matrix matrix = {
+        .data = x,
+        .dtype = net->dtype,
+        .rows = rows,
+        .cols = n_in,
+        .row_stride = n_in * size,
+        .col_stride = size,
+    };
+    return bp_net_predict(net, &matrix, out);
+}
+
 int bp_net_cost(bp_net *net, const bp_data *data, double *cost) {
     int status = bp_data_check(net, data, 1);
     if (status != BP_OK) return status;

@@ -9,6 +9,12 @@ static void BP_T(run_job)(void *context, bp_team *team, int member, int members)
         BP_T(bp_batch_gradient)(job, team, member, members);
 }
 
+/* Outputs in parts, from packed weights that are up to date. */
+static void BP_T(run_outputs)(void *context, bp_team *team, int member, int members) {
+    (void)team;
+    BP_T(bp_batch_outputs)(context, member, members);
+}
+
 /* A job over all rows of the data, with room in the workspace. */
 static int BP_T(prepare)(bp_net *net, const bp_data *data, bp_want want, const bp_plan *plan,
                          int flags, BP_T(bp_job) *job) {
@@ -33,7 +39,10 @@ static int BP_T(predict)(bp_net *net, const bp_data *data, void *out) {
     if (status != BP_OK) return status;
     job.batch.finish = 1;
     job.batch.out = out;
-    bp_pool_run(plan.threads, BP_T(run_job), &job);
+    if (plan.shared || net->packed_stale)
+        bp_pool_run(plan.threads, BP_T(run_job), &job);
+    else
+        bp_pool_share(plan.threads, BP_T(run_outputs), &job);
     return BP_OK;
 }
 

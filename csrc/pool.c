@@ -55,6 +55,10 @@ void bp_pool_run(int threads, bp_team_fn fn, void *context) {
     bp_fp_leave(mode);
 }
 
+void bp_pool_share(int threads, bp_team_fn fn, void *context) {
+    bp_pool_run(threads, fn, context);
+}
+
 void bp_team_barrier(bp_team *team, int member) {
     (void)team;
     (void)member;
@@ -88,6 +92,9 @@ struct bp_team {
 
 typedef struct {
     bp_word command; /* counts the dispatches to this helper */
+    /* Twice the command that waits to be taken up; and 1 more once the helper has, or the caller
+     * has withdrawn it. */
+    atomic_uint ticket;
     pthread_t thread;
     int member;
 } helper;
@@ -139,6 +146,13 @@ void bp_team_barrier(bp_team *team, int member) {
 
 /* ---- helpers ---- */
 
+/* Whether the caller is the one who decides about this command: the helper, or who withdraws it. */
+static int take_ticket(helper *h, unsigned command) {
+    unsigned open = 2 * command;
+    return atomic_compare_exchange_strong_explicit(&h->ticket, &open, open + 1,
+                                                   memory_order_acq_rel, memory_order_relaxed);
+}
+
 static void *helper_main(void *argument) {
     helper *self = argument;
     unsigned command = 0;
@@ -146,6 +160,7 @@ static void *helper_main(void *argument) {
     bp_habit habit = {0, 0};
     for (;;) {
         command = bp_word_wait(&self->command, command, spin_ns, &habit);
+        if (!take_ticket(self, command)) continue;
         if (pool.stopping) return NULL;
         spin_ns = pool.team.spin_ns;
         uint64_t mode = bp_fp_enter();
@@ -155,8 +170,22 @@ static void *helper_main(void *argument) {
     }
 }
 
+static unsigned last_command(helper *h) {
+    return atomic_load_explicit(&h->command.value, memory_order_relaxed);
+}
+
 static void post_command(helper *h) {
-    bp_word_post(&h->command, atomic_load_explicit(&h->command.value, memory_order_relaxed) + 1);
+    const unsigned command = last_command(h) + 1;
+    atomic_store_explicit(&h->ticket, 2 * command, memory_order_relaxed);
+    bp_word_post(&h->command, command);
+}
+
+/* Leaves out the helpers that have not begun: the caller arrives for them. */
+static void withdraw_commands(bp_team *team) {
+    for (int i = 0; i < team->members - 1; i++) {
+        helper *h = &pool.helper[i];
+        if (take_ticket(h, last_command(h))) arrive(team, current_phase(team));
+    }
 }
 
 static int start_helper(helper *h, int member) {
@@ -213,7 +242,7 @@ static void run_alone(bp_team_fn fn, void *context) {
     fn(context, &alone, 0, 1);
 }
 
-static void run_together(int members, bp_team_fn fn, void *context) {
+static void run_together(int members, bp_team_fn fn, void *context, int wait_for_all) {
     bp_team *team = &pool.team;
     pool.fn = fn;
     pool.context = context;
@@ -223,18 +252,19 @@ static void run_together(int members, bp_team_fn fn, void *context) {
         post_command(&pool.helper[i]);
     }
     fn(context, team, 0, members);
+    if (!wait_for_all) withdraw_commands(team);
     bp_team_barrier(team, 0);
     team->members = 1;
 }
 
-void bp_pool_run(int threads, bp_team_fn fn, void *context) {
+static void dispatch(int threads, bp_team_fn fn, void *context, int wait_for_all) {
     int members = threads < bp_get_threads() ? threads : bp_get_threads();
     if (members > BP_MAX_THREADS) members = BP_MAX_THREADS;
     uint64_t mode = bp_fp_enter();
     if (members > 1 && take_pool()) {
         members = gather(members);
         if (members > 1) {
-            run_together(members, fn, context);
+            run_together(members, fn, context, wait_for_all);
         } else {
             run_alone(fn, context);
         }
@@ -243,6 +273,14 @@ void bp_pool_run(int threads, bp_team_fn fn, void *context) {
         run_alone(fn, context);
     }
     bp_fp_leave(mode);
+}
+
+void bp_pool_run(int threads, bp_team_fn fn, void *context) {
+    dispatch(threads, fn, context, 1);
+}
+
+void bp_pool_share(int threads, bp_team_fn fn, void *context) {
+    dispatch(threads, fn, context, 0);
 }
 
 /* ---- fork and exit ---- */

@@ -189,6 +189,10 @@ int bp_net_set_counters(bp_net *net, int64_t steps, int64_t epochs);
 /* out (rows, n_out), C-contiguous, of the network's type: a_L for each row of x. */
 int bp_net_predict(bp_net *net, const bp_matrix *x, void *out);
 
+/* The same for x (rows, n_in), C-contiguous, of the network's type; BP_ERR_ARGUMENT where x or out
+ * is not aligned to that type. */
+int bp_net_predict_rows(bp_net *net, const void *x, int64_t rows, void *out);
+
 /* The mean loss over the rows plus penalties; no dropout. */
 int bp_net_cost(bp_net *net, const bp_data *data, double *cost);
 

@@ -34,6 +34,7 @@ static void BP_T(train)(void *context, bp_team *team, int member, int members) {
         if (member == 0) {
             plan_next(s, &t->job.batch, &t->job.update);
             t->job.plan = t->job.batch.n < s->fit->batch_size ? t->rest : t->whole;
+            atomic_store_explicit(&t->job.next, 0, memory_order_relaxed);
         }
         bp_sync(team, member, members);
         if (s->stop) return;

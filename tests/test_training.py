@@ -135,6 +135,21 @@ def test_threads_do_not_change_the_bits_of_a_larger_net() -> None:
     assert len(results) == 1
 
 
+def test_outputs_have_the_same_bits_however_rows_and_threads_share_them() -> None:
+    net = bp.Network([23, 200, 130, 7], seed=1)
+    x = RNG.normal(size=(1100, 23)).astype(np.float32)
+    threads = bp.get_threads()
+    try:
+        bp.set_threads(1)
+        expected = np.vstack([net.predict(row) for row in x[:, np.newaxis]])
+        for n in (1, 2, 3, 7):
+            bp.set_threads(n)
+            for rows in (31, 32, 33, 64, 65, 200, 257, 511, 1100):
+                np.testing.assert_array_equal(net.predict(x[:rows]), expected[:rows])
+    finally:
+        bp.set_threads(threads)
+
+
 # ---- figures ----
 
 

@@ -104,6 +104,51 @@ static void part_counts(void) {
     CHECK(bp_set_threads(0) == BP_ERR_ARGUMENT && bp_get_threads() == 2);
 }
 
+/* Pieces that members take one by one; the values are not atomic. */
+enum { PIECES = 12 };
+
+typedef struct {
+    atomic_int next, calls;
+    int64_t value[PIECES * 16];
+} piece_job;
+
+static void run_pieces(void *context, bp_team *team, int member, int members) {
+    piece_job *job = context;
+    (void)team;
+    CHECK(member < members);
+    atomic_fetch_add(&job->calls, 1);
+    for (int i; (i = atomic_fetch_add(&job->next, 1)) < PIECES;) {
+        for (int n = 0; n < 1000; n++) {
+            job->value[i * 16] += n ^ i;
+        }
+    }
+}
+
+/* Helpers that are late, busy or asleep are left out, none of them too early, and none comes when
+ * the job is gone or a dispatch of the other kind has begun. */
+static void part_shared(void) {
+    static piece_job job;
+    int left_out = 0;
+    bp_set_threads(MEMBERS);
+    for (int n = 0; time_left(); n++) {
+        int threads = n % MEMBERS + 1;
+        memset(&job, 0, sizeof job);
+        bp_pool_share(threads, run_pieces, &job);
+        for (int i = 0; i < PIECES; i++) {
+            int64_t expected = 0;
+            for (int k = 0; k < 1000; k++) {
+                expected += k ^ i;
+            }
+            CHECK(job.value[i * 16] == expected);
+        }
+        CHECK(atomic_load(&job.calls) >= 1 && atomic_load(&job.calls) <= threads);
+        left_out += threads - atomic_load(&job.calls);
+        if (n % 3 == 0) CHECK(check_run(threads, n % 4) == threads);
+        if (n % 100 == 0) usleep(200);
+    }
+    CHECK(left_out > 0);
+}
+
 static atomic_int in_team;
 
 static void *call_often(void *unused) {
@@ -332,9 +377,10 @@ static const struct {
     const char *name;
     void (*run)(void);
 } parts[] = {
-    {"scarce", part_scarce},       {"counts", part_counts},   {"callers", part_callers},
-    {"nested", part_nested},       {"mode", part_mode},       {"fork_idle", part_fork_idle},
-    {"fork_busy", part_fork_busy}, {"latency", part_latency}, {"fork_inside", part_fork_inside},
+    {"scarce", part_scarce},           {"counts", part_counts},       {"shared", part_shared},
+    {"callers", part_callers},         {"nested", part_nested},       {"mode", part_mode},
+    {"fork_idle", part_fork_idle},     {"fork_busy", part_fork_busy}, {"latency", part_latency},
+    {"fork_inside", part_fork_inside},
 };
 
 int main(int argc, char **argv) {

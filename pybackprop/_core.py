@@ -56,11 +56,11 @@ ACTIVATIONS = _codes(
 LOSSES = _codes("BP_LOSS_", "mse squared_error mae huber cross_entropy binary_cross_entropy")
 OPTIMIZERS = _codes("BP_OPT_", "sgd adam adamw rmsprop adagrad")
 OK = int(lib.BP_OK)
-NOT_FINITE = int(lib.BP_ERR_NOT_FINITE)
+NOT_FINITE, ARGUMENT = int(lib.BP_ERR_NOT_FINITE), int(lib.BP_ERR_ARGUMENT)
 
 # Names of the hot paths, looked up once.
 from_buffer = ffi.from_buffer
-bp_net_predict, bp_net_step = lib.bp_net_predict, lib.bp_net_step
+bp_net_predict_rows, bp_net_step = lib.bp_net_predict_rows, lib.bp_net_step
 ndarray, empty, may_share_memory = np.ndarray, np.empty, np.may_share_memory
 _NULL = ffi.NULL
 _BUSY = (
@@ -69,7 +69,7 @@ _BUSY = (
 )
 
 # Rows of a call that no signal can interrupt are bounded so that it does about this much work.
-_CALL_FLOPS = 1_000_000_000
+_CALL_FLOPS = 2_000_000_000
 
 # One shared tuple per (parameters, dtype), so that the hot path compares by identity.
 _keys: dict[tuple[int, np.dtype[Any]], tuple[int, np.dtype[Any]]] = {}
@@ -293,7 +293,7 @@ class Net:
             source = from_buffer(x)
         except (BufferError, ValueError):
             return None
-        if cols != self.n_in or not 0 < rows <= self.call_rows or not x.flags.aligned:
+        if cols != self.n_in or not 0 < rows <= self.call_rows:
             return None
         if out is None:
             out = empty((rows, self.n_out), dtype)
@@ -305,15 +305,13 @@ class Net:
             or may_share_memory(x, out)
         ):
             return None
-        target = from_buffer(out)
-        if self.fit is not None or self._lock.locked():
+        if self.fit is not None:
             self._admit()
-        with self._lock:
-            self._x.data = source
-            if rows != self._rows:
-                self._rows = self._x.rows = self._y.rows = rows
-            status = bp_net_predict(self._handle, self._x_address, target)
+        # No lock: the call shares nothing with others but the network, which has its own guard.
+        status = bp_net_predict_rows(self._handle, source, rows, from_buffer(out))
         if status:
+            if status == ARGUMENT:
+                return None
             self._check(status)
         result: Array = out
         return result

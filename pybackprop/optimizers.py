@@ -8,7 +8,6 @@ number of updates done. It can drive a network (`Network.step`, `Network.fit`) o
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Callable
 from typing import Any, ClassVar
 
@@ -308,15 +307,9 @@ class Optimizer:
         ValueError
             It is malformed, or holds no optimizer.
         """
-        from .exchange.files import load_model
+        from .exchange.files import load_optimizer
 
-        state = load_model(path).optimizer
-        if state is None:
-            raise ValueError(f"{path} holds no optimizer: it was saved without one")
-        try:
-            return from_state_dict(state)
-        except (TypeError, ValueError) as error:
-            raise ValueError(f"{os.fspath(path)!r} is not a valid model file ({error})") from error
+        return load_optimizer(path)
 
     def __reduce__(self) -> tuple[Any, ...]:
         state = self.state_dict()

@@ -6,7 +6,8 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from ..settings import as_metadata
-from .npz import Model
+from ..untrusted import DAMAGE
+from .npz import Model, malformed
 
 if TYPE_CHECKING:
     from ..network import Network
@@ -28,6 +29,19 @@ def load_model(path: Any) -> Model:
     """Read a model file; OSError if it cannot be read, ValueError if it is malformed."""
     model: Model = _format(path).load(path)
     return model
+
+
+def load_optimizer(path: Any) -> Optimizer:
+    """Return the optimizer in a file; see `Optimizer.load`."""
+    from ..optimizers import from_state_dict
+
+    state = load_model(path).optimizer
+    if state is None:
+        raise ValueError(f"{os.fspath(path)!r} holds no optimizer: it was saved without one")
+    try:
+        return from_state_dict(state)
+    except DAMAGE as error:
+        raise malformed(path, error) from error
 
 
 def save_network(path: Any, network: Network, optimizer: Optimizer | None = None) -> None:
@@ -68,5 +82,5 @@ def load_network(path: Any) -> Network:
         return Network._restore(
             model.settings, model.parameters, model.counters, model.scaling, model.metadata
         )
-    except (TypeError, ValueError, KeyError, MemoryError) as error:
-        raise ValueError(f"{os.fspath(path)!r} is not a valid model file ({error})") from error
+    except DAMAGE as error:
+        raise malformed(path, error) from error

@@ -7,11 +7,8 @@ they exist, `shift`, `scale` (float64) and `optimizer.<vector>`. A checkpoint is
 
 from __future__ import annotations
 
-import io
 import json
 import os
-import zipfile
-import zlib
 from itertools import pairwise
 from typing import IO, Any, NamedTuple
 
@@ -20,27 +17,16 @@ import numpy as np
 from .._core import FLOAT64, UINT8, Array
 from .._version import __version__
 from ..inputs import as_count, as_dtype
+from ..untrusted import DAMAGE, MAX_JSON, Archive, explain, open_regular, parse_json
 from .atomic import write_atomically
 
 FORMAT = "pybackprop model"
 VERSION = 1
-# What reading a malformed file can raise.
-MALFORMED = (
-    ValueError,
-    TypeError,
-    KeyError,
-    EOFError,
-    RecursionError,
-    RuntimeError,
-    NotImplementedError,
-    OverflowError,
-    SyntaxError,
-    MemoryError,
-)
 _VECTORS = ("start", "best")
 _FIGURES = ("running", "cost", "seconds", "val_cost")
-_HEADER_LIMIT = 16 * 1024 * 1024
 _NPY_HEADER_LIMIT = 16 * 1024
+# No optimizer has more vectors than this.
+_MAX_VECTORS = 8
 
 
 class Training(NamedTuple):
@@ -132,7 +118,9 @@ def write_header(model: Model) -> str:
     if model.training is not None:
         names = {"vectors": list(model.training.vectors), "figures": list(model.training.figures)}
         header["training"] = {**model.training.header, **names}
-    return json.dumps(header, allow_nan=False)
+    text = json.dumps(header, allow_nan=False)
+    parse_json(text)  # so that nothing is written that could not be read
+    return text
 
 
 def load(path: Any) -> Model:
@@ -145,35 +133,39 @@ def load(path: Any) -> Model:
     ValueError
         It is not a model file, or is malformed.
     """
-    with open(path, "rb") as file:
+    with open_regular(path) as file:
         try:
             return _read_model(file)
-        except (*MALFORMED, zipfile.BadZipFile, zlib.error) as error:
-            reason = f"{type(error).__name__}: {error}"
-            raise ValueError(f"{os.fspath(path)!r} is not a valid model file ({reason})") from error
+        except DAMAGE as error:
+            raise malformed(path, error) from error
+
+
+def malformed(path: Any, error: Exception) -> ValueError:
+    """Return the error for a file that is not a model."""
+    return ValueError(f"{os.fspath(path)!r} is not a valid model file: {explain(error)}")
 
 
 def _read_model(file: IO[bytes]) -> Model:
-    with zipfile.ZipFile(file) as archive:
-        names = archive.namelist()
-        if len(set(names)) != len(names):
-            raise ValueError("an entry occurs twice")
-        header = read_header(_read_array(archive, "header", UINT8, None).tobytes().decode())
+    with Archive(file) as archive:
+        text = archive.read("header", MAX_JSON + _NPY_HEADER_LIMIT)
+        if text.dtype != UINT8 or text.ndim != 1:
+            raise ValueError(f"the header is {text.dtype} of shape {text.shape}")
+        header = read_header(text.tobytes().decode())
         settings = header["settings"]
         widths = [as_count(width, "widths", low=1) for width in settings["widths"]]
         dtype = as_dtype(settings["dtype"])
         size = sum(n_out * (n_in + 1) for n_in, n_out in pairwise(widths))
-        parameters = _read_array(archive, "parameters", dtype, size)
+        parameters = _read_vector(archive, "parameters", dtype, size)
         scaling = None
         if header["scaling"]:
             shift, scale = (
-                _read_array(archive, name, FLOAT64, widths[0]) for name in ("shift", "scale")
+                _read_vector(archive, name, FLOAT64, widths[0]) for name in ("shift", "scale")
             )
             scaling = shift, scale
         optimizer = header["optimizer"]
         if optimizer is not None:
             vectors = {
-                name: _read_array(archive, f"optimizer.{name}", dtype, size)
+                name: _read_vector(archive, f"optimizer.{name}", dtype, size)
                 for name in optimizer["state"]
             }
             optimizer = {**optimizer, "state": vectors}
@@ -184,7 +176,7 @@ def _read_model(file: IO[bytes]) -> Model:
 
 
 def _read_training(
-    archive: zipfile.ZipFile, header: Any, dtype: np.dtype[Any], size: int
+    archive: Archive, header: Any, dtype: np.dtype[Any], size: int
 ) -> Training | None:
     """Read the position of a training run, where the file holds one."""
     if header is None:
@@ -194,10 +186,10 @@ def _read_training(
             raise ValueError(f"the {key} of a checkpoint are {', '.join(known)}")
     epochs = as_count(header["epochs"], "epochs of the run")
     vectors = {
-        name: _read_array(archive, f"training.{name}", dtype, size) for name in header["vectors"]
+        name: _read_vector(archive, f"training.{name}", dtype, size) for name in header["vectors"]
     }
     figures = {
-        name: _read_array(archive, f"training.{name}", FLOAT64, 3 if name == "running" else epochs)
+        name: _read_vector(archive, f"training.{name}", FLOAT64, 3 if name == "running" else epochs)
         for name in header["figures"]
     }
     return Training(header, vectors, figures)
@@ -205,7 +197,7 @@ def _read_training(
 
 def read_header(text: str) -> dict[str, Any]:
     """Return what `write_header` wrote, or raise if it is anything else."""
-    header = json.loads(text)
+    header = parse_json(text)
     if not isinstance(header, dict) or header.get("format") != FORMAT:
         raise ValueError("it was not saved by pybackprop")
     if header["format_version"] != VERSION:
@@ -215,27 +207,21 @@ def read_header(text: str) -> dict[str, Any]:
     for name in ("settings", "metadata"):
         if not isinstance(header[name], dict):
             raise ValueError(f"{name} is not an object")
-    if not isinstance(header["optimizer"], (dict, type(None))):
+    optimizer = header["optimizer"]
+    if not isinstance(optimizer, (dict, type(None))):
         raise ValueError("optimizer is not an object")
+    if optimizer is not None:
+        names = optimizer["state"]
+        if not isinstance(names, list) or len(names) > _MAX_VECTORS or len({*names}) < len(names):
+            raise ValueError("the state of the optimizer is not a list of different names")
     return header
 
 
-def _read_array(
-    archive: zipfile.ZipFile, name: str, dtype: np.dtype[Any], size: int | None
-) -> Array:
+def _read_vector(archive: Archive, name: str, dtype: np.dtype[Any], size: int) -> Array:
     """Read a vector whose type and size are known before any memory is taken for it."""
-    info = archive.getinfo(name + ".npy")
-    limit = _HEADER_LIMIT if size is None else size * dtype.itemsize + _NPY_HEADER_LIMIT
-    if info.file_size > limit:
-        raise ValueError(f"{name} is longer than it should be")
-    data = archive.read(info)
-    stream = io.BytesIO(data)
-    if np.lib.format.read_magic(stream) != (1, 0):
-        raise ValueError(f"{name} is not a version 1.0 array")
-    shape, _, stored = np.lib.format.read_array_header_1_0(stream)
-    count = len(data) - stream.tell()
-    if stored.newbyteorder("=") != dtype or shape != (count // dtype.itemsize,):
-        raise ValueError(f"{name} is not a vector of {dtype} with as many entries as bytes")
-    if size is not None and shape != (size,):
-        raise ValueError(f"{name} has {shape[0]} entries in place of {size}")
-    return np.frombuffer(data, stored, offset=stream.tell()).astype(dtype)
+    vector = archive.read(name, size * dtype.itemsize + _NPY_HEADER_LIMIT)
+    if vector.dtype.newbyteorder("=") != dtype or vector.shape != (size,):
+        raise ValueError(
+            f"{name} must be {dtype} of shape ({size},), got {vector.dtype} of shape {vector.shape}"
+        )
+    return vector.astype(dtype, copy=False)

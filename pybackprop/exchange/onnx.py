@@ -17,8 +17,9 @@ import numpy as np
 
 from .._core import ACTIVATIONS, FLOAT32, FLOAT64, Array
 from ..kernels import activation as evaluate
+from ..untrusted import DAMAGE, explain, open_regular, parse_json
 from .atomic import write_atomically
-from .npz import MALFORMED
+from .onnx_wire import check_wire
 from .torch import Layer, build
 
 if TYPE_CHECKING:
@@ -44,6 +45,8 @@ _NODES: dict[str, list[tuple[str, dict[str, Any]]]] = {
 }
 _OPSETS = {"gelu": 20, "mish": 18}
 _LEAST_OPSET = 13
+# So many parameters any file may have; a larger one, as many as it has bytes.
+_FREE_PARAMETERS = 1_000_000
 
 # Where activations are told apart, and how much of a difference counts.
 _POINTS = np.concatenate([np.linspace(-6.0, 6.0, 49), [-30.0, -0.01, 0.01, 30.0]])
@@ -162,20 +165,20 @@ def _properties(network: Network) -> dict[str, str]:
 def load_onnx(cls: type[Network], path: Any, settings: dict[str, Any]) -> Network:
     """Return the network in an ONNX file; see `Network.from_onnx`."""
     import onnx
-    from google.protobuf.message import DecodeError
+    from google.protobuf.message import DecodeError, EncodeError
 
     for name in ("activation", "output", "dtype"):
         if name in settings:
             raise TypeError(f"{name} is that of the file and cannot be given")
-    with open(path, "rb") as file:
+    with open_regular(path) as file:
         data = file.read()
     try:
+        check_wire(data)
         model = onnx.load_model_from_string(data)
         onnx.checker.check_model(model)
-        return _Reader(model).build(cls, settings)
-    except (*MALFORMED, DecodeError, onnx.checker.ValidationError) as error:
-        reason = " ".join(str(error).split())
-        raise ValueError(f"{os.fspath(path)!r} holds no network: {reason}") from error
+        return _Reader(model, len(data)).build(cls, settings)
+    except (*DAMAGE, DecodeError, EncodeError, onnx.checker.ValidationError) as error:
+        raise ValueError(f"{os.fspath(path)!r} holds no network: {explain(error)}") from error
 
 
 class _Reader:
@@ -185,13 +188,13 @@ class _Reader:
     and scale, after it what a unit is at _POINTS, or the word softmax.
     """
 
-    def __init__(self, model: Any) -> None:
-        from onnx import numpy_helper
-
+    def __init__(self, model: Any, size: int) -> None:
         graph = model.graph
         self.model = model
+        # Layers may share a tensor, so that a small file can have any number of parameters.
+        self.room = max(_FREE_PARAMETERS, size)
         self.constants: dict[str, Array] = {
-            tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer
+            tensor.name: _to_array(tensor) for tensor in graph.initializer
         }
         inputs = [each.name for each in graph.input if each.name not in self.constants]
         if len(inputs) != 1 or len(graph.output) != 1:
@@ -209,16 +212,16 @@ class _Reader:
 
     def _read(self, node: Any) -> None:
         """Take one node."""
-        from onnx import helper, numpy_helper
+        from onnx import helper
 
         attributes = {each.name: helper.get_attribute_value(each) for each in node.attribute}
         kind = node.op_type if node.domain in ("", "ai.onnx") else f"{node.domain}.{node.op_type}"
         where = f"node {node.name or node.output[0]!r} ({kind})"
         if kind == "Constant" and "value" in attributes:
-            self.constants[node.output[0]] = numpy_helper.to_array(attributes["value"])
+            self.constants[node.output[0]] = _to_array(attributes["value"])
             return
         names = [name for name in node.input if name]
-        unknown = [name for name in names if name not in self.values | self.constants]
+        unknown = [name for name in names if name not in self.values and name not in self.constants]
         if unknown or not names:
             raise ValueError(f"{where} takes {unknown}, but layers must follow each other")
         if names[0] in self.constants and kind in ("Identity", "Cast"):
@@ -270,7 +273,7 @@ class _Reader:
             return value
         if value is None or len(names) != 2 or names[1] not in self.constants:
             raise ValueError(f"{where} is no scaling of the inputs")
-        constant = self.constants[names[1]].astype(np.float64).ravel()
+        constant = _real(self.constants[names[1]], where).astype(np.float64).ravel()
         shift, scale = value
         with np.errstate(all="ignore"):
             if kind in ("Add", "Sub"):
@@ -288,15 +291,18 @@ class _Reader:
             raise ValueError(f"{where} is not a layer with constant weights")
         if attributes.get("transA", 0):
             raise ValueError(f"{where} transposes its input")
-        weight = weight if attributes.get("transB", 0) else weight.T
+        weight = _real(weight if attributes.get("transB", 0) else weight.T, where)
+        self.room -= weight.size
+        if self.room < 0:
+            raise ValueError("its layers share so many weights that they outgrow the file")
         with np.errstate(all="ignore"):
-            weight = np.asarray(weight * attributes.get("alpha", 1.0), _real(weight, where))
+            weight = np.asarray(weight * attributes.get("alpha", 1.0), weight.dtype)
         bias = np.zeros(len(weight))
         if len(names) > 2:
             if names[2] not in self.constants:
                 raise ValueError(f"{where} has a bias that is not constant")
             with np.errstate(all="ignore"):
-                bias = self.constants[names[2]] * attributes.get("beta", 1.0)
+                bias = _real(self.constants[names[2]], where) * attributes.get("beta", 1.0)
         if self.layers:
             self._end_layer(names[0])
         else:
@@ -320,6 +326,7 @@ class _Reader:
     def _add_bias(self, where: str, names: list[str]) -> None:
         """Take the Add that follows a MatMul."""
         bias = next(self.constants[name] for name in names if name in self.constants)
+        bias = _real(bias, where)
         layer = self.layers[-1]
         self.layers[-1] = layer._replace(bias=self._fit(where, bias)(len(layer.weight)))
 
@@ -358,18 +365,31 @@ class _Reader:
     def _properties(self) -> tuple[dict[str, Any], dict[str, Any]]:
         """Return the settings and the metadata that `save_onnx` left."""
         properties = {each.key: each.value for each in self.model.metadata_props}
-        kept = json.loads(properties.get(_ENTRY, "{}"))
+        kept = parse_json(properties.get(_ENTRY, "{}"))
+        if not isinstance(kept, dict):
+            raise ValueError("its property pybackprop is malformed")
         settings, metadata = kept.get("settings", {}), kept.get("metadata", {})
         if not isinstance(settings, dict) or not isinstance(metadata, dict):
             raise ValueError("its property pybackprop is malformed")
         return settings, metadata
 
 
-def _real(weight: Array, where: str) -> Any:
-    """Return the type of a network with such weights."""
-    if weight.dtype.kind != "f":
-        raise ValueError(f"{where} has weights of {weight.dtype}")
-    return FLOAT64 if weight.dtype == FLOAT64 else FLOAT32
+def _to_array(tensor: Any) -> Array:
+    """Return a tensor as an array; its dimensions are those that it states."""
+    from onnx import numpy_helper
+
+    if any(length < 0 for length in tensor.dims):
+        raise ValueError(f"tensor {tensor.name!r} has the shape {list(tensor.dims)}")
+    array: Array = numpy_helper.to_array(tensor)
+    return array
+
+
+def _real(values: Array, where: str) -> Array:
+    """Return parameters in the type of a network with such."""
+    if values.dtype.kind != "f":
+        raise ValueError(f"{where} has weights of {values.dtype}")
+    with np.errstate(all="ignore"):
+        return values.astype(FLOAT64 if values.dtype == FLOAT64 else FLOAT32, copy=False)
 
 
 def _recognise(values: Array) -> str | None:

@@ -3,23 +3,39 @@
 Tensors are layers.<i>.weight, (n_out, n_in), and layers.<i>.bias, i from 0; where they exist,
 scaling.shift and scaling.scale (float64) and optimizer.<vector>. The entry pybackprop of the
 file's metadata holds the header of `npz`.
+
+Files are written by the package safetensors and read without it: it maps a file into memory, where
+one that is cut while it is read ends the process.
 """
 
 from __future__ import annotations
 
-import os
+import math
 from itertools import pairwise
-from typing import Any
+from typing import IO, Any, NamedTuple
 
 import numpy as np
 
 from .._core import FLOAT32, FLOAT64, Array
 from ..inputs import as_count, as_dtype
+from ..untrusted import DAMAGE, MAX_JSON, open_regular, parse_json, shorten, size_of
 from .atomic import write_atomically
-from .npz import MALFORMED, Model, read_header, write_header
+from .npz import Model, malformed, read_header, write_header
 
 _ENTRY = "pybackprop"
 _NAMES = {FLOAT32: "F32", FLOAT64: "F64"}
+_BITS = {
+    **dict.fromkeys(("F64", "I64", "U64", "C64"), 64),
+    **dict.fromkeys(("F32", "I32", "U32"), 32),
+    **dict.fromkeys(("F16", "BF16", "I16", "U16"), 16),
+    **dict.fromkeys(("BOOL", "U8", "I8", "F8_E5M2", "F8_E4M3", "F8_E8M0"), 8),
+    **dict.fromkeys(("F6_E2M3", "F6_E3M2"), 6),
+    "F4": 4,
+}
+_MAX_SIZE = 2**63 - 1
+_MAX_DIMENSIONS = 32
+# The header of a model is within that of the file, where its quotes take two characters.
+_MAX_HEADER = 2 * MAX_JSON
 _HINT = (
     "it has no description of a network; Network.from_torch(safetensors.numpy.load_file(path), "
     "activation=...) reads plain weights"
@@ -43,26 +59,95 @@ def save(path: Any, model: Model) -> None:
         vectors = model.optimizer["state"]
         tensors.update({f"optimizer.{name}": vector for name, vector in vectors.items()})
     data = pack(tensors, {_ENTRY: write_header(model)})
+    if int.from_bytes(data[:8], "little") > _MAX_HEADER:
+        raise ValueError(f"the header would be longer than {_MAX_HEADER} bytes")
     write_atomically(path, lambda file: file.write(data))
 
 
 def load(path: Any) -> Model:
     """Read a model; errors are those of `npz.load`."""
-    from safetensors import SafetensorError, safe_open
-
-    with open(path, "rb"):  # so that what the system has to say comes as an OSError
-        pass
-    try:
-        with safe_open(os.fspath(path), framework="numpy") as file:
-            return _read_model(file)
-    except (*MALFORMED, SafetensorError) as error:
-        reason = f"{type(error).__name__}: {error}"
-        raise ValueError(f"{os.fspath(path)!r} is not a valid model file ({reason})") from error
+    with open_regular(path) as file:
+        try:
+            return _read_model(_Tensors(file))
+        except DAMAGE as error:
+            raise malformed(path, error) from error
 
 
-def _read_model(file: Any) -> Model:
-    text = (file.metadata() or {}).get(_ENTRY)
-    if text is None:
+class _Tensor(NamedTuple):
+    """Where a tensor is in the file, from `begin` on, and what it is."""
+
+    dtype: str
+    shape: list[int]
+    begin: int
+    end: int
+
+
+class _Tensors:
+    """The tensors of a file, whose header is checked in whole before any of them is read.
+
+    The form is that of https://github.com/huggingface/safetensors: the length of the header as
+    eight bytes, the header as JSON, and the tensors, which fill the rest without hole or overlap.
+    """
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+        size = size_of(file)
+        length = int.from_bytes(file.read(8), "little")
+        if size < 8 or length > min(size - 8, _MAX_HEADER):
+            raise ValueError(f"its {size} bytes do not begin with the length of a header")
+        self._start = 8 + length
+        header = parse_json(file.read(length).decode(), _MAX_HEADER)
+        if not isinstance(header, dict):
+            raise ValueError("its header is not an object")
+        metadata = header.pop("__metadata__", {})
+        if not isinstance(metadata, dict):
+            raise ValueError("its metadata are not an object")
+        self.metadata = metadata
+        self._tensors = {name: _describe(name, found) for name, found in header.items()}
+        at = 0
+        for tensor in sorted(self._tensors.values(), key=lambda tensor: tensor[2:]):
+            if tensor.begin != at:
+                raise ValueError(f"its tensors overlap or leave a hole at {at}")
+            at = tensor.end
+        if self._start + at != size:
+            raise ValueError(f"its tensors end at {self._start + at}, but the file at {size}")
+
+    def read(self, name: str, dtype: np.dtype[Any], shape: tuple[int, ...]) -> Array:
+        """Read a tensor, of a type and a shape that are known."""
+        found = self._tensors.get(name)
+        if found is None:
+            raise ValueError(f"there is no tensor {name}")
+        if found.dtype != _NAMES[dtype] or found.shape != list(shape):
+            raise ValueError(
+                f"{name} must be {_NAMES[dtype]} of shape {shape}, "
+                f"got {found.dtype} of shape {found.shape}"
+            )
+        self._file.seek(self._start + found.begin)
+        data = self._file.read(found.end - found.begin)
+        return np.frombuffer(data, dtype.newbyteorder("<")).astype(dtype, copy=False).reshape(shape)
+
+
+def _describe(name: str, found: Any) -> _Tensor:
+    """Check what the header says of one tensor."""
+    where = f"tensor {shorten(repr(name), 60)}"
+    if not isinstance(found, dict) or set(found) != {"dtype", "shape", "data_offsets"}:
+        raise ValueError(f"{where} is not described by dtype, shape and data_offsets")
+    dtype, shape, offsets = found["dtype"], found["shape"], found["data_offsets"]
+    bits = _BITS.get(dtype) if isinstance(dtype, str) else None
+    lists = isinstance(shape, list) and isinstance(offsets, list) and len(offsets) == 2
+    if bits is None or not lists or len(shape) > _MAX_DIMENSIONS:
+        raise ValueError(f"{where} is of unknown dtype, or its shape or offsets are no short lists")
+    for number in (*shape, *offsets):
+        as_count(number, where, high=_MAX_SIZE)
+    begin, end = offsets
+    if 8 * (end - begin) != math.prod(shape) * bits:
+        raise ValueError(f"{where} of shape {shape} and {dtype} has {end - begin} bytes")
+    return _Tensor(dtype, shape, begin, end)
+
+
+def _read_model(file: _Tensors) -> Model:
+    text = file.metadata.get(_ENTRY)
+    if not isinstance(text, str):
         raise ValueError(_HINT)
     header = read_header(text)
     settings = header["settings"]
@@ -70,33 +155,21 @@ def _read_model(file: Any) -> Model:
     dtype = as_dtype(settings["dtype"])
     pieces = []
     for layer, (n_in, n_out) in enumerate(pairwise(widths)):
-        pieces.append(_read(file, f"layers.{layer}.weight", dtype, (n_out, n_in)).ravel())
-        pieces.append(_read(file, f"layers.{layer}.bias", dtype, (n_out,)))
+        pieces.append(file.read(f"layers.{layer}.weight", dtype, (n_out, n_in)).ravel())
+        pieces.append(file.read(f"layers.{layer}.bias", dtype, (n_out,)))
     parameters = np.concatenate(pieces)
     scaling = None
     if header["scaling"]:
         shift, scale = (
-            _read(file, f"scaling.{name}", FLOAT64, (widths[0],)) for name in ("shift", "scale")
+            file.read(f"scaling.{name}", FLOAT64, (widths[0],)) for name in ("shift", "scale")
         )
         scaling = shift, scale
     optimizer = header["optimizer"]
     if optimizer is not None:
         vectors = {
-            name: _read(file, f"optimizer.{name}", dtype, parameters.shape)
+            name: file.read(f"optimizer.{name}", dtype, parameters.shape)
             for name in optimizer["state"]
         }
         optimizer = {**optimizer, "state": vectors}
     counters = as_count(header["steps"], "steps"), as_count(header["epochs"], "epochs")
     return Model(settings, counters, header["metadata"], parameters, scaling, optimizer)
-
-
-def _read(file: Any, name: str, dtype: np.dtype[Any], shape: tuple[int, ...]) -> Array:
-    """Read a tensor whose type and shape are known before any memory is taken for it."""
-    found = file.get_slice(name)
-    if found.get_dtype() != _NAMES[dtype] or tuple(found.get_shape()) != shape:
-        raise ValueError(
-            f"{name} must be {_NAMES[dtype]} of shape {shape}, "
-            f"got {found.get_dtype()} of shape {tuple(found.get_shape())}"
-        )
-    tensor: Array = file.get_tensor(name)
-    return tensor

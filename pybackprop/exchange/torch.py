@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from .._core import FLOAT32, FLOAT64, Array
+from ..initializers import NAMES as INITIALIZERS
+from ..inputs import as_choice
 
 if TYPE_CHECKING:
     from ..network import Network
@@ -86,7 +88,11 @@ def build(
             )
     double = any(layer.weight.dtype == FLOAT64 for layer in layers)
     widths = [layers[0].weight.shape[1], *(len(layer.weight) for layer in layers)]
-    network = cls(widths, **{"dtype": FLOAT64 if double else FLOAT32, "init": "zeros", **settings})
+    settings = {"dtype": FLOAT64 if double else FLOAT32, "init": "zeros", **settings}
+    init = as_choice(settings["init"], "init", INITIALIZERS)
+    # First weights are of no use here, and drawing orthogonal ones of a wide layer takes seconds.
+    network = cls(widths, **{**settings, "init": "zeros"})
+    network._init = init
     for at, layer in enumerate(layers):
         network.set_layer(at, layer.weight, layer.bias)
     if scaling is not None:

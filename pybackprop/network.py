@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import accumulate, pairwise
 from typing import Any
 
 import numpy as np
@@ -108,6 +109,8 @@ class Network(Derivatives, Exchange, Fitting):
             seed=self._seed,
         )
         self._weights, self._biases = self._split(self._net.parameters)
+        sizes = (n_out * (n_in + 1) for n_in, n_out in pairwise(self._widths))
+        self._offsets = tuple(accumulate(sizes, initial=0))
 
     def _initialize(self) -> None:
         """Draw the first weights."""
@@ -120,7 +123,7 @@ class Network(Derivatives, Exchange, Fitting):
         """Return views of a flat vector as the weights and the biases of the layers."""
         weights, biases = [], []
         offset = 0
-        for n_in, n_out in zip(self._widths, self._widths[1:], strict=False):
+        for n_in, n_out in pairwise(self._widths):
             weights.append(flat[offset : offset + n_out * n_in].reshape(n_out, n_in))
             offset += n_out * n_in
             biases.append(flat[offset : offset + n_out])
@@ -207,8 +210,7 @@ class Network(Derivatives, Exchange, Fitting):
         shape = self._weights[layer].shape
         w = as_vector(W, "W", shape, self.dtype)
         values = np.concatenate([w.ravel(), as_vector(b, "b", shape[:1], self.dtype)])
-        offset = sum(self._weights[below].size + self._biases[below].size for below in range(layer))
-        self._net.set_parameters(offset, values)
+        self._net.set_parameters(self._offsets[layer], values)
 
     def set_scaling(self, shift: Any, scale: Any) -> None:
         """Let inputs become (x - shift) * scale on their way in; None, None for no scaling.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,9 @@ from .initializers import NAMES as INITIALIZERS
 from .inputs import as_choice, as_count, as_dtype, as_real
 from .losses import LossFunction
 
+# Far beyond what learns; a bound on what a file can ask for.
+MAX_LAYERS = 10_000
+
 # The activation that a loss computed from the pre-activation needs.
 _OUTPUT_OF = {"cross_entropy": "softmax", "binary_cross_entropy": "sigmoid"}
 
@@ -20,7 +24,11 @@ def as_widths(value: Any) -> tuple[int, ...]:
     """Return n_0, …, n_L."""
     if isinstance(value, (str, bytes)) or not hasattr(value, "__iter__"):
         raise TypeError(f"widths must be a sequence of integers, got {value!r}")
-    widths = tuple(as_count(width, "widths", low=1, high=2**31 - 1) for width in value)
+    widths = tuple(
+        as_count(width, "widths", low=1, high=2**31 - 1) for width in islice(value, MAX_LAYERS + 2)
+    )
+    if len(widths) > MAX_LAYERS + 1:
+        raise ValueError(f"widths must name at most {MAX_LAYERS} layers, got more")
     if len(widths) < 2:
         raise ValueError(f"widths must name the inputs and the outputs at least, got {widths}")
     return widths

@@ -17,6 +17,7 @@ import numpy as np
 from .._core import FLOAT64, UINT8, Array
 from .._version import __version__
 from ..inputs import as_count, as_dtype
+from ..settings import as_widths
 from ..untrusted import DAMAGE, MAX_JSON, Archive, explain, open_regular, parse_json
 from .atomic import write_atomically
 
@@ -152,7 +153,7 @@ def _read_model(file: IO[bytes]) -> Model:
             raise ValueError(f"the header is {text.dtype} of shape {text.shape}")
         header = read_header(text.tobytes().decode())
         settings = header["settings"]
-        widths = [as_count(width, "widths", low=1) for width in settings["widths"]]
+        widths = as_widths(settings["widths"])
         dtype = as_dtype(settings["dtype"])
         size = sum(n_out * (n_in + 1) for n_in, n_out in pairwise(widths))
         parameters = _read_vector(archive, "parameters", dtype, size)

@@ -18,6 +18,7 @@ import numpy as np
 
 from .._core import FLOAT32, FLOAT64, Array
 from ..inputs import as_count, as_dtype
+from ..settings import as_widths
 from ..untrusted import DAMAGE, MAX_JSON, open_regular, parse_json, shorten, size_of
 from .atomic import write_atomically
 from .npz import Model, malformed, read_header, write_header
@@ -151,7 +152,7 @@ def _read_model(file: _Tensors) -> Model:
         raise ValueError(_HINT)
     header = read_header(text)
     settings = header["settings"]
-    widths = [as_count(width, "widths", low=1) for width in settings["widths"]]
+    widths = as_widths(settings["widths"])
     dtype = as_dtype(settings["dtype"])
     pieces = []
     for layer, (n_in, n_out) in enumerate(pairwise(widths)):

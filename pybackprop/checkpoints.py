@@ -20,6 +20,7 @@ from .optimizers import Optimizer, from_state_dict
 from .results import History
 from .schedules import Schedule
 from .settings import as_metadata
+from .untrusted import DAMAGE, explain
 
 if TYPE_CHECKING:
     from .network import Network
@@ -241,13 +242,13 @@ class Checkpoints:
                 raise ValueError("val_cost does not go with the validation data")
         except _Mismatch as error:
             raise ValueError(
-                f"{self._source!r} is a checkpoint of another run: {error}. Resuming needs the "
-                "same data and settings; Network.load and Optimizer.load take its network and "
-                "optimizer for other uses"
+                f"{self._source!r} is a checkpoint of another run: {explain(error)}. Resuming "
+                "needs the same data and settings; Network.load and Optimizer.load take its "
+                "network and optimizer for other uses"
             ) from None
-        except (TypeError, ValueError, KeyError, AttributeError) as error:
-            reason = f"{type(error).__name__}: {error}"
-            raise ValueError(f"{self._source!r} is not a valid checkpoint ({reason})") from error
+        except DAMAGE as error:
+            reason = explain(error)
+            raise ValueError(f"{self._source!r} is not a valid checkpoint: {reason}") from error
         self._model, self._fresh = model, fresh
         self._first_settings = first["optimizer"]
         return position

@@ -100,12 +100,14 @@ BP_T(bp_workspace) *BP_T(bp_workspace_reserve)(bp_net *net, const bp_plan *plan,
 void BP_T(bp_batch_pack)(BP_T(bp_job) *job, bp_team *team, int member, int members) {
     bp_net *net = job->net;
     const BP_T(bp_phases) *phases = BP_T(phases_of)(net);
-    if (!net->packed_stale) return;
-    for (int l = 0; l < net->n_layers; l++) {
+    const int for_inputs = job->batch.dx && phases->pack_for_inputs;
+    if (!net->packed_stale && !for_inputs) return;
+    for (int l = 0; l < net->n_layers && net->packed_stale; l++) {
         int64_t begin, end;
         bp_share(net->layers[l].n_out, phases->pack_unit(net), member, members, &begin, &end);
         phases->pack_rows(net, l, begin, end);
     }
+    if (for_inputs) phases->pack_for_inputs(net, member, members);
     bp_sync(team, member, members);
     if (member == 0) net->packed_stale = 0;
     bp_sync(team, member, members);

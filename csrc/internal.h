@@ -27,10 +27,11 @@ static inline int64_t bp_row_stride(int64_t n, int64_t size) {
 /* A layer of weights, numbered from 0; it owns the buffers of its n_out outputs. */
 typedef struct {
     int64_t n_in, n_out;
-    int act;        /* bp_act */
-    double dropout; /* rate after the activation; 0 for the output layer */
-    int64_t w, b;   /* offsets of W (n_out x n_in) and b (n_out) in the flat vector */
-    int64_t packed; /* offset of the panels of W^T in the packed copy */
+    int act;            /* bp_act */
+    double dropout;     /* rate after the activation; 0 for the output layer */
+    int64_t w, b;       /* offsets of W (n_out x n_in) and b (n_out) in the flat vector */
+    int64_t packed;     /* offset of the panels of W^T in the packed copy */
+    int64_t operand[2]; /* offsets of the bfloat16 panels of W^T, and of W */
 } bp_layer;
 
 /* Which loss is computed from the output's pre-activation, its derivative being delta itself. */
@@ -41,7 +42,7 @@ static inline int bp_loss_from_z(int loss) {
 struct bp_net {
     atomic_uint owner; /* 0, or 1 + bp_fork_generation() of the process whose thread is inside */
 
-    int32_t n_layers, dtype, loss;
+    int32_t n_layers, dtype, precision, loss;
     double l1, l2;
     uint64_t seed;
     int64_t steps, epochs;
@@ -55,7 +56,8 @@ struct bp_net {
 
     void *parameters; /* of the network's type, like all that follow */
     void *packed;     /* W^T of every layer in panels, for the forward pass; NULL for a large net */
-    int packed_stale; /* the parameters changed since they were packed */
+    uint16_t *operands; /* panels of W^T and of W, where products take bfloat16 operands, or NULL */
+    int packed_stale;   /* the parameters changed since they were packed */
     void *shift, *scale; /* n_in each, or NULL */
 
     bp_loss_fn callback;

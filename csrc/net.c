@@ -3,7 +3,9 @@
 #include <string.h>
 
 #include "batch.h"
+#include "bf16.h"
 #include "dispatch.h"
+#include "pass_bf16.h"
 
 /* Networks up to this many bytes of parameters keep W^T of every layer in panels between calls;
  * above, the product packs what it needs, which many rows share. */
@@ -25,10 +27,15 @@ void bp_net_leave(bp_net *net) {
 
 /* ---- making and unmaking ---- */
 
+static int precision_is_valid(const bp_net_config *c) {
+    return c->precision == BP_PRECISION_FLOAT32 ||
+           (c->dtype == BP_FLOAT32 && bp_bf16_planes(c->precision) > 0);
+}
+
 static int config_is_valid(const bp_net_config *c) {
     if (c->n_layers < 1 || (c->dtype != BP_FLOAT32 && c->dtype != BP_FLOAT64) ||
-        c->precision != BP_PRECISION_FLOAT32 || c->loss < 0 || c->loss > BP_LOSS_CALLBACK ||
-        !(c->l1 >= 0.0) || !(c->l2 >= 0.0) || c->widths[0] < 1)
+        !precision_is_valid(c) || c->loss < 0 || c->loss > BP_LOSS_CALLBACK || !(c->l1 >= 0.0) ||
+        !(c->l2 >= 0.0) || c->widths[0] < 1)
         return 0;
     for (int32_t l = 0; l < c->n_layers; l++) {
         const int32_t act = c->activations[l];
@@ -77,9 +84,23 @@ void bp_net_destroy(bp_net *net) {
     bp_free(net->layers);
     bp_free(net->parameters);
     bp_free(net->packed);
+    bp_free(net->operands);
     bp_free(net->shift);
     bp_free(net->scale);
     bp_free(net);
+}
+
+/* How passes are done, and room for the weights in the form that they read; 0 where there is no
+ * memory. */
+static int choose_phases(bp_net *net) {
+    if (net->precision != BP_PRECISION_FLOAT32) {
+        net->phases = &bp_phases_bf16;
+        return bp_bf16_weights_create(net);
+    }
+    const size_t size = net->dtype == BP_FLOAT32 ? sizeof(float) : sizeof(double);
+    net->phases = net->dtype == BP_FLOAT32 ? (const void *)&bp_phases_plain_f32
+                                           : (const void *)&bp_phases_plain_f64;
+    return !net->compact || (net->packed = bp_alloc(net->n_packed, size)) != NULL;
 }
 
 int bp_net_create(const bp_net_config *config, bp_net **out) {
@@ -91,6 +112,7 @@ int bp_net_create(const bp_net_config *config, bp_net **out) {
     atomic_init(&net->owner, 0);
     net->n_layers = config->n_layers;
     net->dtype = config->dtype;
+    net->precision = config->precision;
     net->loss = config->loss;
     net->l1 = config->l1;
     net->l2 = config->l2;
@@ -101,9 +123,7 @@ int bp_net_create(const bp_net_config *config, bp_net **out) {
     int failed = !net->layers || !lay_out_layers(net, config) ||
                  !(net->parameters = bp_alloc(net->n_parameters, size));
     net->compact = net->n_parameters * (int64_t)size <= COMPACT_BYTES;
-    net->phases = net->dtype == BP_FLOAT32 ? (const void *)&bp_phases_plain_f32
-                                           : (const void *)&bp_phases_plain_f64;
-    if (!failed && net->compact) failed = !(net->packed = bp_alloc(net->n_packed, size));
+    if (!failed) failed = !choose_phases(net);
     if (failed) {
         bp_net_destroy(net);
         return BP_ERR_MEMORY;

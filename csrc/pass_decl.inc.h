@@ -65,6 +65,9 @@ typedef struct {
      * that products read, if that is another one. */
     int64_t (*pack_unit)(const bp_net *net);
     void (*pack_rows)(bp_net *net, int l, int64_t begin, int64_t end);
+
+    /* This member's share of what else dx needs of W_1, at any time before its phase; or NULL. */
+    void (*pack_for_inputs)(bp_net *net, int member, int members);
 } BP_T(bp_phases);
 
 /* Products of operands of the network's own type. */

@@ -34,14 +34,6 @@ DTYPES = {
     UINT8: int(lib.BP_UINT8),
     INT64: int(lib.BP_INT64),
 }
-PRECISIONS = {"float32": int(lib.BP_PRECISION_FLOAT32)}
-# Of products by themselves.
-PRODUCT_PRECISIONS = {
-    **PRECISIONS,
-    "bf16": int(lib.BP_PRECISION_BF16),
-    "bf16x2": int(lib.BP_PRECISION_BF16X2),
-    "bf16x3": int(lib.BP_PRECISION_BF16X3),
-}
 
 
 def _codes(prefix: str, names: str) -> dict[str, int]:
@@ -53,6 +45,7 @@ ACTIVATIONS = _codes(
     "BP_ACT_",
     "identity sigmoid tanh relu leaky_relu elu selu softplus gelu silu mish softmax",
 )
+PRECISIONS = _codes("BP_PRECISION_", "float32 bf16 bf16x2 bf16x3")
 LOSSES = _codes("BP_LOSS_", "mse squared_error mae huber cross_entropy binary_cross_entropy")
 OPTIMIZERS = _codes("BP_OPT_", "sgd adam adamw rmsprop adagrad")
 OK = int(lib.BP_OK)
@@ -548,7 +541,7 @@ def get_threads() -> int:
 def peak_flops(dtype: np.dtype[Any], precision: str, threads: int, seconds: float) -> float:
     """Measure the multiply-add rate of a register-only loop."""
     out = ffi.new("double *")
-    check(lib.bp_peak_flops(DTYPES[dtype], PRODUCT_PRECISIONS[precision], threads, seconds, out))
+    check(lib.bp_peak_flops(DTYPES[dtype], PRECISIONS[precision], threads, seconds, out))
     return float(out[0])
 
 
@@ -563,7 +556,7 @@ def matmul(
         (pointer(each), each.strides[0] // each.itemsize if len(each) > 1 else each.shape[1])
         for each in (a, b, out)
     ]
-    dtype, code = DTYPES[out.dtype], PRODUCT_PRECISIONS[precision]
+    dtype, code = DTYPES[out.dtype], PRECISIONS[precision]
     check(
         lib.bp_matmul(
             dtype, code, m, n, k, *sized[0], transpose_a, *sized[1], transpose_b, *sized[2]

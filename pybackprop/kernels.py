@@ -107,7 +107,7 @@ def matmul(
         as_flag(transpose_a, "transpose_a"),
         as_flag(transpose_b, "transpose_b"),
     )
-    as_choice(precision, "precision", _core.PRODUCT_PRECISIONS)
+    as_choice(precision, "precision", _core.PRECISIONS)
     if precision != "float32" and left.dtype != FLOAT32:
         raise ValueError(f"precision must be float32 for arrays of float64, got {precision!r}")
     m, k = left.shape[::-1] if transpose_a else left.shape
@@ -219,7 +219,7 @@ def peak_flops(precision: str = "float32", threads: int | None = None) -> float:
     threads : int, optional
         How many threads to run at once; by default as many as `get_threads()`.
     """
-    as_choice(precision, "precision", (*_core.PRODUCT_PRECISIONS, "float64"))
+    as_choice(precision, "precision", (*_core.PRECISIONS, "float64"))
     count = (
         _core.get_threads() if threads is None else as_count(threads, "threads", low=1, high=4096)
     )

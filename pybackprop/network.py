@@ -54,7 +54,11 @@ class Network(Derivatives, Exchange, Fitting):
     dtype : str or dtype
         float32 or float64, of parameters and arithmetic.
     precision : str
-        How matrix products are formed: float32.
+        How the matrix products of a float32 network are formed: float32; bf16, of operands rounded
+        to bfloat16; bf16x2 and bf16x3, of operands that are sums of two or three bfloat16 numbers,
+        with 16 bits and float32's 24. Products are summed in float32, and all the rest is float32
+        whatever the precision: parameters, optimizer state, activations, cost. So are `jacobian`
+        and the other derivatives but those of `backprop`.
     seed : int or None
         In 0 … 2^64 - 1; keys first weights, shuffling, dropout and held-out rows. None draws one
         from the operating system's entropy.
@@ -187,8 +191,9 @@ class Network(Derivatives, Exchange, Fitting):
             if isinstance(self._loss, str)
             else getattr(self._loss, "__name__", type(self._loss).__name__)
         )
+        precision = "" if self._precision == "float32" else f"precision={self._precision}, "
         return (
-            f"Network({self._widths[0]}{layers}; loss={loss}, dtype={self.dtype}, "
+            f"Network({self._widths[0]}{layers}; loss={loss}, dtype={self.dtype}, {precision}"
             f"n_parameters={self.n_parameters})"
         )
 

@@ -120,6 +120,10 @@ class Settings:
         self._l1, self._l2 = as_real(l1, "l1", low=0.0), as_real(l2, "l2", low=0.0)
         self._dtype = as_dtype(dtype)
         self._precision = as_precision(precision)
+        if self._dtype == np.float64 and self._precision != "float32":
+            raise ValueError(
+                f"precision {self._precision!r} is for float32 networks, got dtype='float64'"
+            )
         self._seed = (
             int.from_bytes(os.urandom(8), "little")
             if seed is None

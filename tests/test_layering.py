@@ -29,6 +29,7 @@ LAYERS = [
     {"internal"},
     {"dense", "loss", "optim"},
     {"pass"},
+    {"pass_bf16"},
     {"batch"},
     {"derive", "net", "machine", "single"},
     {"train"},

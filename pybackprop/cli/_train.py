@@ -96,6 +96,12 @@ def add_parser(commands: Commands) -> None:
     )
     group.add_argument("--dropout", type=number(0.0, 1.0), help="rate (0.1 for classes, else 0)")
     group.add_argument("--dtype", choices=("float32", "float64"), default="float32")
+    group.add_argument(
+        "--precision",
+        choices=("float32", "bf16", "bf16x2", "bf16x3"),
+        default="float32",
+        help="of matrix products, see help(pybackprop.Network) (float32)",
+    )
     group = parser.add_argument_group("training")
     group.add_argument("--optimizer", choices=tuple(OPTIMIZERS), default="adam", help="(adam)")
     group.add_argument(
@@ -221,6 +227,7 @@ def _network(args: argparse.Namespace, data: Dataset, loss: str) -> Network:
         dropout=dropout if args.hidden else 0.0,
         l2=l2,
         dtype=args.dtype,
+        precision=args.precision,
         seed=args.seed,
     )
     net.set_scaling(*data.scaling())
@@ -262,6 +269,7 @@ def _in_raw_units(net: Network, data: Dataset) -> Network:
         loss=net.loss,
         dropout=net.dropout,
         dtype=net.dtype,
+        precision=net.precision,
         seed=net.seed,
     )
     raw.parameters = net.parameters

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import cycle, islice
 
 import numpy as np
@@ -32,6 +33,8 @@ from .workloads import (
 def make(workload: Workload, mode: str, threads: int | None) -> Task:
     """Return a task; threads are set by the environment of the process."""
     if isinstance(workload, Training):
+        if mode == "float32":
+            workload = replace(workload, precision="float32")
         return _Step(workload) if mode == "step" else _Fit(workload)
     if isinstance(workload, Prediction):
         return _Predict(workload, mode == "out")
@@ -44,8 +47,9 @@ def make(workload: Workload, mode: str, threads: int | None) -> Task:
 
 def _network(workload: Training | Prediction | Derivative) -> Network:
     """Return the network with the workload's initial weights."""
+    precision = "float32"
     if isinstance(workload, Training):
-        loss = workload.loss
+        loss, precision = workload.loss, workload.precision
         output = "softmax" if loss == "cross_entropy" else "identity"
     elif isinstance(workload, Derivative):
         loss, output = "mse", "identity"
@@ -59,6 +63,7 @@ def _network(workload: Training | Prediction | Derivative) -> Network:
         output=output,
         loss=loss,
         init="zeros",
+        precision=precision,
         seed=workload.seed,
     )
     for index, (w, b) in enumerate(initial_layers(workload)):

@@ -6,7 +6,7 @@ from .contenders import OWN, Contender
 from .report import Report, summary_table
 from .runner import compare_with_best
 from .session import Session, own_default
-from .workloads import STEPS
+from .workloads import STEPS, Training
 
 # Above this a step takes a quarter of a second, too long for a quick run.
 _QUICK_FLOPS = 1e9
@@ -16,20 +16,18 @@ _PEERS = {
     "numpy": ("loop",),
     "sklearn": ("partial_fit",),
 }
+# Peers of networks whose products are of bfloat16 numbers: PyTorch's autocast has no way to give
+# them float32's accuracy, which its own float32 products have.
+_LOW_PEERS = {"bf16": ("bf16", "bf16 compile"), "bf16x3": ("eager", "compile")}
 # Ways that take many steps in one call, and so have no part in the comparison of single steps.
 _LOOPS = ("scan", "partial_fit")
 
 
 def run(session: Session) -> Report:
     """Time the steps of every workload."""
-    modes = [(OWN, "step"), (OWN, "fit")]
-    for library in session.peers(_PEERS):
-        modes += [(library, mode) for mode in _PEERS[library]]
-        if library == "torch" and session.options.compiled:
-            modes.append((library, "compile"))
     report = session.report("steps")
     for workload in session.select(STEPS, _QUICK_FLOPS):
-        result = session.measure(workload, session.contenders(modes))
+        result = session.measure(workload, session.contenders(_modes(session, workload)))
         report.results.append(result)
         pairs = (
             ("step", _single),
@@ -46,6 +44,22 @@ def run(session: Session) -> Report:
         "their quartiles."
     )
     return report
+
+
+def _modes(session: Session, workload: Training) -> list[tuple[str, str]]:
+    """Return who takes part, and how."""
+    modes = [(OWN, "step"), (OWN, "fit")]
+    if workload.precision != "float32":
+        modes.append((OWN, "float32"))
+        for mode in _LOW_PEERS[workload.precision] if "torch" in session.peers(_PEERS) else ():
+            if session.options.compiled or not mode.endswith("compile"):
+                modes.append(("torch", mode))
+        return modes
+    for library in session.peers(_PEERS):
+        modes += [(library, mode) for mode in _PEERS[library]]
+        if library == "torch" and session.options.compiled:
+            modes.append((library, "compile"))
+    return modes
 
 
 def _single(peer: Contender) -> bool:

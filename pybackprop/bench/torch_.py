@@ -37,7 +37,7 @@ def make(workload: Workload, mode: str, threads: int | None) -> Task:
     if threads is not None:
         load("torch").set_num_threads(threads)
     if isinstance(workload, Training):
-        return _Training(workload, compiled=mode == "compile")
+        return _Training(workload, mode)
     if isinstance(workload, Prediction):
         return _Predict(workload)
     if isinstance(workload, Product):
@@ -66,10 +66,13 @@ def _model(workload: Training | Prediction | Derivative, output: str) -> Any:
 
 
 class _Training:
-    """The usual loop, eager or with the cost compiled; the optimizer is a fused one."""
+    """The usual loop, eager or with the cost compiled; the optimizer is a fused one.
 
-    def __init__(self, workload: Training, compiled: bool) -> None:
-        torch = load("torch")
+    Modes that begin with bf16 compute the cost under autocast to bfloat16.
+    """
+
+    def __init__(self, workload: Training, mode: str) -> None:
+        torch, compiled = load("torch"), mode.endswith("compile")
         self.workload, self.compile_seconds = workload, 0.0
         self.model = _model(workload, "identity")
         x, y = training_data(workload)
@@ -81,10 +84,11 @@ class _Training:
             for start in range(0, rows - batch + 1, batch)
         ]
         loss = torch.nn.MSELoss() if workload.loss == "mse" else torch.nn.CrossEntropyLoss()
-        model = self.model
+        model, low = self.model, mode.startswith("bf16")
 
         def cost(x: Any, y: Any) -> Any:
-            return loss(model(x), y)
+            with torch.autocast("cpu", torch.bfloat16, enabled=low):
+                return loss(model(x), y)
 
         self.cost = torch.compile(cost) if compiled else cost
         self.optimizer = self._make_optimizer()

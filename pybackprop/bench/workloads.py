@@ -26,7 +26,7 @@ _MNIST_WIDTHS = (784, 512, 512, 10)
 
 @dataclass(frozen=True)
 class Training:
-    """Training steps of a dense float32 net on minibatches.
+    """Training steps of a dense net with float32 parameters on minibatches.
 
     Attributes
     ----------
@@ -50,6 +50,8 @@ class Training:
         The folder of MNIST, whose images take the place of random data, shuffled in every epoch.
     check_steps : int
         Steps after which contenders must agree.
+    precision : str
+        Of the matrix products, as of `Network`; peers form those of bf16 in bfloat16.
     seed : int
         Of data and weights.
     """
@@ -64,6 +66,7 @@ class Training:
     optimizer: str = "sgd"
     folder: str | None = None
     check_steps: int = 8
+    precision: str = "float32"
     seed: int = 1
 
     @property
@@ -82,9 +85,10 @@ class Training:
         optimizer = "SGD with momentum" if self.optimizer == "sgd" else "Adam"
         loss = "cross entropy" if self.loss == "cross_entropy" else "mse"
         order = ", MNIST, shuffled" if self.folder else ""
+        precision = "" if self.precision == "float32" else f", {self.precision}"
         return (
             f"{widths_text(self.widths)}, batch {self.batch}, {self.activation}, {loss}, "
-            f"{optimizer}{order}"
+            f"{optimizer}{order}{precision}"
         )
 
 
@@ -214,7 +218,7 @@ class Derivative:
 Workload = Training | Prediction | Product | Elementwise | Derivative
 _KINDS = {each.__name__: each for each in (Training, Prediction, Product, Elementwise, Derivative)}
 
-STEPS = (
+_FLOAT32_STEPS = (
     Training("xor", (2, 8, 1), 4, "tanh", "mse", lr=0.02, n_batches=1000),
     Training("rl-1", (17, 64, 64, 6), 1, "tanh", "mse", lr=0.01, n_batches=1000),
     Training("rl-64", (17, 64, 64, 6), 64, "tanh", "mse", lr=0.02, n_batches=200),
@@ -224,6 +228,13 @@ STEPS = (
     Training("mnist", _MNIST_WIDTHS, 128, "relu", "cross_entropy", lr=0.01, n_batches=16),
     Training("wide-1024", (1024,) * 6, 512, "relu", "mse", lr=0.5, n_batches=2, check_steps=2),
     Training("wide-2048", (2048,) * 4, 1024, "relu", "mse", lr=0.5, n_batches=2, check_steps=2),
+)
+# The shapes whose products are long enough for bfloat16 to matter.
+STEPS = _FLOAT32_STEPS + tuple(
+    dataclasses.replace(each, name=f"{each.name}-{precision}", precision=precision)
+    for precision in ("bf16", "bf16x3")
+    for each in _FLOAT32_STEPS
+    if each.name in ("tab", "mnist", "wide-1024", "wide-2048")
 )
 
 PREDICTIONS = (

@@ -112,6 +112,22 @@ def test_training_agrees(workload: Training, mode: str) -> None:
     assert found.ok, found.detail
 
 
+@pytest.mark.parametrize("precision", ["bf16", "bf16x2", "bf16x3"])
+@pytest.mark.parametrize("mode", ["step", "fit", "float32"])
+def test_training_agrees_in_every_precision(precision: str, mode: str) -> None:
+    workload = replace(RELU, widths=(64, 80, 10), batch=64, precision=precision)
+    found = verdict(workload, own.make(workload, mode, None))
+    assert found.ok, found.detail
+    wrong = replace(workload, lr=workload.lr * 1.1)
+    assert not verdict(workload, own.make(wrong, mode, None)).ok
+
+
+def test_rounded_products_are_no_float32() -> None:
+    workload = replace(RELU, widths=(64, 80, 10), batch=64)
+    rounded = own.make(replace(workload, precision="bf16"), "step", None)
+    assert not verdict(workload, rounded).ok
+
+
 @pytest.mark.parametrize("workload", TRAININGS, ids=lambda each: each.name)
 @pytest.mark.parametrize("mode", ["step", "fit"])
 def test_another_learning_rate_is_rejected(workload: Training, mode: str) -> None:
@@ -333,6 +349,14 @@ def test_bench_steps(capsys: pytest.CaptureFixture[str]) -> None:
     assert modes == ["step", "fit", "loop"]
     pairs = [(each["workload"], each["own"]["mode"]) for each in found["comparisons"]]
     assert pairs == [("xor", "step"), ("xor", "fit"), ("sk", "step"), ("sk", "fit")]
+
+
+def test_bench_accuracy(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    write_mnist(tmp_path, 200)
+    found = bench(capsys, "accuracy", str(tmp_path))
+    accuracies = found["figures"]["accuracies"]
+    assert list(accuracies) == ["float32", "bf16", "bf16x3"]
+    assert all(0.0 <= each <= 100.0 for found in accuracies.values() for each in found)
 
 
 def test_bench_epoch(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

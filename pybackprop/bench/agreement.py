@@ -44,10 +44,10 @@ Evidence = dict[str, Any]
 COST_RTOL = 2e-6
 CHANGE_RTOL = 1e-4
 UPDATE_RTOL = 5e-3
-# Rounding to bfloat16 changes an operand by up to 2^-9, and relus with it.
-BF16_COST_RTOL = 1e-3
-BF16_CHANGE_RTOL = 5e-2
-BF16_UPDATE_RTOL = 1e-1
+# Rounding to bfloat16 changes an operand by up to 2^-9, which moves updates by some hundredths.
+BF16_COST_RTOL = 5e-4
+BF16_CHANGE_RTOL = 1e-2
+BF16_UPDATE_RTOL = 3e-2
 OUTPUT_RTOL = 1e-4
 FLOAT64_OUTPUT_RTOL = 1e-12
 _SAMPLES = 256

@@ -21,7 +21,7 @@ Layers = list[tuple[Array, Array]]
 MOMENTUM = 0.9
 ADAM_BETAS = (0.9, 0.999)
 ADAM_EPS = 1e-8
-_MNIST_WIDTHS = (784, 512, 512, 10)
+MNIST_WIDTHS = (784, 512, 512, 10)
 
 
 @dataclass(frozen=True)
@@ -225,7 +225,7 @@ _FLOAT32_STEPS = (
     Training("pinn", (2, 50, 50, 50, 50, 50, 1), 1024, "tanh", "mse", lr=0.01, n_batches=16),
     Training("sk", (64, 100, 10), 200, "relu", "cross_entropy", lr=0.02, n_batches=50),
     Training("tab", (54, 256, 256, 256, 7), 256, "relu", "cross_entropy", lr=0.01, n_batches=16),
-    Training("mnist", _MNIST_WIDTHS, 128, "relu", "cross_entropy", lr=0.01, n_batches=16),
+    Training("mnist", MNIST_WIDTHS, 128, "relu", "cross_entropy", lr=0.01, n_batches=16),
     Training("wide-1024", (1024,) * 6, 512, "relu", "mse", lr=0.5, n_batches=2, check_steps=2),
     Training("wide-2048", (2048,) * 4, 1024, "relu", "mse", lr=0.5, n_batches=2, check_steps=2),
 )
@@ -240,8 +240,8 @@ STEPS = _FLOAT32_STEPS + tuple(
 PREDICTIONS = (
     Prediction("rl-1", (17, 64, 64, 6), 1, "tanh"),
     Prediction("rl-256", (17, 64, 64, 6), 256, "tanh"),
-    Prediction("mnist-1", _MNIST_WIDTHS, 1, "relu", "softmax"),
-    Prediction("mnist-1024", _MNIST_WIDTHS, 1024, "relu", "softmax"),
+    Prediction("mnist-1", MNIST_WIDTHS, 1, "relu", "softmax"),
+    Prediction("mnist-1024", MNIST_WIDTHS, 1024, "relu", "softmax"),
     Prediction("embed-2048", (13, 512, 256, 64), 2048, "relu"),
 )
 
@@ -283,7 +283,7 @@ def mnist_epoch(folder: str, n_batches: int = 1 << 20) -> Training:
     """
     return Training(
         "mnist-epoch",
-        _MNIST_WIDTHS,
+        MNIST_WIDTHS,
         128,
         "relu",
         "cross_entropy",

@@ -24,6 +24,7 @@ examples:
 _SUBJECTS = {
     "steps": "a training step, called one by one and inside `fit`",
     "epoch": "an epoch of MNIST",
+    "accuracy": "what each precision of products learns of MNIST",
     "predict": "the outputs for one batch",
     "derivatives": "derivatives of outputs and cost, in inputs and parameters",
     "kernels": "matrix products and activations, as shares of the machine's peak",
@@ -42,7 +43,7 @@ def add_parser(commands: Commands) -> None:
 
 def _add_options(parser: argparse.ArgumentParser, subject: str) -> None:
     """Describe the options of one subject."""
-    if subject == "epoch":
+    if subject in ("epoch", "accuracy"):
         parser.add_argument(
             "folder", nargs="?", help="with MNIST's IDX files (environment: PYBACKPROP_MNIST)"
         )
@@ -53,10 +54,11 @@ def _add_options(parser: argparse.ArgumentParser, subject: str) -> None:
         )
     if subject in ("steps", "epoch"):
         parser.add_argument("--compile", action="store_true", help="let torch.compile take part")
-    parser.add_argument(
-        "--peers", metavar="A,B", help="libraries to compare with, or none (all there are)"
-    )
-    if subject != "scaling":
+    if subject != "accuracy":
+        parser.add_argument(
+            "--peers", metavar="A,B", help="libraries to compare with, or none (all there are)"
+        )
+    if subject not in ("scaling", "accuracy"):
         parser.add_argument(
             "--threads",
             type=_threads,
@@ -65,7 +67,10 @@ def _add_options(parser: argparse.ArgumentParser, subject: str) -> None:
             metavar="N",
             help="numbers of threads, or default (1 default)",
         )
-    parser.add_argument("--rounds", type=count(2), help="most rounds (21, or less where slow)")
+    rounds = (
+        "seeds at most (5)" if subject == "accuracy" else "most rounds (21, or less where slow)"
+    )
+    parser.add_argument("--rounds", type=count(2), help=rounds)
     parser.add_argument("--quick", action="store_true", help="a short run, to see that it works")
     parser.add_argument("--markdown", action="store_true", help="print the summary as Markdown")
     parser.add_argument("--json", metavar="FILE", help="write all figures to a file; - to print")
@@ -108,7 +113,7 @@ def _options(args: argparse.Namespace) -> Any:
     if args.rounds is not None:
         plan = replace(plan, rounds=args.rounds, least=min(plan.least, args.rounds))
     peers = None
-    if args.peers is not None:
+    if getattr(args, "peers", None) is not None:
         peers = () if args.peers == "none" else tuple(args.peers.split(","))
     return Options(
         plan=plan,

@@ -141,7 +141,7 @@ def test_a_failed_save_leaves_the_old_file(tmp_path: Path, monkeypatch: Any) -> 
         arguments[0].write(b"half a file")
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(np, "savez", fail)
+    monkeypatch.setattr(np.lib.format, "write_array", fail)
     net.fit(X, Y)
     with pytest.raises(OSError, match="No space left"):
         net.save(path)

@@ -30,7 +30,7 @@ class _Sink(io.BufferedIOBase):
         self.error: OSError | None = None
 
     def _try(self, function: Callable[..., Any], *arguments: Any) -> int:
-        if self.error is None:
+        if self.error is None and not self._file.closed:
             try:
                 return int(function(*arguments) or 0)
             except OSError as error:

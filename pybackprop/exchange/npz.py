@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import zipfile
 from itertools import pairwise
 from typing import IO, Any, NamedTuple
 
@@ -98,7 +99,23 @@ def save(path: Any, model: Model) -> None:
         own = {**model.training.vectors, **model.training.figures}
         arrays.update({f"training.{name}": vector for name, vector in own.items()})
     arrays["header"] = np.frombuffer(write_header(model).encode(), np.uint8)
-    write_atomically(path, lambda file: np.savez(file, **arrays))  # type: ignore[arg-type]
+    write_atomically(path, lambda file: _write_arrays(file, arrays))
+
+
+def _write_arrays(file: IO[bytes], arrays: dict[str, Array]) -> None:
+    """Write what np.savez would, but let every exception through, that of a signal too.
+
+    A ZipFile that is left in the middle of an entry would raise another one on its way out.
+    """
+    archive = zipfile.ZipFile(file, "w")
+    try:
+        for name, array in arrays.items():
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as entry:
+                np.lib.format.write_array(entry, array, allow_pickle=False)
+        archive.close()
+    except BaseException:
+        archive.fp = None  # nothing remains to be closed
+        raise
 
 
 def write_header(model: Model) -> str:

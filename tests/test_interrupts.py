@@ -1,0 +1,207 @@
+"""What ends a fit from outside or from within: signals, callbacks, losses. Whole batches only."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import threading
+import time
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from training_runs import absolute
+
+import pybackprop as bp
+from pybackprop import checkpoints
+from pybackprop.exchange import npz
+
+RNG = np.random.default_rng(17)
+X = RNG.normal(size=(600, 12))
+Y = RNG.normal(size=(600, 3))
+N_BATCHES = 19
+
+
+def make(loss: Any = "mse") -> tuple[bp.Network, bp.Optimizer]:
+    net = bp.Network([12, 32, 3], seed=5, dropout=0.1, loss=loss)
+    return net, bp.Adam(bp.schedules.Cosine(0.01, 3000))
+
+
+def fit(net: bp.Network, optimizer: bp.Optimizer, **arguments: Any) -> bp.History:
+    settings = {"epochs": 10**5, "batch_size": 32, "validation": (X[:9], Y[:9]), **arguments}
+    return net.fit(X, Y, optimizer=optimizer, **settings)
+
+
+def state(net: bp.Network, optimizer: bp.Optimizer) -> tuple[int, ...]:
+    vectors = optimizer.state_dict()["state"].values()
+    return (zlib.crc32(net.parameters), *net._net.get_counters(), *map(zlib.crc32, vectors))
+
+
+class Reached(Exception):
+    """The reference run has gone far enough."""
+
+
+class Raised(Exception):
+    """What a callback or a loss raises."""
+
+
+def compare_with_steps(seen: dict[int, tuple[int, ...]], loss: Any = "mse") -> None:
+    """Each state that was seen is that of a run that nobody stopped, after as many batches."""
+    net, optimizer = make(loss)
+    last = max(seen)
+
+    def write(self: Any, position: Any) -> None:
+        if optimizer.steps in seen:
+            assert state(net, optimizer) == seen[optimizer.steps], optimizer.steps
+        if optimizer.steps == last:
+            raise Reached
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(checkpoints.Checkpoints, "write", write)
+        if last:
+            with pytest.raises(Reached):
+                fit(net, optimizer, checkpoint="unused", checkpoint_every="1 step")
+
+
+def interrupt_after(seconds: float) -> threading.Thread:
+    def interrupt() -> None:
+        time.sleep(seconds)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    thread = threading.Thread(target=interrupt)
+    thread.start()
+    return thread
+
+
+def interrupt_often(times: int, loss: Any, **arguments: Any) -> None:
+    """Interrupt a fit at random moments: KeyboardInterrupt, and a network that can go on."""
+    rng = random.Random(times)
+    seen: dict[int, tuple[int, ...]] = {}
+    for _ in range(times):
+        net, optimizer = make(loss)
+        with pytest.raises(KeyboardInterrupt):  # noqa: PT012 - the signal may come anywhere
+            thread = interrupt_after(rng.uniform(0.0, 0.1 if arguments else 0.03))
+            fit(net, optimizer, **arguments)
+        thread.join()
+        steps = optimizer.steps
+        if steps:
+            seen[steps] = state(net, optimizer)
+        assert net._net.get_counters() == (steps, steps // N_BATCHES)
+        path = arguments.get("checkpoint")
+        if path is not None and path.exists():
+            kept = npz.load(path)
+            assert kept.optimizer is not None
+            assert kept.optimizer["step"] in (steps, steps - 1)
+            vectors = map(zlib.crc32, kept.optimizer["state"].values())
+            signature = zlib.crc32(kept.parameters), *kept.counters, *vectors
+            seen[kept.optimizer["step"]] = signature
+            assert os.listdir(path.parent) == [path.name]
+            path.unlink()
+        net.step(X, Y, optimizer)
+    assert len(seen) > times / 10
+    compare_with_steps(seen, loss)
+
+
+LOSSES = {"loss of the core": "mse", "loss of the user": absolute}
+
+
+# A signal between open() and its with block leaves a file to the interpreter, which closes it.
+@pytest.mark.filterwarnings("ignore:Exception ignored in. <_io.FileIO:pytest.PytestWarning")
+@pytest.mark.skipif(os.name != "posix", reason="sends itself a signal")
+@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("keep", [False, True], ids=["", "checkpoints"])
+@pytest.mark.parametrize("times", [10, pytest.param(200, marks=pytest.mark.slow)])
+def test_interrupted_at_random(tmp_path: Path, loss: str, keep: bool, times: int) -> None:
+    more = {"checkpoint": tmp_path / "run.npz", "checkpoint_every": "1 step"} if keep else {}
+    interrupt_often(times, LOSSES[loss], **more)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="sends itself a signal")
+@pytest.mark.parametrize("times", [10, pytest.param(200, marks=pytest.mark.slow)])
+def test_interrupted_stream(times: int) -> None:
+    """The same for batches that come one by one."""
+    rng = random.Random(times)
+    rows = [slice(begin, begin + 32) for begin in range(0, 600, 32)]
+    seen: dict[int, tuple[int, ...]] = {}
+    for _ in range(times):
+        net, optimizer = make()
+        with pytest.raises(KeyboardInterrupt):  # noqa: PT012 - the signal may come anywhere
+            thread = interrupt_after(rng.uniform(0.0, 0.03))
+            net.fit_stream([(X[each], Y[each]) for each in rows], epochs=10**5, optimizer=optimizer)
+        thread.join()
+        seen[optimizer.steps] = state(net, optimizer)
+    net, optimizer = make()
+    for steps in range(max(seen) + 1):
+        if steps in seen and steps:
+            assert state(net, optimizer) == seen[steps]
+        each = rows[steps % len(rows)]
+        net.step(X[each], Y[each], optimizer)
+
+
+def raise_at(call: int, function: Callable[..., Any]) -> Callable[..., Any]:
+    """Return the function, which raises when it is called for the time `call`, from 0."""
+    calls = 0
+
+    def wrapped(*arguments: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        if calls == call + 1:
+            raise Raised(f"call {call}")
+        return function(*arguments)
+
+    return wrapped
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_losses_that_raise(threads: int) -> None:
+    """At any call: the exception reaches the caller, and the network is as after whole batches."""
+    seen: dict[int, tuple[int, ...]] = {}
+    before = bp.get_threads()
+    bp.set_threads(threads)
+    try:
+        for call in [*range(30), 100, 333]:
+            net, optimizer = make(raise_at(call, absolute))
+            with pytest.raises(Raised, match=f"call {call}"):
+                fit(net, optimizer)
+            if optimizer.steps:
+                seen[optimizer.steps] = state(net, optimizer)
+            assert np.isfinite(net.step(X, Y, optimizer))
+    finally:
+        bp.set_threads(before)
+    assert len(seen) > 20
+    compare_with_steps(seen, absolute)
+
+
+def test_callbacks_that_raise(tmp_path: Path) -> None:
+    """The last checkpoint is that of the epoch before."""
+    seen: dict[int, tuple[int, ...]] = {}
+    for call in range(12):
+        path = tmp_path / f"{call}.npz"
+        net, optimizer = make()
+        with pytest.raises(Raised, match=f"call {call}"):
+            fit(net, optimizer, callbacks=[id, raise_at(call, id)], checkpoint=path)
+        assert optimizer.steps == N_BATCHES * (call + 1)
+        seen[optimizer.steps] = state(net, optimizer)
+        assert path.exists() == (call > 0)
+        if call:
+            assert bp.Optimizer.load(path).steps == N_BATCHES * call
+            resumed, state_of = make()
+            fit(resumed, state_of, resume=path, epochs=call + 1)
+            assert state(resumed, state_of) == state(net, optimizer)
+        net.step(X, Y, optimizer)
+    compare_with_steps(seen)
+
+
+@pytest.mark.parametrize("error", [SystemExit, GeneratorExit, KeyboardInterrupt, MemoryError])
+def test_any_exception_passes(error: type[BaseException]) -> None:
+    def loss(a: Any, y: Any) -> Any:
+        raise error
+
+    net, optimizer = make(loss)
+    with pytest.raises(error):
+        fit(net, optimizer)
+    assert optimizer.steps == 0

@@ -442,3 +442,18 @@ def test_texts_that_only_look_a_little_like_dates_are_categories(run, tmp_path):
     rows = [f"{at},{['2024-01-31', 'never', '1.2.3'][at % 3]},{at}" for at in range(60)]
     table.write_text("\n".join(["size,day,price", *rows]))
     assert run("train", table, "--epochs", "1")[0] == 0
+
+
+def test_training_goes_on_from_a_checkpoint(run, tmp_path):
+    arguments = ["train", "iris", "--hidden", 8, "--json", "--schedule", "constant"]
+    whole = json.loads(run(*arguments, "--epochs", 6)[1])
+    keep = ["--checkpoint", tmp_path / "run.npz", "--checkpoint-every", "7 steps", "--resume"]
+    first = json.loads(run(*arguments, *keep, "--epochs", 4)[1])
+    assert first["history"]["cost"] == whole["history"]["cost"][:4]
+    second = json.loads(run(*arguments, *keep, "--epochs", 6)[1])
+    assert second["history"] == whole["history"]
+    assert second["held_out"] == whole["held_out"]
+    code, _, err = run(*arguments, *keep, "--dropout", 0.5)
+    assert code != 0
+    assert "network dropout is [0.5] here, [0.1] in the checkpoint" in err
+    assert "checkpoint_every must be" in run(*arguments, *keep, "--checkpoint-every", "x")[2]

@@ -80,6 +80,7 @@ def interrupt_after(seconds: float) -> threading.Thread:
 def interrupt_often(times: int, loss: Any, **arguments: Any) -> None:
     """Interrupt a fit at random moments: KeyboardInterrupt, and a network that can go on."""
     rng = random.Random(times)
+    trained = 0
     seen: dict[int, tuple[int, ...]] = {}
     for _ in range(times):
         net, optimizer = make(loss)
@@ -88,6 +89,7 @@ def interrupt_often(times: int, loss: Any, **arguments: Any) -> None:
             fit(net, optimizer, **arguments)
         thread.join()
         steps = optimizer.steps
+        trained += steps > 0
         if steps:
             seen[steps] = state(net, optimizer)
         assert net._net.get_counters() == (steps, steps // N_BATCHES)
@@ -102,7 +104,7 @@ def interrupt_often(times: int, loss: Any, **arguments: Any) -> None:
             assert os.listdir(path.parent) == [path.name]
             path.unlink()
         net.step(X, Y, optimizer)
-    assert len(seen) > times / 10
+    assert trained > times / 4
     compare_with_steps(seen, loss)
 
 

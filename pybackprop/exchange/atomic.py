@@ -168,11 +168,17 @@ def _remove_leftovers(folder: str, name: str) -> None:
     if sys.platform == "win32":
         return
     pattern = re.compile(re.escape(f".{name}.") + r"\d+\.[0-9a-f]{12}\.tmp")
-    with contextlib.suppress(OSError), os.scandir(folder) as entries:
-        found = [entry for entry in entries if pattern.fullmatch(entry.name)]
-        for entry in found:
-            if not entry.is_file(follow_symlinks=False):
-                continue
-            with contextlib.suppress(OSError), open(entry.path, "r+b") as file:
+    with contextlib.suppress(OSError):
+        for entry in filter(pattern.fullmatch, os.listdir(folder)):
+            _remove_dead(os.path.join(folder, entry))
+
+
+def _remove_dead(path: str) -> None:
+    """Remove a temporary file unless a living writer has locked it."""
+    if sys.platform != "win32":
+        with contextlib.suppress(OSError):
+            if not stat.S_ISREG(os.lstat(path).st_mode):
+                return
+            with open(path, "r+b") as file:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                os.unlink(entry.path)
+                os.unlink(path)

@@ -17,7 +17,7 @@ import pytest
 from training_runs import absolute
 
 import pybackprop as bp
-from pybackprop import checkpoints
+from pybackprop import checkpoints, losses
 from pybackprop.exchange import npz
 
 RNG = np.random.default_rng(17)
@@ -207,3 +207,18 @@ def test_any_exception_passes(error: type[BaseException]) -> None:
     with pytest.raises(error):
         fit(net, optimizer)
     assert optimizer.steps == 0
+
+
+def test_exceptions_around_the_loss_function_pass(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A signal may be seen to before the loss is called, or after it has returned."""
+
+    def call(*arguments: Any) -> int:
+        raise Raised("outside")
+
+    net, optimizer = make(absolute)
+    monkeypatch.setattr(losses.UserLoss, "call", call)
+    with pytest.raises(Raised, match="outside"):
+        fit(net, optimizer)
+    monkeypatch.undo()
+    assert optimizer.steps == 0
+    net.step(X, Y, optimizer)

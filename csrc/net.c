@@ -13,16 +13,25 @@ static const int64_t COMPACT_BYTES = 16 * 1024 * 1024;
 
 /* ---- one thread at a time ---- */
 
+static int status_of_owner(unsigned owner) {
+    if (owner == 0) return BP_OK;
+    return owner == bp_fork_generation() + 1 ? BP_ERR_BUSY : BP_ERR_FORKED;
+}
+
 int bp_net_enter(bp_net *net) {
     unsigned owner = 0;
     if (atomic_compare_exchange_strong_explicit(&net->owner, &owner, bp_fork_generation() + 1,
                                                 memory_order_acquire, memory_order_relaxed))
         return BP_OK;
-    return owner == bp_fork_generation() + 1 ? BP_ERR_BUSY : BP_ERR_FORKED;
+    return status_of_owner(owner);
 }
 
 void bp_net_leave(bp_net *net) {
     atomic_store_explicit(&net->owner, 0, memory_order_release);
+}
+
+int bp_net_status(const bp_net *net) {
+    return status_of_owner(atomic_load_explicit(&net->owner, memory_order_relaxed));
 }
 
 /* ---- making and unmaking ---- */
@@ -197,9 +206,14 @@ int bp_net_set_loss_callback(bp_net *net, bp_loss_fn loss, void *user) {
     return BP_OK;
 }
 
-int bp_net_get_counters(const bp_net *net, int64_t *steps, int64_t *epochs) {
+int bp_net_get_state(bp_net *net, void *parameters, int64_t *steps, int64_t *epochs) {
+    const size_t size = net->dtype == BP_FLOAT32 ? sizeof(float) : sizeof(double);
+    int status = bp_net_enter(net);
+    if (status != BP_OK) return status;
+    if (parameters) memcpy(parameters, net->parameters, (size_t)net->n_parameters * size);
     *steps = net->steps;
     *epochs = net->epochs;
+    bp_net_leave(net);
     return BP_OK;
 }
 

@@ -182,8 +182,12 @@ int bp_net_set_scaling(bp_net *net, const double *shift, const double *scale);
 /* The user's loss of a BP_LOSS_CALLBACK network. */
 int bp_net_set_loss_callback(bp_net *net, bp_loss_fn loss, void *user);
 
-/* Training steps and epochs done: they key dropout and shuffling. */
-int bp_net_get_counters(const bp_net *net, int64_t *steps, int64_t *epochs);
+/* What keeps a call out at this moment: BP_ERR_BUSY, BP_ERR_FORKED, or nothing, BP_OK. */
+int bp_net_status(const bp_net *net);
+
+/* Training steps and epochs done, which key dropout and shuffling; and, unless NULL, a copy of the
+ * parameters at the same moment, n_parameters entries of the network's type. */
+int bp_net_get_state(bp_net *net, void *parameters, int64_t *steps, int64_t *epochs);
 int bp_net_set_counters(bp_net *net, int64_t steps, int64_t epochs);
 
 /* out (rows, n_out), C-contiguous, of the network's type: a_L for each row of x. */

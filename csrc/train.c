@@ -229,7 +229,10 @@ int bp_net_step(bp_net *net, const bp_data *data, bp_optimizer *optimizer, doubl
 
 int bp_net_dropout_mask(bp_net *net, int32_t layer, int64_t rows, uint8_t *mask) {
     if (layer < 0 || layer >= net->n_layers - 1 || rows < 0) return BP_ERR_ARGUMENT;
+    int status = bp_net_enter(net);
+    if (status != BP_OK) return status;
     bp_dropout_mask(net->seed, net->steps, layer, net->layers[layer].dropout, 0,
                     rows * net->layers[layer].n_out, mask);
+    bp_net_leave(net);
     return BP_OK;
 }

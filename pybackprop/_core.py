@@ -251,6 +251,8 @@ class Net:
         """Raise if another call, or a fit in another thread, is using the network."""
         fit = self.fit
         if self._lock.locked() or (fit is not None and fit.thread != get_ident()):
+            forked = fit is not None and fit.process != os.getpid()
+            check(lib.BP_ERR_FORKED if forked else lib.bp_net_status(self._handle))
             raise RuntimeError(_BUSY)
 
     def _admit_training(self) -> None:
@@ -421,10 +423,10 @@ class Net:
         shifts, scales = (ffi.cast("double *", pointer(each)) for each in (shift, scale))
         self._call(lib.bp_net_set_scaling, shifts, scales)
 
-    def get_counters(self) -> tuple[int, int]:
-        """Return the training steps and the epochs done."""
+    def get_counters(self, parameters: Array | None = None) -> tuple[int, int]:
+        """Return the training steps and epochs done; copy out the parameters of that moment."""
         steps, epochs = ffi.new("int64_t *"), ffi.new("int64_t *")
-        self._call(lib.bp_net_get_counters, steps, epochs)
+        self._call(lib.bp_net_get_state, pointer(parameters), steps, epochs)
         return int(steps[0]), int(epochs[0])
 
     def set_counters(self, steps: int, epochs: int) -> None:
@@ -447,7 +449,7 @@ class Fit:
     """
 
     def __init__(self, net: Net, data: Data, batch_size: int, shuffle: bool) -> None:
-        self.thread = get_ident()
+        self.thread, self.process = get_ident(), os.getpid()
         self._net, self._data = net, data
         self._state = ffi.new("bp_fit_state *")
         self._read_state()

@@ -444,10 +444,12 @@ class Network(Derivatives, Exchange, Fitting):
         return network
 
     def __reduce__(self) -> tuple[Any, ...]:
+        parameters = np.empty_like(self.parameters)
+        counters = self._net.get_counters(parameters)
         return Network._restore, (
             self._settings(),
-            self.parameters.copy(),
-            self._net.get_counters(),
+            parameters,
+            counters,
             self.scaling,
             as_metadata(self._metadata),
         )

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from ..settings import as_metadata
 from ..untrusted import DAMAGE
 from .npz import Model, malformed
@@ -57,11 +59,13 @@ def save_network(path: Any, network: Network, optimizer: Optimizer | None = None
         state = optimizer.state_dict()
         if callable(state["settings"]["lr"]):
             raise ValueError("an optimizer whose lr is a function cannot be saved")
+    parameters = np.empty_like(network.parameters)
+    counters = network._net.get_counters(parameters)
     model = Model(
         settings=network._settings(),
-        counters=network._net.get_counters(),
+        counters=counters,
         metadata=as_metadata(network.metadata),
-        parameters=network.parameters,
+        parameters=parameters,
         scaling=network.scaling,
         optimizer=state,
     )

@@ -309,8 +309,10 @@ static void after_fork_in_child(void) {
     atomic_fetch_add_explicit(&fork_generation, 1, memory_order_relaxed);
 }
 
+/* Where the handlers cannot be had, no fork would be safe from helpers: the pool stays taken, and
+ * every caller runs alone. */
 __attribute__((constructor)) static void on_load(void) {
-    pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child);
+    if (pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child) != 0) take_pool();
 }
 
 /* The code of the helpers is about to be unmapped. The pool stays taken: late callers run alone. */

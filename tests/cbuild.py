@@ -32,6 +32,8 @@ PROGRAMS = Path(__file__).parent / "c"
 FLAGS = (
     "-std=c11",
     "-O2",
+    "-fPIC",
+    "-fvisibility=hidden",
     "-ffp-contract=off",
     "-fno-math-errno",
     "-fno-trapping-math",
@@ -107,6 +109,14 @@ def build_object(source: Path, compiler: str, flags: tuple[str, ...]) -> Path:
     return path
 
 
+def build_objects(sources: Sequence[str | Path], toolchain: Toolchain = NATIVE) -> list[Path]:
+    """Return the object files of sources, of which relative paths are in csrc."""
+    toolchain.require()
+    built = functools.partial(build_object, compiler=toolchain.compiler, flags=toolchain.flags)
+    with ThreadPoolExecutor(os.cpu_count()) as workers:
+        return list(workers.map(built, [CSRC / source for source in sources]))
+
+
 @functools.cache
 def build(
     program: str, sources: tuple[str, ...] | None = None, toolchain: Toolchain = NATIVE
@@ -122,12 +132,8 @@ def build(
     toolchain : Toolchain
         What to compile with.
     """
-    toolchain.require()
     chosen = core_sources() if sources is None else sources
-    paths = [PROGRAMS / program, *(CSRC / source for source in chosen)]
-    with ThreadPoolExecutor(os.cpu_count()) as workers:
-        built = functools.partial(build_object, compiler=toolchain.compiler, flags=toolchain.flags)
-        objects = list(workers.map(built, paths))
+    objects = build_objects([PROGRAMS / program, *chosen], toolchain)
     key = hashlib.sha256(f"{program} {chosen} {toolchain}".encode()).hexdigest()[:16]
     path = build_folder() / f"{Path(program).stem}-{key}"
     command = [toolchain.compiler, *toolchain.flags, *map(str, objects)]

@@ -12,6 +12,7 @@ enum {
     ROWS_PER_PART = 32,  /* fewer rows are not worth a gradient of their own */
     FORWARD_BLOCK = 256, /* rows of a pass whose weights are packed already, at most */
     FORWARD_BLOCK_MIN = 32,
+    WEIGHT_ROWS = 4,    /* whose products take as long as reading the weights for them */
     COST_BLOCK = 128,   /* the same where losses are summed, so by shape alone */
     SHARED_BLOCK = 4096 /* rows of a pass that all members share */
 };
@@ -40,33 +41,39 @@ static int64_t rows_in_cache(const bp_net *net) {
 }
 
 /* No output depends on another row, so the parts may depend on the threads: two for each of them,
- * that one which comes late may do less, unless they would be too small for the products. */
-static bp_plan plan_outputs(int64_t rows, int threads) {
+ * that one which comes late may do less. Rows too few for that share the units of each layer, if
+ * reading the weights takes long enough. */
+static bp_plan plan_outputs(int64_t rows, double flops) {
+    if (rows < 2 * FORWARD_BLOCK_MIN && bp_threads_for(flops, 1) > 1)
+        return (bp_plan){.shared = 1, .parts = 1, .block = rows};
+    const int threads = bp_threads_for(flops, 0);
     const int64_t share = threads > 1 ? (rows - 1) / (2 * threads) + 1 : rows;
     const int64_t parts = (rows - 1) / clamp(share, FORWARD_BLOCK_MIN, FORWARD_BLOCK) + 1;
-    return (bp_plan){0, (int)clamp(parts, 1, 1 << 20), (rows - 1) / parts + 1, 0, 0};
+    return (bp_plan){.parts = (int)clamp(parts, 1, 1 << 20), .block = (rows - 1) / parts + 1};
 }
 
 bp_plan bp_plan_make(const bp_net *net, int64_t rows, bp_want want) {
     const int64_t size = net->dtype == BP_FLOAT32 ? 4 : 8;
-    const double flops =
-        (want == BP_WANT_GRADIENT ? 6.0 : 2.0) * (double)rows * (double)net->n_parameters;
+    const double flops = (want == BP_WANT_GRADIENT ? 6.0 : 2.0) * (double)net->n_parameters *
+                         (double)(rows > WEIGHT_ROWS ? rows : WEIGHT_ROWS);
     bp_plan plan;
     if (net->loss == BP_LOSS_CALLBACK && want != BP_WANT_OUTPUTS) {
-        plan = (bp_plan){1, 1, rows, 0, 0}; /* the user's function sees whole batches */
+        plan = (bp_plan){
+            .shared = 1, .parts = 1, .block = rows}; /* the user's function sees whole batches */
     } else if (want == BP_WANT_OUTPUTS && net->compact) {
-        plan = plan_outputs(rows, bp_threads_for(flops, 0));
+        plan = plan_outputs(rows, flops);
     } else if (want == BP_WANT_COST && net->compact) {
         const int64_t parts = (rows + COST_BLOCK - 1) / COST_BLOCK;
-        plan = (bp_plan){0, (int)clamp(parts, 1, 1 << 20), COST_BLOCK, 0, 0};
+        plan = (bp_plan){.parts = (int)clamp(parts, 1, 1 << 20), .block = COST_BLOCK};
     } else if (want == BP_WANT_GRADIENT && net->n_parameters * size <= PARTS_BYTES) {
-        plan =
-            (bp_plan){0, (int)clamp(rows / ROWS_PER_PART, 1, MAX_PARTS), rows_in_cache(net), 0, 0};
+        const int64_t parts = clamp(rows / ROWS_PER_PART, 1, MAX_PARTS);
+        plan = (bp_plan){.parts = (int)parts, .block = rows_in_cache(net)};
     } else {
-        plan = (bp_plan){1, 1, SHARED_BLOCK, 0, 0};
+        plan = (bp_plan){.shared = 1, .parts = 1, .block = SHARED_BLOCK};
     }
     int64_t part_rows = (rows + plan.parts - 1) / plan.parts;
     if (plan.block > part_rows) plan.block = part_rows > 0 ? part_rows : 1;
+    plan.flops = flops;
     plan.threads = bp_threads_for(flops, plan.shared);
     if (!plan.shared && plan.threads > plan.parts) plan.threads = plan.parts;
     return plan;

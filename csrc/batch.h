@@ -17,6 +17,7 @@ typedef struct {
     int parts;     /* of the batch; 1 where shared */
     int64_t block; /* rows of one pass */
     int threads;   /* how many are worth waking */
+    double flops;  /* that take as long as the whole batch */
     int fused;     /* update each layer as soon as its gradient is there; no room for all of them */
 } bp_plan;
 

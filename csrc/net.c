@@ -6,6 +6,7 @@
 #include "bf16.h"
 #include "dispatch.h"
 #include "pass_bf16.h"
+#include "thread_plan.h"
 
 /* Networks up to this many bytes of parameters keep W^T of every layer in panels between calls;
  * above, the product packs what it needs, which many rows share. */

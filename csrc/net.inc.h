@@ -40,7 +40,7 @@ static int BP_T(predict)(bp_net *net, const bp_data *data, void *out) {
     job.batch.finish = 1;
     job.batch.out = out;
     if (plan.shared || net->packed_stale)
-        bp_pool_run(plan.threads, BP_T(run_job), &job);
+        bp_run_work(plan.threads, plan.flops, BP_T(run_job), &job);
     else
         bp_pool_share(plan.threads, BP_T(run_outputs), &job);
     return BP_OK;
@@ -53,7 +53,7 @@ static int BP_T(cost)(bp_net *net, const bp_data *data, double *cost) {
     BP_T(bp_job) job;
     int status = BP_T(prepare)(net, data, BP_WANT_COST, &plan, flags, &job);
     if (status != BP_OK) return status;
-    bp_pool_run(plan.threads, BP_T(run_job), &job);
+    bp_run_work(plan.threads, plan.flops, BP_T(run_job), &job);
     if (job.user_status == BP_OK) *cost = BP_T(bp_batch_cost)(&job);
     return job.user_status;
 }
@@ -66,7 +66,7 @@ static int BP_T(backprop)(bp_net *net, const bp_data *data, double *cost, void *
     if (status != BP_OK) return status;
     job.gradient = gradient;
     job.batch.dx = dx;
-    bp_pool_run(plan.threads, BP_T(run_job), &job);
+    bp_run_work(plan.threads, plan.flops, BP_T(run_job), &job);
     if (job.user_status != BP_OK) return job.user_status;
     *cost = BP_T(bp_batch_cost)(&job);
     if (dx && net->scale) {

@@ -26,6 +26,11 @@ unsigned bp_word_wait(bp_word *word, unsigned old, int64_t spin_ns, bp_habit *ha
 /* Stores a new value and wakes all who sleep on the word. */
 void bp_word_post(bp_word *word, unsigned value);
 
+/* Whether a thread sleeps on the word, or is about to. */
+static inline int bp_word_has_sleepers(bp_word *word) {
+    return atomic_load_explicit(&word->sleepers, memory_order_relaxed) > 0;
+}
+
 /* Sets a word that no thread of this process waits on. */
 void bp_word_reset(bp_word *word);
 

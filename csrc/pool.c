@@ -55,6 +55,10 @@ void bp_pool_run(int threads, bp_team_fn fn, void *context) {
     bp_fp_leave(mode);
 }
 
+void bp_pool_run_awake(int threads, bp_team_fn fn, void *context) {
+    bp_pool_run(threads, fn, context);
+}
+
 void bp_pool_share(int threads, bp_team_fn fn, void *context) {
     bp_pool_run(threads, fn, context);
 }
@@ -180,6 +184,24 @@ static void post_command(helper *h) {
     bp_word_post(&h->command, command);
 }
 
+/* Lets a helper look up, and wait again: a command that is withdrawn from the start. */
+static void rouse(helper *h) {
+    const unsigned command = last_command(h) + 1;
+    atomic_store_explicit(&h->ticket, 2 * command + 1, memory_order_relaxed);
+    bp_word_post(&h->command, command);
+}
+
+/* How many of these members can begin at once; rouses the others. */
+static int awake(int members) {
+    int ready = members;
+    for (int i = members - 2; i >= 0; i--) {
+        if (!bp_word_has_sleepers(&pool.helper[i].command)) continue;
+        rouse(&pool.helper[i]);
+        ready = i + 1;
+    }
+    return ready;
+}
+
 /* Leaves out the helpers that have not begun: the caller arrives for them. */
 static void withdraw_commands(bp_team *team) {
     for (int i = 0; i < team->members - 1; i++) {
@@ -228,6 +250,9 @@ static void stop_helpers(void) {
 
 /* ---- dispatch ---- */
 
+/* Who takes part: all, those that are awake, or those that begin before the caller is done. */
+typedef enum { ALL_HELPERS, AWAKE_HELPERS, EARLY_HELPERS } which_helpers;
+
 static int take_pool(void) {
     return atomic_exchange_explicit(&pool.taken, 1, memory_order_acquire) == 0;
 }
@@ -242,7 +267,7 @@ static void run_alone(bp_team_fn fn, void *context) {
     fn(context, &alone, 0, 1);
 }
 
-static void run_together(int members, bp_team_fn fn, void *context, int wait_for_all) {
+static void run_together(int members, bp_team_fn fn, void *context, which_helpers which) {
     bp_team *team = &pool.team;
     pool.fn = fn;
     pool.context = context;
@@ -252,19 +277,20 @@ static void run_together(int members, bp_team_fn fn, void *context, int wait_for
         post_command(&pool.helper[i]);
     }
     fn(context, team, 0, members);
-    if (!wait_for_all) withdraw_commands(team);
+    if (which == EARLY_HELPERS) withdraw_commands(team);
     bp_team_barrier(team, 0);
     team->members = 1;
 }
 
-static void dispatch(int threads, bp_team_fn fn, void *context, int wait_for_all) {
+static void dispatch(int threads, bp_team_fn fn, void *context, which_helpers which) {
     int members = threads < bp_get_threads() ? threads : bp_get_threads();
     if (members > BP_MAX_THREADS) members = BP_MAX_THREADS;
     uint64_t mode = bp_fp_enter();
     if (members > 1 && take_pool()) {
         members = gather(members);
+        if (which == AWAKE_HELPERS) members = awake(members);
         if (members > 1) {
-            run_together(members, fn, context, wait_for_all);
+            run_together(members, fn, context, which);
         } else {
             run_alone(fn, context);
         }
@@ -276,11 +302,15 @@ static void dispatch(int threads, bp_team_fn fn, void *context, int wait_for_all
 }
 
 void bp_pool_run(int threads, bp_team_fn fn, void *context) {
-    dispatch(threads, fn, context, 1);
+    dispatch(threads, fn, context, ALL_HELPERS);
+}
+
+void bp_pool_run_awake(int threads, bp_team_fn fn, void *context) {
+    dispatch(threads, fn, context, AWAKE_HELPERS);
 }
 
 void bp_pool_share(int threads, bp_team_fn fn, void *context) {
-    dispatch(threads, fn, context, 0);
+    dispatch(threads, fn, context, EARLY_HELPERS);
 }
 
 /* ---- fork and exit ---- */

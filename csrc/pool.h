@@ -19,6 +19,10 @@ typedef void (*bp_team_fn)(void *context, bp_team *team, int member, int members
  * in the floating-point mode of fpmode.h; the caller's is restored. */
 void bp_pool_run(int threads, bp_team_fn fn, void *context);
 
+/* The same with the helpers that are awake: work that is over before a sleeping thread has woken.
+ * Those asleep are woken all the same, for the calls that may follow. */
+void bp_pool_run_awake(int threads, bp_team_fn fn, void *context);
+
 /* The same for work that any member can do alone, piece by piece, without barriers: returns as soon
  * as the caller's own call has returned and the helpers that have begun are done. A helper that is
  * slow to wake is not waited for, and its call does not happen. */

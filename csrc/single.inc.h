@@ -37,7 +37,8 @@ static void BP_T(matmul_team)(void *context, bp_team *team, int member, int memb
 }
 
 static int BP_T(matmul)(const matmul_shape *s, const void *a, const void *b, void *c) {
-    const int threads = bp_threads_for(2.0 * (double)s->m * (double)s->n * (double)s->k, 1);
+    const double flops = 2.0 * (double)s->m * (double)s->n * (double)s->k;
+    const int threads = bp_threads_for(flops, 1);
     BP_T(matmul_job)
     job = {
         .product =
@@ -59,7 +60,7 @@ static int BP_T(matmul)(const matmul_shape *s, const void *a, const void *b, voi
     };
     job.scratch = bp_alloc_scratch(job.scratch_each * threads, sizeof *job.scratch);
     if (!job.scratch) return BP_ERR_MEMORY;
-    bp_pool_run(threads, BP_T(matmul_team), &job);
+    bp_run_work(threads, flops, BP_T(matmul_team), &job);
     bp_free(job.scratch);
     return BP_OK;
 }
@@ -143,7 +144,7 @@ static int BP_T(run_layer)(BP_T(layer_job) *job, int backward) {
         job->delta = memory + job->scratch_each * threads;
         job->y = job->delta + outputs;
     }
-    bp_pool_run(threads, backward ? BP_T(backward_team) : BP_T(forward_team), job);
+    bp_run_work(threads, flops, backward ? BP_T(backward_team) : BP_T(forward_team), job);
     bp_free(memory);
     return BP_OK;
 }

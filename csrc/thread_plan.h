@@ -15,4 +15,15 @@ static inline int bp_threads_for(double flops, int shared) {
     return worth < 2.0 ? 1 : worth < (double)most ? (int)worth : most;
 }
 
+/* Work that is done before a thread that sleeps would have woken, some 50 us later. */
+static const double BP_BRIEF_FLOPS = 2e7;
+
+/* Runs a team function whose members share so much work. */
+static inline void bp_run_work(int threads, double flops, bp_team_fn fn, void *context) {
+    if (flops < BP_BRIEF_FLOPS)
+        bp_pool_run_awake(threads, fn, context);
+    else
+        bp_pool_run(threads, fn, context);
+}
+
 #endif

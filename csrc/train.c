@@ -7,6 +7,7 @@
 #include "clock.h"
 #include "optim.h"
 #include "rng.h"
+#include "thread_plan.h"
 
 struct bp_fit {
     bp_net *net;

@@ -120,7 +120,7 @@ static int BP_T(single_step)(bp_net *net, const bp_data *data, bp_optimizer *opt
         .weight_scale = bp_weight_scale(data, &all, data->x.rows),
         .dropout = 1,
     };
-    bp_pool_run(plan.threads, BP_T(step), &one);
+    bp_run_work(plan.threads, plan.flops, BP_T(step), &one);
     if (one.job.user_status != BP_OK) return one.job.user_status;
     *cost = one.cost;
     if (isfinite(*cost)) {

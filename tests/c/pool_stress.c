@@ -76,11 +76,11 @@ static int64_t expected_value(int members, int phases) {
 }
 
 /* Returns the members that ran. */
-static int check_run(int threads, int phases) {
+static int check(void (*run)(int, bp_team_fn, void *), int threads, int phases) {
     phase_job job;
     memset(&job, 0, sizeof job);
     job.phases = phases;
-    bp_pool_run(threads, run_phases, &job);
+    run(threads, run_phases, &job);
     int members = job.seen[0];
     CHECK(members >= 1 && members <= threads);
     for (int i = 0; i < MEMBERS; i++) {
@@ -88,6 +88,14 @@ static int check_run(int threads, int phases) {
     }
     CHECK(job.value[phases & 1][0] == expected_value(members, phases));
     return members;
+}
+
+static int check_run(int threads, int phases) {
+    return check(bp_pool_run, threads, phases);
+}
+
+static int check_awake(int threads, int phases) {
+    return check(bp_pool_run_awake, threads, phases);
 }
 
 /* ---- parts ---- */
@@ -147,6 +155,19 @@ static void part_shared(void) {
         if (n % 100 == 0) usleep(200);
     }
     CHECK(left_out > 0);
+}
+
+/* The helpers that are awake take part, and the calls in between wake the others. */
+static void part_awake(void) {
+    int alone = 0;
+    bp_set_threads(MEMBERS);
+    for (int n = 0; time_left(); n++) {
+        int members = check_awake(n % MEMBERS + 1, n % PHASES);
+        alone += members == 1 && n % MEMBERS > 0;
+        if (n % 5 == 0) CHECK(check_run(n % MEMBERS + 1, 2) == n % MEMBERS + 1);
+        if (n % 20 == 0) usleep(300);
+    }
+    CHECK(alone > 0);
 }
 
 static atomic_int in_team;
@@ -377,10 +398,10 @@ static const struct {
     const char *name;
     void (*run)(void);
 } parts[] = {
-    {"scarce", part_scarce},           {"counts", part_counts},       {"shared", part_shared},
-    {"callers", part_callers},         {"nested", part_nested},       {"mode", part_mode},
-    {"fork_idle", part_fork_idle},     {"fork_busy", part_fork_busy}, {"latency", part_latency},
-    {"fork_inside", part_fork_inside},
+    {"scarce", part_scarce},   {"counts", part_counts},           {"shared", part_shared},
+    {"awake", part_awake},     {"callers", part_callers},         {"nested", part_nested},
+    {"mode", part_mode},       {"fork_idle", part_fork_idle},     {"fork_busy", part_fork_busy},
+    {"latency", part_latency}, {"fork_inside", part_fork_inside},
 };
 
 int main(int argc, char **argv) {

@@ -170,9 +170,14 @@ class Checkpoints:
 
     def write(self, position: Position) -> None:
         """Put the file of this position in the place of the one before."""
-        network = self.network
-        state = self.optimizer.state_dict()
-        state["settings"] = optimizer_settings(self.optimizer)
+        network, optimizer = self.network, self.optimizer
+        vectors = zip(optimizer._vectors, optimizer._state.vectors, strict=False)
+        state = {
+            "name": optimizer.name,
+            "settings": optimizer_settings(optimizer),
+            "step": optimizer.steps,
+            "state": {name: vector for name, vector in vectors if vector is not None},
+        }
         model = npz.Model(
             settings=network_settings(network),
             counters=network._net.get_counters(),

@@ -86,6 +86,29 @@ def test_resuming_at_every_step(tmp_path: Path, monkeypatch: Any, run: str) -> N
         assert result == whole, path
 
 
+def test_any_number_of_threads_may_go_on(tmp_path: Path, stop_after: Any) -> None:
+    rng = np.random.default_rng(5)
+    x, y = rng.normal(size=(700, 150)), rng.normal(size=(700, 40))
+
+    def run(threads: int, **arguments: Any) -> dict[str, Any]:
+        bp.set_threads(threads)
+        net, optimizer = bp.Network([150, 300, 40], seed=1, dropout=0.2), bp.Adam()
+        net.fit(x, y, epochs=3, batch_size=256, optimizer=optimizer, **arguments)
+        return state(net, optimizer)
+
+    before = bp.get_threads()
+    try:
+        whole = run(1)
+        for first, second in [(2, 1), (1, 3)]:
+            path = tmp_path / f"{first}.npz"
+            stop_after(1)
+            with pytest.raises(Stopped):
+                run(first, checkpoint=path, checkpoint_every="4 steps")
+            assert run(second, resume=path) == whole
+    finally:
+        bp.set_threads(before)
+
+
 @pytest.mark.parametrize("every", ["1 step", "5 steps", "2 epochs", "0.001 s"])
 @pytest.mark.parametrize("shuffle", [True, False])
 def test_a_chain_of_short_lives(tmp_path: Path, stop_after: Any, every: str, shuffle: bool) -> None:
@@ -377,6 +400,26 @@ def change(data: Path, path: Path, function: Any) -> Path:
 def test_malformed(small: Path, tmp_path: Path, function: Any) -> None:
     with pytest.raises(ValueError, match=r"not a valid (model file|checkpoint)|malformed"):
         run_small(resume=change(small, tmp_path / "run.npz", function))
+
+
+def test_damaged(small: Path, tmp_path: Path) -> None:
+    """Cut short or with bytes changed: refused, or not of any consequence."""
+    path, data = tmp_path / "run.npz", small.read_bytes()
+    rng = np.random.default_rng(1)
+    for length in range(0, len(data), 97):
+        path.write_bytes(data[:length])
+        with pytest.raises(ValueError, match="not a valid model file"):
+            run_small(resume=path)
+    refused = 0
+    for _ in range(150):
+        changed = bytearray(data)
+        changed[rng.integers(len(data))] ^= 1 << rng.integers(8)
+        path.write_bytes(changed)
+        try:
+            run_small(resume=path)
+        except ValueError:
+            refused += 1
+    assert refused > 100
 
 
 # ---- streams ----

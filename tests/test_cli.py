@@ -81,6 +81,20 @@ def write_houses(path, n=600, seed=0):
     return path
 
 
+@pytest.mark.parametrize("precision", ["bf16", "bf16x3"])
+def test_precision_of_training_is_saved(run, tmp_path, precision):
+    table, model = write_houses(tmp_path / "houses.csv"), tmp_path / "houses.npz"
+    options = ["--target", "price", "--epochs", 30, "--precision", precision]
+    code, out, _ = run("train", table, *options, "--save", model)
+    assert code == 0
+    assert f"precision={precision}" in out
+    assert held_out(out) > 0.9
+    assert Network.load(model).precision == precision
+    code, _, err = run("train", "iris", "--dtype", "float64", "--precision", precision)
+    assert code == 2
+    assert f"precision '{precision}' is for float32 networks" in err
+
+
 def test_regression_from_table_to_predictions_in_raw_units(run, tmp_path):
     table, model = write_houses(tmp_path / "houses.csv"), tmp_path / "houses.npz"
     code, out, _ = run("train", table, "--target", "price", "--save", model)

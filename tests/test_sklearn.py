@@ -367,6 +367,16 @@ def test_an_interrupt_ends_the_fit_with_what_was_learnt() -> None:
 
 
 @unfinished
+def test_precision_of_products() -> None:
+    x, y = iris()
+    net = MLPClassifier(precision="bf16", max_iter=60, batch_size=30, random_state=0).fit(x, y)
+    assert net.network_.precision == "bf16"
+    assert net.score(x, y) > 0.9
+    with pytest.raises(ValueError, match="precision 'bf16' is for float32 networks"):
+        MLPClassifier(precision="bf16", dtype="float64").fit(x, y)
+
+
+@unfinished
 def test_activations_dropout_dtype_threads() -> None:
     x, y = iris()
     net = MLPClassifier(

@@ -15,54 +15,46 @@
 
 enum { BLOCK = 1021 }; /* prime, so that each pattern meets whole and partial vectors */
 
+#define wide double
+#define M(name) name
+#define R(name) narrow_##name
+#include "ulp_references.inc.h"
+#undef wide
+#undef M
+#undef R
+
+#define wide long double
+#define M(name) name##l
+#define R(name) wide_##name
+#include "ulp_references.inc.h"
+#undef wide
+#undef M
+#undef R
+
 typedef long double wide;
 
-static wide ref_sigmoid(wide x) {
-    return x < 0 ? expl(x) / (1 + expl(x)) : 1 / (1 + expl(-x));
-}
-static double narrow_sigmoid(double x) {
-    return 1 / (1 + exp(-x));
-}
-static wide ref_softplus(wide x) {
-    return x > 0 ? x + log1pl(expl(-x)) : log1pl(expl(x));
-}
-static wide ref_elu(wide x) {
-    return x > 0 ? x : expm1l(x);
-}
-static wide ref_gelu(wide x) {
-    return x * erfcl(-x * 0.707106781186547524400844362104849039L) / 2;
-}
-static wide ref_silu(wide x) {
-    return x * ref_sigmoid(x);
-}
-static wide ref_selu(wide x) {
-    return 1.0507009873554804934193349852946L *
-           (x > 0 ? x : 1.6732632423543772848170429916717L * expm1l(x));
-}
-static wide ref_mish(wide x) {
-    wide e = expl(-fabsl(x));
-    return x < 0 ? x * (e * (e + 2)) / (e * (e + 2) + 2)
-                 : x * ((1 + 2 * e) / (1 + 2 * e + 2 * e * e));
-}
-static wide ref_sigmoid_slope(wide x) {
-    return ref_sigmoid(x) * ref_sigmoid(-x);
-}
-static wide ref_tanh_slope(wide x) {
-    return 4 * ref_sigmoid(2 * x) * ref_sigmoid(-2 * x);
-}
-static wide ref_elu_slope(wide x) {
-    return x > 0 ? 1 : expl(x);
-}
-
-static wide ref_sigmoid_second(wide x) {
-    return -ref_sigmoid_slope(x) * tanhl(x / 2);
-}
-static wide ref_tanh_second(wide x) {
-    return -2 * tanhl(x) * ref_tanh_slope(x);
-}
-static wide ref_elu_second(wide x) {
-    return x > 0 ? 0 : expl(x);
-}
+#define NARROW(name)                                                                               \
+    static void block_##name(int n, const float *x, double *want) {                                \
+        for (int i = 0; i < n; i++)                                                                \
+            want[i] = narrow_##name((double)x[i]);                                                 \
+    }
+NARROW(exp)
+NARROW(log)
+NARROW(tanh)
+NARROW(erf)
+NARROW(sigmoid)
+NARROW(softplus)
+NARROW(elu)
+NARROW(selu)
+NARROW(gelu)
+NARROW(silu)
+NARROW(mish)
+NARROW(sigmoid_slope)
+NARROW(tanh_slope)
+NARROW(elu_slope)
+NARROW(sigmoid_second)
+NARROW(tanh_second)
+NARROW(elu_second)
 
 /* Which slot a case runs: a function of its own, an activation, or one of its derivatives. */
 typedef enum { VEC_EXP, VEC_LOG, VEC_TANH, VEC_SIGMOID, VEC_ERF, ACT, SLOPE, SECOND } slot;
@@ -71,34 +63,35 @@ typedef struct {
     const char *name;
     slot slot;
     int act;
-    double (*narrow)(double); /* NULL: the wide one, rounded */
-    wide (*ref)(wide);
+    void (*narrow)(int n, const float *x, double *want); /* what float is compared with */
+    wide (*ref)(wide);                                   /* what double is compared with */
     double bound;
     int product; /* x times a function: a unit is at least x times the least number */
 } function;
 
+#define REFERENCES(name) block_##name, wide_##name
 static const function functions[] = {
-    {"exp", VEC_EXP, 0, exp, expl, 2, 0},
-    {"log", VEC_LOG, 0, log, logl, 2, 0},
-    {"tanh", VEC_TANH, 0, tanh, tanhl, 4, 0},
-    {"sigmoid", VEC_SIGMOID, 0, narrow_sigmoid, ref_sigmoid, 4, 0},
-    {"erf", VEC_ERF, 0, erf, erfl, 4, 0},
-    {"act tanh", ACT, BP_ACT_TANH, tanh, tanhl, 4, 0},
-    {"act sigmoid", ACT, BP_ACT_SIGMOID, narrow_sigmoid, ref_sigmoid, 4, 0},
-    {"elu", ACT, BP_ACT_ELU, NULL, ref_elu, 4, 0},
-    {"selu", ACT, BP_ACT_SELU, NULL, ref_selu, 4, 0},
-    {"softplus", ACT, BP_ACT_SOFTPLUS, NULL, ref_softplus, 4, 0},
-    {"gelu", ACT, BP_ACT_GELU, NULL, ref_gelu, 6, 1},
-    {"silu", ACT, BP_ACT_SILU, NULL, ref_silu, 5, 1},
-    {"mish", ACT, BP_ACT_MISH, NULL, ref_mish, 6, 1},
-    {"sigmoid'", SLOPE, BP_ACT_SIGMOID, NULL, ref_sigmoid_slope, 5, 0},
-    {"tanh'", SLOPE, BP_ACT_TANH, NULL, ref_tanh_slope, 5, 0},
-    {"elu'", SLOPE, BP_ACT_ELU, NULL, ref_elu_slope, 2, 0},
-    {"softplus'", SLOPE, BP_ACT_SOFTPLUS, narrow_sigmoid, ref_sigmoid, 4, 0},
-    {"sigmoid''", SECOND, BP_ACT_SIGMOID, NULL, ref_sigmoid_second, 8, 0},
-    {"tanh''", SECOND, BP_ACT_TANH, NULL, ref_tanh_second, 8, 0},
-    {"elu''", SECOND, BP_ACT_ELU, NULL, ref_elu_second, 2, 0},
-    {"softplus''", SECOND, BP_ACT_SOFTPLUS, NULL, ref_sigmoid_slope, 5, 0},
+    {"exp", VEC_EXP, 0, REFERENCES(exp), 2, 0},
+    {"log", VEC_LOG, 0, REFERENCES(log), 2, 0},
+    {"tanh", VEC_TANH, 0, REFERENCES(tanh), 4, 0},
+    {"sigmoid", VEC_SIGMOID, 0, REFERENCES(sigmoid), 4, 0},
+    {"erf", VEC_ERF, 0, REFERENCES(erf), 4, 0},
+    {"act tanh", ACT, BP_ACT_TANH, REFERENCES(tanh), 4, 0},
+    {"act sigmoid", ACT, BP_ACT_SIGMOID, REFERENCES(sigmoid), 4, 0},
+    {"elu", ACT, BP_ACT_ELU, REFERENCES(elu), 4, 0},
+    {"selu", ACT, BP_ACT_SELU, REFERENCES(selu), 4, 0},
+    {"softplus", ACT, BP_ACT_SOFTPLUS, REFERENCES(softplus), 4, 0},
+    {"gelu", ACT, BP_ACT_GELU, REFERENCES(gelu), 6, 1},
+    {"silu", ACT, BP_ACT_SILU, REFERENCES(silu), 5, 1},
+    {"mish", ACT, BP_ACT_MISH, REFERENCES(mish), 6, 1},
+    {"sigmoid'", SLOPE, BP_ACT_SIGMOID, REFERENCES(sigmoid_slope), 5, 0},
+    {"tanh'", SLOPE, BP_ACT_TANH, REFERENCES(tanh_slope), 5, 0},
+    {"elu'", SLOPE, BP_ACT_ELU, REFERENCES(elu_slope), 2, 0},
+    {"softplus'", SLOPE, BP_ACT_SOFTPLUS, REFERENCES(sigmoid), 4, 0},
+    {"sigmoid''", SECOND, BP_ACT_SIGMOID, REFERENCES(sigmoid_second), 8, 0},
+    {"tanh''", SECOND, BP_ACT_TANH, REFERENCES(tanh_second), 8, 0},
+    {"elu''", SECOND, BP_ACT_ELU, REFERENCES(elu_second), 2, 0},
+    {"softplus''", SECOND, BP_ACT_SOFTPLUS, REFERENCES(sigmoid_slope), 5, 0},
 };
 enum { FUNCTIONS = sizeof functions / sizeof functions[0] };
 
@@ -151,8 +144,11 @@ static int least_exponent(const function *f, double x, int lowest) {
 #undef real
 #undef BP_T
 
-static void sweep_f32(const bp_kernels *k, const function *f, uint64_t step, tally *t) {
+/* Every STEP-th float, all instruction sets side by side: the reference takes most of the time. */
+static void sweep_f32(const bp_kernels *k, int sets, const function *f, uint64_t step,
+                      tally *tallies) {
     float x[BLOCK], y[BLOCK];
+    double want[BLOCK];
     uint64_t next = 0;
     while (next < (UINT64_C(1) << 32)) {
         int n = 0;
@@ -160,12 +156,14 @@ static void sweep_f32(const bp_kernels *k, const function *f, uint64_t step, tal
             uint32_t bits = (uint32_t)next;
             memcpy(&x[n], &bits, sizeof bits);
         }
-        run_f32(&k->f32, f, n, x, y);
-        for (int i = 0; i < n; i++) {
-            double want = f->narrow ? f->narrow((double)x[i]) : (double)f->ref((wide)x[i]);
-            if (y[i] == (float)want && !signbit(y[i]) == !signbit(want)) continue; /* most are */
-            judge(t, (double)x[i], (wide)y[i], (wide)want, (wide)(float)want, 24,
-                  least_exponent(f, x[i], -125));
+        f->narrow(n, x, want);
+        for (int set = 0; set < sets; set++) {
+            run_f32(&k[set].f32, f, n, x, y);
+            for (int i = 0; i < n; i++) {
+                if (y[i] == (float)want[i] && !signbit(y[i]) == !signbit(want[i])) continue;
+                judge(&tallies[set], (double)x[i], (wide)y[i], (wide)want[i], (wide)(float)want[i],
+                      24, least_exponent(f, x[i], -125));
+            }
         }
     }
 }
@@ -233,20 +231,30 @@ static void specials_f64(const bp_kernels *k, const function *f, tally *t) {
 }
 
 /* Returns whether a bound is broken. */
-static int check(const bp_kernels *k, const char *isa, const function *f, uint64_t step) {
-    tally narrow = {0, 0, 0}, wide_tally = {0, 0, 0};
-    uint64_t count = (UINT64_C(1) << 32) / step;
-    sweep_f32(k, f, step, &narrow);
-    sweep_f64(k, f, count < 4000000 ? count : 4000000, &wide_tally);
-    specials_f64(k, f, &wide_tally);
-    int bad = narrow.wrong || wide_tally.wrong || !(narrow.worst <= f->bound) ||
-              !(wide_tally.worst <= f->bound);
+static int report(const char *isa, const function *f, const tally *floats, const tally *doubles) {
+    int bad = floats->wrong || doubles->wrong || !(floats->worst <= f->bound) ||
+              !(doubles->worst <= f->bound);
     printf("%-8s %-11s float32 %.3f at %.9g, float64 %.3f at %.17g, bound %g%s\n", isa, f->name,
-           narrow.worst, narrow.at, wide_tally.worst, wide_tally.at, f->bound,
-           bad ? ": WRONG" : "");
-    if (narrow.wrong || wide_tally.wrong)
-        printf("    wrong at %d and %d special values\n", narrow.wrong, wide_tally.wrong);
+           floats->worst, floats->at, doubles->worst, doubles->at, f->bound, bad ? ": WRONG" : "");
+    if (floats->wrong || doubles->wrong)
+        printf("    wrong at %d and %d special values\n", floats->wrong, doubles->wrong);
     fflush(stdout);
+    return bad;
+}
+
+/* One function on every instruction set; returns whether a bound is broken. */
+static int check(const bp_kernels *k, const char *const *names, int sets, const function *f,
+                 uint64_t step) {
+    tally floats[BP_ISA_COUNT] = {{0, 0, 0}};
+    uint64_t count = (UINT64_C(1) << 32) / step;
+    int bad = 0;
+    sweep_f32(k, sets, f, step, floats);
+    for (int set = 0; set < sets; set++) {
+        tally doubles = {0, 0, 0};
+        sweep_f64(&k[set], f, count < 4000000 ? count : 4000000, &doubles);
+        specials_f64(&k[set], f, &doubles);
+        bad |= report(names[set], f, &floats[set], &doubles);
+    }
     return bad;
 }
 
@@ -257,21 +265,24 @@ static int chosen(const char *name, char **names) {
 }
 
 int main(int argc, char **argv) {
-    static bp_kernels k;
+    static bp_kernels k[BP_ISA_COUNT];
+    const char *names[BP_ISA_COUNT];
     uint64_t step = argc > 1 ? strtoull(argv[1], NULL, 10) : 0;
-    int failed = 0;
+    int sets = 0, failed = 0;
     if (step == 0) {
         fprintf(stderr, "usage: ulp_sweep STEP [FUNCTION|all [ISA ...]]\n");
         return 2;
     }
     for (int isa = 0; isa < BP_ISA_COUNT; isa++) {
         const char *name = bp_isa_text((bp_isa)isa);
-        if ((argc > 3 && !chosen(name, argv + 3)) || !bp_kernels_fill(&k, (bp_isa)isa)) continue;
-        for (int i = 0; i < FUNCTIONS; i++) {
-            const function *f = &functions[i];
-            if (argc < 3 || strcmp(argv[2], "all") == 0 || strcmp(argv[2], f->name) == 0)
-                failed |= check(&k, name, f, step);
-        }
+        if ((argc > 3 && !chosen(name, argv + 3)) || !bp_kernels_fill(&k[sets], (bp_isa)isa))
+            continue;
+        names[sets++] = name;
+    }
+    for (int i = 0; i < FUNCTIONS; i++) {
+        const function *f = &functions[i];
+        if (argc < 3 || strcmp(argv[2], "all") == 0 || strcmp(argv[2], f->name) == 0)
+            failed |= check(k, names, sets, f, step);
     }
     return failed;
 }

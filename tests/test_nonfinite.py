@@ -1,0 +1,43 @@
+"""NaN and infinity reach exactly what they should, on every instruction set (nonfinite.py)."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import pybackprop as bp
+
+# A run whose instruction set is capped is about that one.
+CAP = os.environ.get("PYBACKPROP_ISA")
+ISAS = [CAP] if CAP else bp.cpu_info()["available"]
+
+
+def passes(isa: str, *arguments: str) -> int:
+    """Return how many passes were checked; a difference fails the script."""
+    done = subprocess.run(
+        [sys.executable, str(Path(__file__).with_name("nonfinite.py")), *arguments],
+        env={**os.environ, "PYBACKPROP_ISA": isa, "OPENBLAS_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=1200,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    found = re.fullmatch(rf"{isa}: (\d+) passes\n", done.stdout)
+    assert found, done.stdout
+    return int(found[1])
+
+
+@pytest.mark.parametrize("isa", ISAS)
+def test_nan_and_infinity_in_every_position(isa: str) -> None:
+    assert passes(isa) > 900
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("isa", ISAS)
+def test_nan_and_infinity_in_every_position_of_every_shape(isa: str) -> None:
+    assert passes(isa, "all") > 2000

@@ -158,6 +158,10 @@ class Value(NamedTuple):
     at: Array
     error: Array
 
+    def widened(self, error: Array) -> Value:
+        """Return the same numbers with a larger error."""
+        return Value(self.at, self.error + error)
+
 
 def exact(values: Any) -> Value:
     at = np.asarray(values, dtype=np.float64)

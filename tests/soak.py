@@ -38,7 +38,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from shadow import ACTIVATIONS, DIFFERENCE_LOSSES, Shadow, assert_within
+from shadow import ACTIVATIONS, DIFFERENCE_LOSSES, Shadow, Value, assert_within, exact
 from shadow_updates import Rule
 
 import pybackprop as bp
@@ -373,13 +373,13 @@ class World:
         want = s.shadow().backprop(x, y, weight, masks)
         rate = optimizer._rate()
         gradient = self.gradient_of(s, x, y, weight, masks)
-        assert_within(gradient, want.flat, "gradient of a step")
+        assert_within(gradient.at, want.flat.widened(gradient.error), "gradient of a step")
         cost = net.step(x, y, optimizer, weight)
         assert_within(cost, want.cost, "cost of a step")
         assert optimizer.steps == before["step"] + 1
         if not masks:
             rule = Rule(before, rate, net.dtype)
-            assert_within(net.parameters, rule.step(theta, gradient), "parameters after a step")
+            assert_within(net.parameters, rule.step(theta, gradient.at), "parameters after a step")
             for key, value in rule.after.items():
                 assert_within(optimizer.state_dict()["state"][key], value, key)
         self.steps += 1
@@ -387,16 +387,15 @@ class World:
 
     def gradient_of(
         self, s: Subject, x: Array, y: Array, weight: Array | None, masks: list[Array]
-    ) -> Array:
+    ) -> Value:
         """Return the gradient that the next step uses; with dropout, as a plain step shows it."""
         if not masks:
-            return s.net.backprop(x, y, weight).flat
-        probe = s.net.copy()
-        start = probe.parameters.copy()
-        probe.parameters = start
-        lr = 2.0**20  # large, so that the parameters' own rounding counts little
+            return exact(s.net.backprop(x, y, weight).flat)
+        probe, lr = s.net.copy(), 2.0**20
+        start = probe.parameters.astype(np.float64)
         probe.step(x, y, bp.SGD(lr=lr), weight)
-        return (start.astype(np.float64) - probe.parameters) / lr
+        rounding = s.shadow().u * (np.abs(start) + np.abs(probe.parameters))
+        return Value((start - probe.parameters) / lr, rounding / lr)
 
     def step(self, s: Subject) -> None:
         for _ in range(int(s.rng.integers(1, 6))):

@@ -12,6 +12,7 @@ import soak
 from reference import ACTIVATIONS, Reference
 from shadow import Shadow, assert_within, exact
 from shadow_updates import Rule
+from soak_subjects import random_optimizer
 
 import pybackprop as bp
 
@@ -78,7 +79,7 @@ def test_bounds_notice_small_differences() -> None:
 def test_updates_are_those_of_the_optimizers(dtype: str) -> None:
     for kind in range(60):
         rng = np.random.default_rng(kind)
-        optimizer = soak.random_optimizer(rng)
+        optimizer = random_optimizer(rng)
         theta = rng.normal(size=50).astype(dtype)
         for _ in range(4):
             before, rate = optimizer.state_dict(), optimizer._rate()
@@ -128,7 +129,7 @@ def test_soak_tells_how_to_see_a_difference_again(
     monkeypatch.setattr(bp.Network, "step", step)
     threads = bp.get_threads()
     try:
-        with pytest.raises(AssertionError, match="step|fit|epoch|trained on"):
+        with pytest.raises(AssertionError, match=r"step|fit|epoch|trained on"):
             soak.soak(seed=4, seconds=60, operations=400)
     finally:
         bp.set_threads(threads)

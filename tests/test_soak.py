@@ -139,11 +139,11 @@ def test_soak_tells_how_to_see_a_difference_again(
 
 
 def test_growing_memory_fails() -> None:
-    flat = [soak.Sample(i, 50 << 20, 5, 2) for i in range(40)]
+    flat = [soak.Sample(50 << 20, 5, 2) for i in range(40)]
     assert "memory 50.0 MB" in soak.assert_flat(flat)
-    growing = [soak.Sample(i, (50 + i) << 20, 5, 2) for i in range(40)]
+    growing = [soak.Sample((50 + i) << 20, 5, 2) for i in range(40)]
     with pytest.raises(AssertionError, match="memory grows"):
         soak.assert_flat(growing)
-    leaking = [soak.Sample(i, 50 << 20, i, 2) for i in range(40)]
+    leaking = [soak.Sample(50 << 20, i, 2) for i in range(40)]
     with pytest.raises(AssertionError, match="open files"):
         soak.assert_flat(leaking)

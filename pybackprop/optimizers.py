@@ -84,7 +84,7 @@ class _Setting:
         number = as_real(value, self.name, low=0.0, high=self.high, open_high=self.below)
         instance._check_setting(self.name, number)
         instance._state.set(self.field, number)
-        instance._settle()
+        instance._settle(instance._state.key)
 
 
 class _Flag:
@@ -100,7 +100,7 @@ class _Flag:
         flag = as_flag(value, self.name)
         instance._check_setting(self.name, flag)
         instance._state.set(self.name, flag)
-        instance._settle()
+        instance._settle(instance._state.key)
 
 
 class Optimizer:
@@ -171,11 +171,11 @@ class Optimizer:
         """Return what state vectors are filled with before the first update."""
         return 0.0
 
-    def _settle(self) -> None:
-        """Give the core the state vectors that the present settings use."""
-        if self._state.key is None:
+    def _settle(self, key: tuple[int, np.dtype[Any]] | None) -> None:
+        """Give the core the state vectors that the present settings use, once a size is known."""
+        if key is None:
             return
-        size, dtype = self._state.key
+        size, dtype = key
         for index, vector in enumerate(self._vectors):
             if self._needs(vector) and self._state.vectors[index] is None:
                 self._state.point(index, np.full(size, self._first_value(), dtype))
@@ -190,12 +190,11 @@ class Optimizer:
                     f"{state.key[1]}, but is used with {key[0]} of {key[1]}; "
                     "use another optimizer, or reset() this one"
                 )
+            # The key comes last, since a signal or want of memory may end this before: by it calls
+            # know that there is a state, whole and of this size.
+            self._forget()
+            self._settle(key)
             state.key = key
-            try:
-                self._settle()
-            except MemoryError:
-                self.reset()
-                raise
         return state
 
     def _rate(self) -> float:
@@ -207,6 +206,10 @@ class Optimizer:
         """Forget the state: no updates done, ready for parameters of any size."""
         self._state.key = None
         self._state.set("step", 0)
+        self._forget()
+
+    def _forget(self) -> None:
+        """Drop the state vectors."""
         for index in range(3):
             self._state.point(index, None)
 
@@ -293,7 +296,7 @@ class Optimizer:
             self._state.key = state_key(size, FLOAT32 if dtype == FLOAT32 else FLOAT64)
         for name, array in arrays.items():
             self._state.point(self._vectors.index(name), array.copy())
-        self._settle()
+        self._settle(self._state.key)
         self._state.set("step", step)
 
     @staticmethod

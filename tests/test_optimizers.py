@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from itertools import pairwise
 from typing import Any
@@ -193,3 +194,35 @@ def test_one_cycle_beside_torch() -> None:
         optimizer.step()
         if t < 39:
             peer.step()
+
+
+@pytest.mark.parametrize("name", ["_settle", "point", "reset"])
+def test_interrupted_before_the_state_is_whole(name: str) -> None:
+    """A signal may end a first update in the middle of making the state, or end a reset."""
+    optimizer, tracing = bp.SGD(lr=0.1, momentum=0.9), sys.gettrace()
+    calls = 0
+
+    def interrupt(frame: Any, event: str, arg: Any) -> None:
+        nonlocal calls
+        if frame.f_code.co_name == name:
+            calls += 1
+            if calls == (4 if name == "point" else 1):
+                raise KeyboardInterrupt
+
+    small, large = np.ones(3), np.ones(5)
+    if name == "reset":
+        optimizer.update(small.copy(), small)
+    with pytest.raises(KeyboardInterrupt):  # noqa: PT012 - tracing must end where the call does
+        sys.settrace(interrupt)
+        try:
+            if name == "reset":
+                optimizer.reset()
+            optimizer.update(small.copy(), small)
+        finally:
+            sys.settrace(tracing)
+    if name == "reset":
+        optimizer.reset()
+    parameters = large.copy()
+    optimizer.update(parameters, large)
+    np.testing.assert_allclose(parameters, 0.9)
+    np.testing.assert_array_equal(optimizer.state_dict()["state"]["momentum_buffer"], large)

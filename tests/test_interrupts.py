@@ -67,14 +67,14 @@ def compare_with_steps(seen: dict[int, tuple[int, ...]], loss: Any = "mse") -> N
                 fit(net, optimizer, checkpoint="unused", checkpoint_every="1 step")
 
 
-def interrupt_after(seconds: float) -> threading.Thread:
+def interrupter(seconds: float) -> threading.Thread:
+    """Return a thread that, once started, sends this process an interrupt after a while."""
+
     def interrupt() -> None:
         time.sleep(seconds)
         os.kill(os.getpid(), signal.SIGINT)
 
-    thread = threading.Thread(target=interrupt)
-    thread.start()
-    return thread
+    return threading.Thread(target=interrupt)
 
 
 def interrupt_often(times: int, loss: Any, **arguments: Any) -> None:
@@ -84,8 +84,9 @@ def interrupt_often(times: int, loss: Any, **arguments: Any) -> None:
     seen: dict[int, tuple[int, ...]] = {}
     for _ in range(times):
         net, optimizer = make(loss)
+        thread = interrupter(rng.uniform(0.0, 0.1 if arguments else 0.03))
         with pytest.raises(KeyboardInterrupt):  # noqa: PT012 - the signal may come anywhere
-            thread = interrupt_after(rng.uniform(0.0, 0.1 if arguments else 0.03))
+            thread.start()
             fit(net, optimizer, **arguments)
         thread.join()
         steps = optimizer.steps
@@ -131,8 +132,9 @@ def test_interrupted_stream(times: int) -> None:
     seen: dict[int, tuple[int, ...]] = {}
     for _ in range(times):
         net, optimizer = make()
+        thread = interrupter(rng.uniform(0.0, 0.03))
         with pytest.raises(KeyboardInterrupt):  # noqa: PT012 - the signal may come anywhere
-            thread = interrupt_after(rng.uniform(0.0, 0.03))
+            thread.start()
             net.fit_stream([(X[each], Y[each]) for each in rows], epochs=10**5, optimizer=optimizer)
         thread.join()
         seen[optimizer.steps] = state(net, optimizer)

@@ -7,7 +7,6 @@ import errno
 import os
 import random
 import re
-import resource
 import shutil
 import signal
 import stat
@@ -29,7 +28,7 @@ from pybackprop import checkpoints
 from pybackprop.exchange import npz
 from pybackprop.exchange.atomic import write_atomically
 
-pytestmark = pytest.mark.skipif(os.name != "posix", reason="needs POSIX signals and limits")
+resource = pytest.importorskip("resource", reason="needs POSIX signals and limits")
 
 Writer = Callable[[Path], Any]
 

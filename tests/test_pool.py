@@ -10,7 +10,17 @@ from cbuild import NATIVE, TSAN, Toolchain, run
 pytestmark = pytest.mark.native
 
 POOL = ("cgroup.c", "clock.c", "cpu.c", "park.c", "pool.c")
-PARTS = ["counts", "shared", "awake", "callers", "nested", "mode", "fork_idle", "fork_busy", "fork_inside"]
+PARTS = [
+    "counts",
+    "shared",
+    "awake",
+    "callers",
+    "nested",
+    "mode",
+    "fork_idle",
+    "fork_busy",
+    "fork_inside",
+]
 
 
 @pytest.mark.parametrize("part", PARTS)

@@ -351,6 +351,11 @@ def fit(
     shuffle = as_flag(shuffle, "shuffle")
     optimizer = as_optimizer(optimizer)
     split = Split(network, x, y, sample_weight, validation)
+    if shuffle and split.training.rows >= 2**32:
+        raise ValueError(
+            f"X must have fewer than 2^32 rows to be shuffled, got {split.training.rows}; "
+            "pass shuffle=False"
+        )
     trainer = Trainer(network, optimizer, split, *wanted)
     if checkpoint is not None or checkpoint_every != 1 or resume is not None:
         trainer.keep(checkpoint, checkpoint_every, resume, shuffle)

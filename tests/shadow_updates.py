@@ -66,11 +66,15 @@ class Rule:
         """Return the parameters after the step; `after` has the state vectors."""
         theta, g = theta.astype(np.float64), gradient.astype(np.float64)
         clip = self.settings["clip_norm"]
+        uncertain = 0.0
         if clip is not None:
             g = g * min(1.0, clip / (math.sqrt(float(g @ g)) + 1e-6))
+            # The norm is a sum in float64, here and there, in orders of their own.
+            uncertain = (g.size + 8) * float(np.finfo(np.float64).eps)
         decay = 0.0 if self.name == "adamw" else self.settings["weight_decay"]
         whole = g + decay * theta
-        given = Value(whole, self.own(g, decay * theta) * (clip is not None or decay != 0))
+        error = self.own(g, decay * theta) * (clip is not None or decay != 0)
+        given = Value(whole, error + uncertain * np.abs(g))
         if self.name == "adamw":
             kept = theta * (1 - self.rate * self.settings["weight_decay"])
             start = Value(kept, self.own(theta))

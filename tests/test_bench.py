@@ -396,6 +396,19 @@ def test_bench_kernels(capsys: pytest.CaptureFixture[str]) -> None:
     assert all(0.0 < share < math.inf for share in shares.values())
 
 
+def test_bench_of_bfloat16_products(capsys: pytest.CaptureFixture[str]) -> None:
+    names = ["bf16-128x784x512", "bf16x3-128x784x512"]
+    words = [word for name in names for word in ("--only", name)]
+    found = bench(capsys, "kernels", *words, "--peers", "numpy", "--threads", "1")
+    check_workloads(found, names)
+    for workload, peers in zip(found["workloads"], (0, 1), strict=True):
+        others = [each for each in workload["entries"] if each["library"] != "pybackprop"]
+        assert len(others) == peers
+        assert {each["mode"] for each in workload["entries"]} == {"product", "float32"}
+    means = found["figures"]["geometric_means"]
+    assert sum(name.endswith("times own float32") for name in means) == 2
+
+
 def test_bench_scaling(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(scaling.SWEEPS, "depth", scaling.SWEEPS["depth"][:2])
     found = bench(capsys, "scaling", "--only", "depth")

@@ -40,10 +40,14 @@ def run(session: Session) -> Report:
         contenders = [
             Contender(OWN, mode, threads, isa)
             for isa in isas
-            if isa != "portable" or workload.flops <= _PORTABLE_FLOPS
+            if not _is_slow(workload, isa, isas[0])
             for threads in options.threads
         ]
-        contenders += session.contenders((peer, mode) for peer in peers)
+        if isinstance(workload, Product) and workload.precision != "float32":
+            contenders += [
+                Contender(OWN, "float32", threads, isas[0]) for threads in options.threads
+            ]
+        contenders += session.contenders((peer, mode) for peer in _able(workload, peers))
         result = session.measure(workload, contenders, with_peak=product)
         report.results.append(result)
         for threads in options.threads:
@@ -54,6 +58,22 @@ def run(session: Session) -> Report:
     return report
 
 
+def _is_slow(workload: Product | Elementwise, isa: str, best: str) -> bool:
+    """Return whether an instruction set takes long for a shape that says nothing more about it."""
+    precision = getattr(workload, "precision", "float32")
+    # An emulation multiplies no faster than in float32, and each of six products for one.
+    cost = workload.flops * (6 if precision == "bf16x3" else 1)
+    return cost > _PORTABLE_FLOPS and (
+        isa == "portable" or (precision != "float32" and isa != best)
+    )
+
+
+def _able(workload: Product | Elementwise, peers: Sequence[str]) -> list[str]:
+    """Return the peers that have the type; NumPy has no bfloat16."""
+    bf16 = getattr(workload, "precision", "") == "bf16"
+    return [peer for peer in peers if peer == "torch" or not bf16]
+
+
 def _is_long(flops: float, dtype: str) -> bool:
     return dtype == "float64" and flops > _LONG_FLOAT64_FLOPS
 
@@ -61,20 +81,25 @@ def _is_long(flops: float, dtype: str) -> bool:
 def _summarize(report: Report, isas: Sequence[str], session: Session) -> None:
     """Add the tables, and the geometric means of shares and ratios."""
     means: dict[str, float] = {}
-    for dtype in ("float32", "float64"):
-        results = [each for each in report.results if _is_product(each, dtype)]
+    for kind in ("float32", "float64", "bf16", "bf16x3"):
+        results = [each for each in report.results if _is_product(each, kind)]
         for threads in session.options.threads if results else ():
             name = "default" if threads is None else str(threads)
             own = [Contender(OWN, "product", threads, isa) for isa in isas]
+            if kind.startswith("bf16"):
+                own.append(Contender(OWN, "float32", threads, isas[0]))
             ratios = [found.median for each in results if (found := _against_torch(each, own[0]))]
             if ratios:
-                means[f"{dtype} {isas[0]} threads {name} times torch.mm"] = geometric_mean(ratios)
-            title = f"Products in {dtype}, threads: {name}; GFLOP/s and share of peak"
+                means[f"{kind} {isas[0]} threads {name} times torch.mm"] = geometric_mean(ratios)
+            ratios = [found.median for each in results if (found := _against_float32(each, own))]
+            if ratios:
+                means[f"{kind} {isas[0]} threads {name} times own float32"] = geometric_mean(ratios)
+            title = f"Products in {kind}, threads: {name}; GFLOP/s and share of peak"
             report.tables.append(_product_table(title, results, own, report))
             for contender in own:
                 shares = [share for each in results if (share := _share(each, contender))]
                 if shares:
-                    key = f"{dtype} {contender.isa} threads {name} share of peak"
+                    key = f"{kind} {_label(contender)} threads {name} share of peak"
                     means[key] = geometric_mean(shares)
     elementwise = [each for each in report.results if not isinstance(each.workload, Product)]
     if elementwise:
@@ -89,8 +114,12 @@ def _summarize(report: Report, isas: Sequence[str], session: Session) -> None:
     )
 
 
-def _is_product(result: Result, dtype: str) -> bool:
-    return isinstance(result.workload, Product) and result.workload.dtype == dtype
+def _is_product(result: Result, kind: str) -> bool:
+    return isinstance(result.workload, Product) and result.workload.kind == kind
+
+
+def _label(own: Contender) -> str:
+    return own.isa or "" if own.mode == "product" else f"{own.isa} in {own.mode}"
 
 
 def _share(result: Result, contender: Contender) -> float | None:
@@ -114,7 +143,7 @@ def _product_table(
             if entry.contender.library != OWN and entry.contender.threads == threads
         )
     )
-    header = ["shape", *(str(each.isa) for each in own), *(each.library for each in peers)]
+    header = ["shape", *(_label(each) for each in own), *(each.library for each in peers)]
     rows = []
     for result in results:
         row = [result.workload.title]
@@ -131,6 +160,14 @@ def _against_torch(result: Result, own: Contender) -> Spread | None:
     """Return how often an own contender does the product while torch.mm does it once."""
     mine, other = result.find(own), result.find(Contender("torch", "product", own.threads))
     return ratio(other.seconds, mine.seconds) if mine and other else None
+
+
+def _against_float32(result: Result, own: Sequence[Contender]) -> Spread | None:
+    """Return how often the first does the product while the last does it once in float32."""
+    first, last = result.find(own[0]), result.find(own[-1])
+    return (
+        ratio(last.seconds, first.seconds) if own[-1].mode == "float32" and first and last else None
+    )
 
 
 def _rate(result: Result, contender: Contender) -> str:

@@ -39,7 +39,7 @@ def make(workload: Workload, mode: str, threads: int | None) -> Task:
     if isinstance(workload, Prediction):
         return _Predict(workload, mode == "out")
     if isinstance(workload, Product):
-        return _Product(workload)
+        return _Product(workload if mode == "product" else replace(workload, precision="float32"))
     if isinstance(workload, Derivative):
         return _Derivative(workload)
     return _Elementwise(workload)
@@ -173,6 +173,7 @@ class _Product:
     def __init__(self, workload: Product) -> None:
         self.a, self.b = product_factors(workload)
         self.out = np.empty((workload.m, workload.n), self.a.dtype)
+        self.precision = workload.precision
 
     def evidence(self) -> Evidence:
         self.run(1)
@@ -180,7 +181,7 @@ class _Product:
 
     def run(self, repeats: int) -> None:
         for _ in range(repeats):
-            kernels.matmul(self.a, self.b, out=self.out)
+            kernels.matmul(self.a, self.b, out=self.out, precision=self.precision)
 
 
 class _Derivative:

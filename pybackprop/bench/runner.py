@@ -187,7 +187,8 @@ def _take_turn(workload: Workload, entry: Entry, processes: Processes, with_peak
         answer = process.ask("turn", name=_task_name(workload, entry), repeats=entry.repeats)
         entry.seconds.append(answer["seconds"])
         if with_peak and entry.contender.library == OWN and isinstance(workload, Product):
-            entry.peaks.append(process.ask("peak", dtype=workload.dtype)["flops"])
+            kind = workload.kind if entry.contender.mode == "product" else workload.dtype
+            entry.peaks.append(process.ask("peak", precision=kind)["flops"])
     except ProcessError as error:
         entry.status, entry.detail = "failed", str(error)
         processes.forget_ended()

@@ -157,12 +157,14 @@ class _Product:
     def __init__(self, workload: Product) -> None:
         torch = load("torch")
         self.a, self.b = map(torch.from_numpy, product_factors(workload))
+        if workload.precision == "bf16":
+            self.a, self.b = self.a.bfloat16(), self.b.bfloat16()
         self.out = torch.empty((workload.m, workload.n), dtype=self.a.dtype)
         self.mm = torch.mm
 
     def evidence(self) -> Evidence:
         self.run(1)
-        return {"outputs": sample(self.out.numpy())}
+        return {"outputs": sample(self.out.to(load("torch").float64).numpy())}
 
     def run(self, repeats: int) -> None:
         for _ in range(repeats):

@@ -68,11 +68,11 @@ class Worker:
         gc.collect()
         return {}
 
-    def peak(self, dtype: str) -> dict[str, Any]:
+    def peak(self, precision: str) -> dict[str, Any]:
         """Return the rate of multiply-adds in registers, in operations per second."""
         from ..kernels import peak_flops
 
-        return {"flops": peak_flops(dtype)}
+        return {"flops": peak_flops(precision)}
 
 
 def main(library: str, threads: str) -> None:

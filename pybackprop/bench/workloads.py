@@ -117,14 +117,23 @@ class Prediction:
 
 @dataclass(frozen=True)
 class Product:
-    """The matrix product of an (m, k) and a (k, n) array."""
+    """The matrix product of an (m, k) and a (k, n) array.
+
+    The precision is that of `kernels.matmul`; peers form products of bf16 in bfloat16.
+    """
 
     name: str
     m: int
     n: int
     k: int
     dtype: str = "float32"
+    precision: str = "float32"
     seed: int = 1
+
+    @property
+    def kind(self) -> str:
+        """The precision, or the type where that says all."""
+        return self.dtype if self.precision == "float32" else self.precision
 
     @property
     def flops(self) -> float:
@@ -134,7 +143,7 @@ class Product:
     @property
     def title(self) -> str:
         """The shape in words."""
-        return f"({self.m}, {self.k}) times ({self.k}, {self.n}), {self.dtype}"
+        return f"({self.m}, {self.k}) times ({self.k}, {self.n}), {self.kind}"
 
 
 @dataclass(frozen=True)
@@ -255,8 +264,13 @@ _SHAPES = (
     ("128x784x512", 128, 512, 784),
 )
 PRODUCTS = tuple(
-    Product(f"{dtype}-{name}", m, n, k, dtype)
-    for dtype in ("float32", "float64")
+    Product(f"{kind}-{name}", m, n, k, dtype, precision)
+    for kind, dtype, precision in (
+        ("float32", "float32", "float32"),
+        ("float64", "float64", "float32"),
+        ("bf16", "float32", "bf16"),
+        ("bf16x3", "float32", "bf16x3"),
+    )
     for name, m, n, k in _SHAPES
 )
 ELEMENTWISE = tuple(

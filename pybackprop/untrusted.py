@@ -93,9 +93,13 @@ def size_of(file: IO[bytes]) -> int:
     return os.fstat(file.fileno()).st_size
 
 
-def check_ratio(size: int, stored: int, what: str) -> None:
-    """Refuse compressed data that claim to unpack to more than data of any use do."""
-    if size > max(FREE_UNPACKED, MAX_RATIO * stored):
+def unpacks_too_far(size: int, stored: int) -> bool:
+    """Tell whether compressed data claim to unpack to more than data of any use do."""
+    return size > max(FREE_UNPACKED, MAX_RATIO * stored)
+
+
+def _check_ratio(size: int, stored: int, what: str) -> None:
+    if unpacks_too_far(size, stored):
         raise ValueError(
             f"{what} unpacks to more than {MAX_RATIO} times its {stored} bytes; "
             "if that is right, store it uncompressed"
@@ -168,7 +172,7 @@ class _Gunzip(io.RawIOBase):
                     raise EOFError("it ends within a member")
             if data:
                 self._total += len(data)
-                check_ratio(self._total, self._stored, "the file")
+                _check_ratio(self._total, self._stored, "the file")
                 view[: len(data)] = data
                 return len(data)
         return 0
@@ -385,6 +389,6 @@ class Archive:
             raise ValueError(f"{name} is compressed by method {entry.compress_type}")
         if entry.file_size > most:
             raise ValueError(f"{name} is longer than it should be")
-        check_ratio(entry.file_size, entry.compress_size, name)
+        _check_ratio(entry.file_size, entry.compress_size, name)
         with self._zip.open(entry) as stream:
             return read_npy(stream, entry.file_size)

@@ -2,37 +2,21 @@
 
 from __future__ import annotations
 
-import math
 import os
-import zipfile
-import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
-from numpy.lib import format as npy_format
 
+from ..untrusted import DAMAGE, Archive, explain, open_regular, size_of
+from ..untrusted import read_npy as read_stream
 from ._csv import MAX_INTEGER_CLASSES, MIN_ROWS_PER_CLASS
-from ._dataset import Array, Dataset, Task
-
-# Deflate cannot compress better than 1032 to 1, so a member that claims more is not genuine.
-MAX_DEFLATE_RATIO = 1032
+from ._dataset import Array, Dataset, Task, number_names
+from ._table import listing
 
 _PAIRS = (("x_train", "y_train"), ("X_train", "y_train"), ("x", "y"), ("X", "y"), ("X", "Y"))
 _TEST_PAIRS = (("x_test", "y_test"), ("X_test", "y_test"))
-_DAMAGE = (
-    ValueError,
-    EOFError,
-    KeyError,
-    NotImplementedError,
-    OSError,
-    RuntimeError,
-    SyntaxError,
-    TypeError,
-    zipfile.BadZipFile,
-    zlib.error,
-)
 
 
 def load_npz(path: str | os.PathLike[str], *, task: Task | None = None) -> Dataset:
@@ -58,14 +42,14 @@ def load_npz(path: str | os.PathLike[str], *, task: Task | None = None) -> Datas
         message names file and array.
     """
     file = os.fspath(path)
-    with open(file, "rb") as stream, _open_archive(stream, file) as archive:
-        names = [m.filename.removesuffix(".npy") for m in archive.infolist()]
+    with open_regular(file) as stream, _open_archive(stream, file) as archive:
+        names = archive.names
         train, test = _choose(names, _PAIRS), _choose(names, _TEST_PAIRS)
         arrays = {
             name: _read_member(archive, name, file) for pair in (train, test) for name in pair or ()
         }
     if train is None:
-        found = ", ".join(names) or "nothing"
+        found = listing(names) or "nothing"
         raise ValueError(f"{file}: needs arrays x and y, or x_train and y_train; found {found}")
     return _from_arrays(file, train, test, arrays, task)
 
@@ -127,8 +111,8 @@ def read_inputs(path: str) -> Array | None:
         return _inputs(read_npy(path), path)
     if not path.endswith(".npz"):
         return None
-    with open(path, "rb") as stream, _open_archive(stream, path) as archive:
-        names = [m.filename.removesuffix(".npy") for m in archive.infolist()]
+    with open_regular(path) as stream, _open_archive(stream, path) as archive:
+        names = archive.names
         name = next((name for name in ("x", "X") if name in names), None)
         if name is None or _choose(names, _PAIRS) is not None:
             return None
@@ -137,8 +121,11 @@ def read_inputs(path: str) -> Array | None:
 
 def read_npy(path: str | os.PathLike[str]) -> Array:
     """Read one .npy file whose header has been checked against the size of the file."""
-    with open(path, "rb") as file:
-        return _read_array(file, os.fstat(file.fileno()).st_size, os.fspath(path))
+    with open_regular(path) as file:
+        try:
+            return read_stream(file, size_of(file))
+        except ValueError as error:
+            raise ValueError(f"{os.fspath(path)}: {error}") from None
 
 
 def _partner(path: Path) -> Path:
@@ -154,55 +141,20 @@ def _choose(names: list[str], pairs: tuple[tuple[str, str], ...]) -> tuple[str, 
     return next((pair for pair in pairs if set(pair) <= set(names)), None)
 
 
-def _open_archive(stream: IO[bytes], file: str) -> zipfile.ZipFile:
+def _open_archive(stream: IO[bytes], file: str) -> Archive:
     """Open an .npz archive."""
     try:
-        return zipfile.ZipFile(stream)
-    except _DAMAGE as error:
-        raise ValueError(f"{file}: not an .npz archive: {error}") from None
+        return Archive(stream)
+    except DAMAGE as error:
+        raise ValueError(f"{file}: not an .npz archive: {explain(error)}") from None
 
 
-def _read_member(archive: zipfile.ZipFile, name: str, file: str) -> Array:
+def _read_member(archive: Archive, name: str, file: str) -> Array:
     """Read one array of an .npz archive."""
     try:
-        member = archive.getinfo(f"{name}.npy")
-        if member.file_size > MAX_DEFLATE_RATIO * (member.compress_size + 1):
-            raise ValueError("claims more data than can be compressed into its size")
-        with archive.open(member) as stream:
-            return _read_array(stream, member.file_size, f"{file}: array {name}")
-    except _DAMAGE as error:
-        message = str(error)
-        if message.startswith(file):
-            raise ValueError(message) from None
-        raise ValueError(f"{file}: array {name}: {message}") from None
-
-
-def _read_array(stream: IO[bytes], size: int, where: str) -> Array:
-    """Read one array of a stream of `size` bytes, after checking that its header tells the truth.
-
-    NumPy allocates what the header says before it reads, so a short file that claims a huge
-    shape must be found out first.
-    """
-    try:
-        version = npy_format.read_magic(stream)
-        if version == (1, 0):
-            shape, _, dtype = npy_format.read_array_header_1_0(stream)
-        elif version == (2, 0):
-            shape, _, dtype = npy_format.read_array_header_2_0(stream)
-        else:
-            raise ValueError(f"format version {version} is not supported")
-        if dtype.hasobject:
-            raise ValueError("holds Python objects, which are not loaded")
-        data = math.prod(shape) * dtype.itemsize
-        if any(length < 0 for length in shape) or data != size - stream.tell():
-            raise ValueError(
-                f"the header says {shape} {dtype}, {data} bytes, but {size - stream.tell()} follow"
-            )
-        stream.seek(0)
-        array: Array = npy_format.read_array(stream, allow_pickle=False)
-    except _DAMAGE as error:
-        raise ValueError(f"{where}: {error}") from None
-    return array
+        return archive.read(name)
+    except DAMAGE as error:
+        raise ValueError(f"{file}: array {name}: {explain(error)}") from None
 
 
 def _from_arrays(
@@ -231,8 +183,8 @@ def _from_arrays(
             x=x,
             y=y,
             task="regression" if classes is None else "classification",
-            feature_names=tuple(f"x{at}" for at in range(x.shape[1])),
-            target_names=tuple(f"y{at}" for at in range(n_targets)) if n_targets > 1 else ("y",),
+            feature_names=number_names("x", x.shape[1]),
+            target_names=number_names("y", n_targets) if n_targets > 1 else ("y",),
             class_names=None if classes is None else tuple(_name(value) for value in classes),
             x_test=x_test,
             y_test=y_test,

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
-from itertools import chain, islice
+from collections.abc import Iterator, Sequence
+from itertools import chain
 
 from ._dataset import Array, Dataset, Task
 from ._encoding import Column, Encoding, target_classes, target_numbers
 from ._table import (
     Cells,
     Row,
+    check_different,
     check_width,
     fault,
     header_names,
@@ -19,11 +20,15 @@ from ._table import (
     is_missing,
     is_number,
     listing,
+    quote,
     read_rows,
     strip,
 )
 
 HEAD_ROWS = 200
+# Fewer rows are looked at where they are so wide that they would fill the memory.
+_HEAD_CELLS = 500_000
+_HEAD_CHARACTERS = 1 << 22
 MAX_INTEGER_CLASSES = 20
 MIN_ROWS_PER_CLASS = 5
 
@@ -44,9 +49,10 @@ def load_csv(
     and none occurs again below it. Columns without names are called ``x0``, ``x1``, ...
 
     *Columns.* A column is numeric if at least half of its cells in the first 200 rows are
-    numbers. Any other is a category and becomes one 0/1 column for each of its levels, in
-    sorted order. Missing values (an empty cell, ``?``, ``NA``, ``N/A``, ``NaN``, ``null``) are
-    refused everywhere, and so are a text in a numeric column and a column of dates or times.
+    numbers (of fewer rows where they are very wide). Any other is a category and becomes one 0/1
+    column for each of its levels, in sorted order. Missing values (an empty cell, ``?``, ``NA``,
+    ``N/A``, ``NaN``, ``null``) are refused everywhere, and so are a text in a numeric column and a
+    column of dates or times.
 
     *Task.* The target gives classes if it is not numeric, or if all its values are integers, at
     most 20 of them different, and either just two or with at least five rows each on average;
@@ -81,7 +87,7 @@ def load_csv(
     """
     file = os.fspath(path)
     rows = read_rows(file)
-    head = [strip(row) for row in islice(rows, HEAD_ROWS + 1)]
+    head = _read_head(rows)
     has_header = _is_header(head) if header is None else header
     line, first = head[0]
     names = _names(file, line, first) if has_header else [f"x{at}" for at in range(len(first))]
@@ -99,15 +105,19 @@ def load_csv(
         raise fault(file, line, None, "a table needs a column besides the target")
     coded = {places[name] for name in categorical}
     numeric = [at for at in used if at not in coded and _is_numeric(head, at)]
-    for at in (*(at for at in used if at not in numeric and at not in coded), target_at):
+    categories: dict[int, Sequence[str] | None] = dict.fromkeys(
+        at for at in used if at not in set(numeric)
+    )
+    for at in (*(at for at in categories if at not in coded), target_at):
         _refuse_dates(file, head, names, at)
-    categories: dict[int, Sequence[str] | None] = {at: None for at in used if at not in numeric}
     table = Cells(file, names, numeric, categories, target_at)
     for number, cells in chain(head, rows):
         table.add(number, cells)
 
     y, classes = _learn_target(table, task, _is_numeric(head, target_at))
-    features = [Column(names[at], None if at in numeric else table.category(at)[0]) for at in used]
+    features = [
+        Column(names[at], table.category(at)[0] if at in categories else None) for at in used
+    ]
     encoding = Encoding(tuple(features), names[target_at], classes, tuple(names), has_header)
     return Dataset(
         x=encoding.inputs(table),
@@ -119,6 +129,19 @@ def load_csv(
         encoding=encoding,
         name=file,
     )
+
+
+def _read_head(rows: Iterator[Row]) -> list[Row]:
+    """Take the rows from which the kinds of columns are told: a header, and those below."""
+    head: list[Row] = []
+    cells = characters = 0
+    for row in rows:
+        head.append(strip(row))
+        cells += len(row[1])
+        characters += sum(map(len, row[1]))
+        if len(head) > HEAD_ROWS or cells > _HEAD_CELLS or characters > _HEAD_CHARACTERS:
+            break
+    return head
 
 
 def _is_header(head: Sequence[Row]) -> bool:
@@ -145,8 +168,8 @@ def _refuse_dates(path: str, head: Sequence[Row], names: Sequence[str], at: int)
     if known and all(is_date(cell) for _, cell in known):
         line, cell = known[0]
         what = (
-            f"{cell!r} is a date or time, which is no input by itself; make numbers of it, such as "
-            "year, weekday or days since, or ignore the column"
+            f"{quote(cell)} is a date or time, which is no input by itself; make numbers of it, "
+            "such as year, weekday or days since, or ignore the column"
         )
         raise fault(path, line, names[at], what)
 
@@ -154,9 +177,7 @@ def _refuse_dates(path: str, head: Sequence[Row], names: Sequence[str], at: int)
 def _names(path: str, line: int, first: Sequence[str]) -> Sequence[str]:
     """Return the names of the columns from the header, which must differ."""
     names = header_names(first)
-    for at, name in enumerate(names):
-        if name in names[:at]:
-            raise fault(path, line, name, "the column occurs twice")
+    check_different(path, line, names)
     return names
 
 
@@ -188,7 +209,7 @@ def _learn_target(
     y = target_classes(table, classes)
     if len(classes) == 1:
         name = table.names[table.target or 0]
-        what = f"all rows are of the one class {classes[0]!r}"
+        what = f"all rows are of the one class {quote(classes[0])}"
         raise fault(table.path, table.lines[0], name, what)
     return y, classes
 

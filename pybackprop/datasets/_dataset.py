@@ -13,8 +13,17 @@ from ._encoding import Encoding
 Task = Literal["classification", "regression"]
 Array = NDArray[Any]
 
+# Every column has a name, so that a small file of many columns would take much memory.
+MAX_COLUMNS = 1 << 20
 _CHUNK_BYTES = 1 << 20
 _INPUT_TYPES = (np.uint8, np.float32, np.float64)
+
+
+def number_names(prefix: str, count: int) -> tuple[str, ...]:
+    """Return names for so many columns: prefix and position."""
+    if count > MAX_COLUMNS:
+        raise ValueError(f"has {count} columns, more than {MAX_COLUMNS}")
+    return tuple(f"{prefix}{at}" for at in range(count))
 
 
 @dataclass(frozen=True, eq=False)

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from ._table import (
     Cells,
     Row,
+    check_different,
     check_width,
     fault,
     header_names,
@@ -22,6 +23,7 @@ from ._table import (
     is_missing,
     is_number,
     listing,
+    quote,
     read_rows,
     strip,
 )
@@ -123,20 +125,23 @@ class Encoding:
 
     def _is_header(self, first: Sequence[str], names: Sequence[str]) -> bool:
         """Tell whether the first row of a file holds names, known or not."""
-        if any(column.name in first for column in self.features) or set(names) <= set(self.names):
+        present = set(first)
+        if any(column.name in present for column in self.features):
+            return True
+        if set(names) <= set(self.names):
             return True
         numeric = any(column.levels is None for column in self.features)
         return numeric and not any(is_number(cell) or is_missing(cell) for cell in first)
 
     def _check_names(self, path: str, line: int, names: tuple[str, ...]) -> None:
         """Check the header of a file to be encoded."""
-        for at, name in enumerate(names):
-            if name not in self.names:
+        known, present = set(self.names), set(names)
+        for name in names:
+            if name not in known:
                 raise fault(path, line, name, f"unknown column; known are {listing(self.names)}")
-            if name in names[:at]:
-                raise fault(path, line, name, "the column occurs twice")
+        check_different(path, line, names)
         for column in self.features:
-            if column.name not in names:
+            if column.name not in present:
                 raise fault(path, line, column.name, "the column is missing")
 
     def _names_by_width(self, path: str, line: int, first: list[str]) -> tuple[str, ...]:
@@ -148,9 +153,10 @@ class Encoding:
 
     def _collect(self, path: str, names: tuple[str, ...], rows: Iterator[Row]) -> Cells:
         """Read the rows of a file whose columns are known."""
-        numeric = [names.index(c.name) for c in self.features if c.levels is None]
-        categories = {names.index(c.name): c.levels for c in self.features if c.levels is not None}
-        target = names.index(self.target) if self.target in names else None
+        places = {name: at for at, name in enumerate(names)}
+        numeric = [places[c.name] for c in self.features if c.levels is None]
+        categories = {places[c.name]: c.levels for c in self.features if c.levels is not None}
+        target = places.get(self.target)
         cells = Cells(path, names, numeric, {**categories}, target)
         for line, row in rows:
             cells.add(line, row)
@@ -160,12 +166,13 @@ class Encoding:
         """Return the inputs, shape (N, n), from the cells of a table with these features."""
         x = np.zeros((len(cells.lines), len(self.feature_names)))
         numbers = iter(cells.numbers().T)
+        places = {name: at for at, name in enumerate(cells.names)}
         start = 0
         for column in self.features:
             if column.levels is None:
                 x[:, start] = next(numbers)
             else:
-                _, codes = cells.category(cells.names.index(column.name))
+                _, codes = cells.category(places[column.name])
                 x[np.arange(len(x)), start + codes] = 1.0
             start += column.width
         return x
@@ -222,7 +229,7 @@ def target_numbers(cells: Cells) -> NDArray[np.float64]:
     for row, cell in enumerate(cells.targets):
         value = float(cell) if is_number(cell) else math.nan
         if not math.isfinite(value):
-            what = "missing value" if is_missing(cell) else f"{cell!r} is not a finite number"
+            what = "missing value" if is_missing(cell) else f"{quote(cell)} is not a finite number"
             raise fault(cells.path, cells.lines[row], _target_name(cells), what)
         y[row] = value
     return y
@@ -241,7 +248,7 @@ def target_classes(cells: Cells, classes: Sequence[str]) -> NDArray[np.int64]:
         if code is None:
             what = "missing value"
             if not is_missing(cell):
-                what = f"{cell!r} is none of the classes {listing(classes)}"
+                what = f"{quote(cell)} is none of the classes {listing(classes)}"
             raise fault(cells.path, cells.lines[row], _target_name(cells), what)
         y[row] = code
     return y

@@ -7,7 +7,6 @@ MNIST database of handwritten digits").
 
 from __future__ import annotations
 
-import gzip
 import math
 import os
 import struct
@@ -18,12 +17,12 @@ from typing import IO
 import numpy as np
 from numpy.typing import NDArray
 
-from ._arrays import MAX_DEFLATE_RATIO
-from ._dataset import Dataset
-from ._table import open_plain_or_gzip
+from ..untrusted import open_plain_or_gzip, unpacks_too_far
+from ._dataset import Dataset, number_names
 
 _UNSIGNED_BYTE = 0x08
 _READ = 1 << 20
+_MAX_DIMENSIONS = 32
 _STYLES = ("-idx{}-ubyte", ".idx{}-ubyte", "-idx{}-ubyte.gz", ".idx{}-ubyte.gz")
 
 
@@ -51,37 +50,43 @@ def read_idx(path: str | os.PathLike[str], n_dims: int | None = None) -> NDArray
         If the magic number is wrong, or the file is shorter or longer than its header says.
     """
     name = os.fspath(path)
-    stored = os.path.getsize(path)
-    with open_plain_or_gzip(name) as file:
+    file, compressed = open_plain_or_gzip(name)
+    with file:
+        stored = os.path.getsize(name)
         try:
-            shape = _read_header(file, name, n_dims)
+            shape = _read_header(file, n_dims)
             size = math.prod(shape)
-            compressed = isinstance(file, gzip.GzipFile)
-            most = stored * MAX_DEFLATE_RATIO if compressed else stored - 4 - 4 * len(shape)
-            if size > most or (not compressed and size < most):
-                have = "cannot hold that" if compressed else f"has {most}"
-                raise ValueError(f"{name}: the header says {size} bytes of data, the file {have}")
-            return _read_values(file, size, name).reshape(shape)
-        except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+            have = stored - 4 - 4 * len(shape)
+            if compressed and unpacks_too_far(size, stored):
+                have_not = f"the file cannot hold that in {stored} of gzip"
+                raise ValueError(f"the header says {size} bytes of data, {have_not}")
+            if not compressed and size != have:
+                raise ValueError(f"the header says {size} bytes of data, the file has {have}")
+            return _read_values(file, size).reshape(shape)
+        except (EOFError, zlib.error) as error:
             raise ValueError(f"{name}: damaged gzip data: {error}") from None
+        except ValueError as error:
+            raise ValueError(f"{name}: {error}") from None
 
 
-def _read_header(file: IO[bytes], name: str, n_dims: int | None) -> tuple[int, ...]:
+def _read_header(file: IO[bytes], n_dims: int | None) -> tuple[int, ...]:
     """Read and check the magic number and the dimensions."""
     magic = file.read(4)
     if len(magic) < 4:
-        raise ValueError(f"{name}: the file ends within the magic number of IDX")
+        raise ValueError("the file ends within the magic number of IDX")
     zero, kind, dims = struct.unpack(">HBB", magic)
     if zero != 0 or kind != _UNSIGNED_BYTE or dims == 0 or dims != (n_dims or dims):
         wanted = f"0x0000{_UNSIGNED_BYTE:02x}" + ("NN" if n_dims is None else f"{n_dims:02x}")
-        raise ValueError(f"{name}: wrong magic number 0x{magic.hex()}, expected {wanted}")
+        raise ValueError(f"wrong magic number 0x{magic.hex()}, expected {wanted}")
+    if dims > _MAX_DIMENSIONS:
+        raise ValueError(f"the header says {dims} dimensions, more than {_MAX_DIMENSIONS}")
     lengths = file.read(4 * dims)
     if len(lengths) < 4 * dims:
-        raise ValueError(f"{name}: the file ends within its {dims} dimensions")
+        raise ValueError(f"the file ends within its {dims} dimensions")
     return struct.unpack(f">{dims}I", lengths)
 
 
-def _read_values(file: IO[bytes], size: int, name: str) -> NDArray[np.uint8]:
+def _read_values(file: IO[bytes], size: int) -> NDArray[np.uint8]:
     """Read exactly `size` bytes, which must be all that is left."""
     values = np.empty(size, dtype=np.uint8)
     view = values.data
@@ -89,10 +94,10 @@ def _read_values(file: IO[bytes], size: int, name: str) -> NDArray[np.uint8]:
     while at < size:
         count = file.readinto(view[at : at + _READ])  # type: ignore[attr-defined]
         if not count:
-            raise ValueError(f"{name}: the header says {size} bytes of data, the file has {at}")
+            raise ValueError(f"the header says {size} bytes of data, the file has {at}")
         at += count
     if file.read(1):
-        raise ValueError(f"{name}: the file goes on after the {size} bytes its header says")
+        raise ValueError(f"the file goes on after the {size} bytes its header says")
     return values
 
 
@@ -139,7 +144,7 @@ def load_idx(folder: str | os.PathLike[str]) -> Dataset:
             x=x,
             y=y,
             task="classification",
-            feature_names=tuple(f"x{at}" for at in range(x.shape[1])),
+            feature_names=number_names("x", x.shape[1]),
             target_names=("label",),
             class_names=classes,
             x_test=x_test,

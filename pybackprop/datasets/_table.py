@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import csv
-import gzip
 import math
 import re
 import zlib
 from array import array
 from collections.abc import Iterator, Sequence
-from itertools import chain
-from typing import IO, Any, cast
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..untrusted import open_plain_or_gzip, shorten
+
 MISSING = frozenset({"", "?", "na", "n/a", "nan", "null"})
 MAX_LEVELS = 256
-_MAX_LINE = 1 << 24
+# Of a table, and the levels of all its categories together.
+MAX_COLUMNS = 1 << 18
+_MAX_ROW = 1 << 22
+_MAX_BLANK = 100_000
+_MAX_IN_MESSAGE = 80
 _DELIMITERS = ",;\t"
 
 _DAY = r"(?:\d{4}[-/.]\d{1,2}[-/.]\d{1,2}|\d{1,2}([-/.])\d{1,2}\1\d{4}|\d{1,2}/\d{1,2}/\d{2})"
@@ -29,13 +33,20 @@ Row = tuple[int, list[str]]
 
 def fault(path: str, line: int, column: str | None, what: str) -> ValueError:
     """Return the error for one place in a file."""
-    place = f"line {line}" if column is None else f"line {line}, column {column!r}"
+    place = f"line {line}"
+    if column is not None:
+        place += f", column {shorten(repr(column), _MAX_IN_MESSAGE)}"
     return ValueError(f"{path}: {place}: {what}")
+
+
+def quote(cell: str) -> str:
+    """Return the repr of a cell, cut to a length fit for a message."""
+    return shorten(repr(cell), _MAX_IN_MESSAGE)
 
 
 def listing(names: Sequence[str]) -> str:
     """Return the first names of a list, fit for a message."""
-    return ", ".join(repr(name) for name in names[:8]) + (", ..." if len(names) > 8 else "")
+    return ", ".join(map(quote, names[:8])) + (", ..." if len(names) > 8 else "")
 
 
 def is_missing(cell: str) -> bool:
@@ -62,33 +73,70 @@ def is_date(cell: str) -> bool:
     return _DATE.fullmatch(cell) is not None
 
 
-def open_plain_or_gzip(path: str) -> IO[bytes]:
-    """Open a file for reading its content, decompressed if its first bytes are gzip's."""
-    file = open(path, "rb")  # noqa: SIM115
-    if file.peek(2)[:2] != b"\x1f\x8b":
-        return file
-    file.close()
-    return cast("IO[bytes]", gzip.open(path, "rb"))
+class _Lines:
+    """The lines of a UTF-8 text file, as many of them as a row of a table can have.
 
+    A quoted cell may run over any number of lines; `begin_row` says that a row has ended.
+    """
 
-def _read_lines(path: str) -> Iterator[str]:
-    """Yield the lines of a UTF-8 text file; no line may be longer than 16 MB."""
-    with open_plain_or_gzip(path) as file:
-        number = 0
-        while True:
-            number += 1
-            try:
-                raw = file.readline(_MAX_LINE)
-            except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-                raise fault(path, number, None, f"damaged gzip data: {error}") from None
-            if not raw:
-                return
-            if len(raw) == _MAX_LINE or b"\0" in raw:
-                raise fault(path, number, None, "not a text table")
-            try:
-                yield raw.decode("utf-8-sig" if number == 1 else "utf-8")
-            except UnicodeDecodeError as error:
-                raise fault(path, number, None, f"not UTF-8 text: {error.reason}") from None
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._file, _ = open_plain_or_gzip(path)
+        self.number = 0
+        self.delimiter: str | None = None
+        self.begin_row()
+
+    def __enter__(self) -> _Lines:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._file.close()
+
+    def __iter__(self) -> _Lines:
+        return self
+
+    def __next__(self) -> str:
+        self.number += 1
+        try:
+            raw = self._file.readline(self._room)
+        except (EOFError, zlib.error) as error:
+            raise self._fault(f"damaged gzip data: {error}") from None
+        except ValueError as error:
+            raise self._fault(str(error)) from None
+        if not raw:
+            raise StopIteration
+        self._room -= len(raw)
+        if self._room <= 0:
+            raise self._fault(f"not a text table: a row of more than {_MAX_ROW} bytes")
+        if b"\0" in raw:
+            raise self._fault("not a text table: it has a zero byte")
+        try:
+            line = raw.decode("utf-8-sig" if self.number == 1 else "utf-8")
+        except UnicodeDecodeError as error:
+            raise self._fault(f"not UTF-8 text: {error.reason}") from None
+        if self.delimiter is not None:
+            self._count(line)
+        return line
+
+    def begin_row(self) -> None:
+        """Allow as much as a row can have."""
+        self._room = _MAX_ROW
+        self._cells = 1
+
+    def push(self, line: str, delimiter: str) -> Iterator[str]:
+        """Return an iterator over a line that has been read and those that follow it."""
+        self.delimiter = delimiter
+        self._count(line)
+        yield line
+        yield from self
+
+    def _count(self, line: str) -> None:
+        self._cells += line.count(self.delimiter or "")
+        if self._cells > MAX_COLUMNS:
+            raise self._fault(f"more than {MAX_COLUMNS} columns")
+
+    def _fault(self, what: str) -> ValueError:
+        return fault(self._path, self.number, None, what)
 
 
 def read_rows(path: str) -> Iterator[Row]:
@@ -97,27 +145,46 @@ def read_rows(path: str) -> Iterator[Row]:
     The separator is the one found most often in the first line that is not blank. Blank lines
     are skipped; cells may still have blanks at their ends.
     """
-    lines = _read_lines(path)
-    head: list[str] = []
-    for line in lines:
-        head.append(line)
-        if line.strip():
-            break
-    delimiter = max(_DELIMITERS, key="".join(head[-1:]).count)
-    reader = csv.reader(chain(head, lines), delimiter=delimiter, skipinitialspace=True, strict=True)
-    empty = True
-    while True:
-        try:
-            row = next(reader, None)
-        except csv.Error as error:
-            raise fault(path, reader.line_num, None, str(error)) from None
-        if row is None:
-            break
-        if len(row) > 1 or (row and row[0].strip()):
-            empty = False
-            yield reader.line_num, row
+    with _Lines(path) as lines:
+        line = _first_line(path, lines)
+        before = lines.number - 1
+        delimiter = max(_DELIMITERS, key=line.count)
+        source = lines.push(line, delimiter)
+        reader = csv.reader(source, delimiter=delimiter, skipinitialspace=True, strict=True)
+        empty = True
+        blank = 0
+        while True:
+            try:
+                row = next(reader, None)
+            except csv.Error as error:
+                raise fault(path, before + reader.line_num, None, str(error)) from None
+            if row is None:
+                break
+            lines.begin_row()
+            if len(row) > 1 or (row and row[0].strip()):
+                empty, blank = False, 0
+                yield before + reader.line_num, row
+                continue
+            blank += 1
+            _check_blank(path, before + reader.line_num, blank)
     if empty:
         raise ValueError(f"{path}: the file is empty")
+
+
+def _first_line(path: str, lines: _Lines) -> str:
+    """Return the first line that is not blank."""
+    for line in lines:
+        if line.strip():
+            return line
+        lines.begin_row()
+        _check_blank(path, lines.number, lines.number)
+    raise ValueError(f"{path}: the file is empty")
+
+
+def _check_blank(path: str, line: int, blank: int) -> None:
+    """Refuse a file of endless blank lines."""
+    if blank > _MAX_BLANK:
+        raise fault(path, line, None, f"not a text table: more than {_MAX_BLANK} blank lines")
 
 
 def strip(row: Row) -> Row:
@@ -128,6 +195,15 @@ def strip(row: Row) -> Row:
 def header_names(first: Sequence[str]) -> tuple[str, ...]:
     """Return the names of the columns from a header; an empty name becomes x and position."""
     return tuple(cell or f"x{at}" for at, cell in enumerate(first))
+
+
+def check_different(path: str, line: int, names: Sequence[str]) -> None:
+    """Refuse a column that occurs twice."""
+    seen: set[str] = set()
+    for name in names:
+        if name in seen:
+            raise fault(path, line, name, "the column occurs twice")
+        seen.add(name)
 
 
 def check_width(path: str, line: int, cells: Sequence[str], names: Sequence[str]) -> None:
@@ -178,6 +254,7 @@ class Cells:
             for at, levels in categories.items()
         }
         self._codes = {at: array("q") for at in categories}
+        self._levels = 0
 
     def add(self, line: int, cells: Sequence[str]) -> None:
         """Take one row, or raise a ValueError that names line and column."""
@@ -198,7 +275,7 @@ class Cells:
         """Return the error for the first numeric cell that is not a number."""
         at = next(at for at in self.numeric if not is_number(cells[at]))
         cell = cells[at].strip()
-        what = "missing value" if is_missing(cell) else f"{cell!r} is not a number"
+        what = "missing value" if is_missing(cell) else f"{quote(cell)} is not a number"
         return fault(self.path, line, self.names[at], what)
 
     def _new_level(self, line: int, at: int, cell: str) -> int:
@@ -207,11 +284,14 @@ class Cells:
             raise fault(self.path, line, self.names[at], "missing value")
         index = self._index[at]
         if self._known[at]:
-            what = f"{cell!r} is none of the known levels {listing(tuple(index))}"
+            what = f"{quote(cell)} is none of the known levels {listing(tuple(index))}"
             raise fault(self.path, line, self.names[at], what)
         if len(index) == MAX_LEVELS:
             what = f"more than {MAX_LEVELS} different texts, so not a category; ignore the column"
             raise fault(self.path, line, self.names[at], what)
+        self._levels += 1
+        if self._levels > MAX_COLUMNS:
+            raise fault(self.path, line, self.names[at], f"more than {MAX_COLUMNS} levels in all")
         return index.setdefault(cell, len(index))
 
     def numbers(self) -> NDArray[np.float64]:

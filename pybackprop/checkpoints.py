@@ -122,7 +122,7 @@ class Checkpoints:
         if path is None and self.every != Every("epochs", 1):
             raise ValueError("checkpoint_every needs checkpoint, the path to write to")
         self.path = None if path is None else _as_target(path)
-        self._source = self._find(resume)
+        self.source = self._find(resume)
         self._settings = optimizer_settings(optimizer)
         self._first_settings = self._settings
         as_metadata(network.metadata)  # which could not be written later either
@@ -229,11 +229,11 @@ class Checkpoints:
         ValueError
             It is malformed, or of another run: what differs is named.
         """
-        if self._source is None:
+        if self.source is None:
             return None
-        model = npz.load(self._source)
+        model = npz.load(self.source)
         if model.training is None or model.optimizer is None:
-            raise ValueError(f"{self._source!r} is not a checkpoint: it holds no training run")
+            raise ValueError(f"{self.source!r} is not a checkpoint: it holds no training run")
         try:
             position, first = _read_position(model.training)
             current = dict(model.optimizer["settings"])
@@ -247,13 +247,13 @@ class Checkpoints:
                 raise ValueError("val_cost does not go with the validation data")
         except _Mismatch as error:
             raise ValueError(
-                f"{self._source!r} is a checkpoint of another run: {explain(error)}. Resuming "
+                f"{self.source!r} is a checkpoint of another run: {explain(error)}. Resuming "
                 "needs the same data and settings; Network.load and Optimizer.load take its "
                 "network and optimizer for other uses"
             ) from None
         except DAMAGE as error:
             reason = explain(error)
-            raise ValueError(f"{self._source!r} is not a valid checkpoint: {reason}") from error
+            raise ValueError(f"{self.source!r} is not a valid checkpoint: {reason}") from error
         self._model, self._fresh = model, fresh
         self._first_settings = first["optimizer"]
         return position

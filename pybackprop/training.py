@@ -144,7 +144,9 @@ class Trainer:
         position = checkpoints.read()
         if position is not None:
             if position.batch >= self.n_batches or (position.batch and position.start is None):
-                raise ValueError("resume: the checkpoint's position in the epoch is malformed")
+                raise ValueError(
+                    f"{checkpoints.source!r} is not a valid checkpoint: there is no such batch"
+                )
             check_epochs(position, self.epochs)
         self.checkpoints, self.position = checkpoints, position
 

@@ -106,8 +106,16 @@ def _check_ratio(size: int, stored: int, what: str) -> None:
         )
 
 
-def open_plain_or_gzip(path: Any) -> tuple[io.BufferedReader, bool]:
+def open_plain_or_gzip(path: Any, *, check: bool = False) -> tuple[io.BufferedReader, bool]:
     """Open a file for reading its content, decompressed if its first bytes are gzip's.
+
+    Parameters
+    ----------
+    path : path
+        The file.
+    check : bool
+        Go through gzip data once before, so that damage and bombs are found before what they
+        unpack to is looked at, which may take a thousand times longer.
 
     Returns
     -------
@@ -118,7 +126,17 @@ def open_plain_or_gzip(path: Any) -> tuple[io.BufferedReader, bool]:
     file = open_regular(path)
     if file.peek(2)[:2] != b"\x1f\x8b":
         return file, False
-    return io.BufferedReader(_Gunzip(file), _CHUNK), True
+    content = _Gunzip(file)
+    if check:
+        buffer = bytearray(_BLOCK)
+        try:
+            while content.readinto(buffer):
+                pass
+        except BaseException:
+            content.close()
+            raise
+        content.rewind()
+    return io.BufferedReader(content, _CHUNK), True
 
 
 class _Gunzip(io.RawIOBase):
@@ -131,6 +149,11 @@ class _Gunzip(io.RawIOBase):
     def __init__(self, file: io.BufferedReader) -> None:
         self._file = file
         self._stored = size_of(file)
+        self.rewind()
+
+    def rewind(self) -> None:
+        """Go back to the beginning."""
+        self._file.seek(0)
         self._member: Any = None
         self._input = b""
         self._members = self._total = 0
@@ -272,6 +295,11 @@ def read_npy(stream: IO[bytes], size: int) -> Array:
     if data != follow:
         raise ValueError(f"the header says {shape} {dtype}, {data} bytes, but {follow} follow")
     flat = _read_values(stream, data).view(dtype)
+    if (
+        dtype.kind == "U"
+        and (flat.view(np.dtype("u4").newbyteorder(dtype.byteorder)) > 0x10FFFF).any()
+    ):
+        raise ValueError("holds texts of characters that do not exist")
     return flat.reshape(shape[::-1]).T if fortran else flat.reshape(shape)
 
 

@@ -27,7 +27,7 @@ from ._table import (
 
 HEAD_ROWS = 200
 # Fewer rows are looked at where they are so wide that they would fill the memory.
-_HEAD_CELLS = 500_000
+_HEAD_CELLS = 100_000
 _HEAD_CHARACTERS = 1 << 22
 MAX_INTEGER_CLASSES = 20
 MIN_ROWS_PER_CLASS = 5
@@ -105,9 +105,9 @@ def load_csv(
         raise fault(file, line, None, "a table needs a column besides the target")
     coded = {places[name] for name in categorical}
     numeric = [at for at in used if at not in coded and _is_numeric(head, at)]
-    categories: dict[int, Sequence[str] | None] = dict.fromkeys(
-        at for at in used if at not in set(numeric)
-    )
+    numbers = set(numeric)
+    categories: dict[int, Sequence[str] | None]
+    categories = {at: None for at in used if at not in numbers}
     for at in (*(at for at in categories if at not in coded), target_at):
         _refuse_dates(file, head, names, at)
     table = Cells(file, names, numeric, categories, target_at)

@@ -18,7 +18,7 @@ from ..untrusted import open_plain_or_gzip, shorten
 MISSING = frozenset({"", "?", "na", "n/a", "nan", "null"})
 MAX_LEVELS = 256
 # Of a table, and the levels of all its categories together.
-MAX_COLUMNS = 1 << 18
+MAX_COLUMNS = 1 << 16
 _MAX_ROW = 1 << 22
 _MAX_BLANK = 100_000
 _MAX_IN_MESSAGE = 80
@@ -81,7 +81,12 @@ class _Lines:
 
     def __init__(self, path: str) -> None:
         self._path = path
-        self._file, _ = open_plain_or_gzip(path)
+        try:
+            self._file, _ = open_plain_or_gzip(path, check=True)
+        except (EOFError, zlib.error) as error:
+            raise ValueError(f"{path}: damaged gzip data: {error}") from None
+        except ValueError as error:
+            raise ValueError(f"{path}: {str(error).removeprefix(f'{path}: ')}") from None
         self.number = 0
         self.delimiter: str | None = None
         self.begin_row()
@@ -97,12 +102,7 @@ class _Lines:
 
     def __next__(self) -> str:
         self.number += 1
-        try:
-            raw = self._file.readline(self._room)
-        except (EOFError, zlib.error) as error:
-            raise self._fault(f"damaged gzip data: {error}") from None
-        except ValueError as error:
-            raise self._fault(str(error)) from None
+        raw = self._file.readline(self._room)
         if not raw:
             raise StopIteration
         self._room -= len(raw)

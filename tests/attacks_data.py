@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 from attacks_models import ARRAYS, JSON, Attack, archive, as_entries, deflated, entry, packed
-from loaders import IMAGES, KINDS, npy
+from loaders import IMAGES, npy, valid
 
 ATTACKS: dict[str, dict[str, Attack]] = {
     kind: {} for kind in ("onnx", "csv", "csv.gz", "encoding", "data.npz", "npy", "idx", "idx.gz")
@@ -100,7 +100,7 @@ CSV: dict[str, Attack] = {
     "a fault at the end": lambda: b"1,2\n" * 150_000 + b"1\n",
     "nothing": lambda: b"",
     "byte order mark alone": lambda: b"\xef\xbb\xbf",
-    "an archive": lambda: KINDS["data.npz"][2](),
+    "an archive": lambda: valid("data.npz"),
 }
 CSV_GZ: dict[str, Attack] = {
     "line of 50 MB": lambda: long_gzip(b"1" * (1 << 20), 50),
@@ -217,7 +217,7 @@ def field(number: int, data: bytes) -> bytes:
 def _changed(change: Callable[[Any], Any]) -> bytes:
     import onnx
 
-    model = onnx.load_model_from_string(KINDS["onnx"][2]())
+    model = onnx.load_model_from_string(valid("onnx"))
     change(model)
     return model.SerializeToString()
 
@@ -344,7 +344,7 @@ ONNX: dict[str, Attack] = {
     "groups": lambda: b"\x0b" * 1_000_000,
     "numbers without end": lambda: b"\xff" * 1_000_000,
     "a field beyond the end": lambda: b"\x3a\xff\xff\xff\xff\x07",
-    "a fixed field beyond the end": lambda: KINDS["onnx"][2]() + b"\x09\x00",
+    "a fixed field beyond the end": lambda: valid("onnx") + b"\x09\x00",
     "texts as weights": lambda: _typed(8, b"12345678"),
     "complex weights": lambda: _typed(14, bytes(16)),
     "weights of four bits": lambda: _typed(22, bytes(1)),
@@ -365,7 +365,7 @@ ONNX: dict[str, Attack] = {
 
 def _register() -> None:
     for name, change in GZIP.items():
-        ATTACKS["csv.gz"][name] = lambda change=change: change(KINDS["csv"][2]())
+        ATTACKS["csv.gz"][name] = lambda change=change: change(valid("csv"))
         ATTACKS["idx.gz"][name] = lambda change=change: change(IMAGES)
     ATTACKS["csv"].update(CSV)
     ATTACKS["encoding"].update(CSV)

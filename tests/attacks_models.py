@@ -16,7 +16,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from loaders import KINDS, npy
+from loaders import npy, valid
 
 Attack = Callable[[], bytes]
 ATTACKS: dict[str, dict[str, Attack]] = {"npz": {}, "checkpoint": {}, "safetensors": {}}
@@ -71,7 +71,7 @@ def end(count: int, size: int, offset: int) -> bytes:
 
 
 def members(kind: str = "npz") -> dict[str, bytes]:
-    with zipfile.ZipFile(io.BytesIO(KINDS[kind][2]())) as opened:
+    with zipfile.ZipFile(io.BytesIO(valid(kind))) as opened:
         return {name: opened.read(name) for name in opened.namelist()}
 
 
@@ -380,7 +380,7 @@ def _safetensors(header: Any, data: bytes = b"", length: int | None = None) -> b
 
 
 def _parts() -> tuple[dict[str, Any], bytes]:
-    whole = KINDS["safetensors"][2]()
+    whole = valid("safetensors")
     length = int.from_bytes(whole[:8], "little")
     return json.loads(whole[8 : 8 + length]), whole[8 + length :]
 

@@ -69,7 +69,7 @@ def main() -> None:
     warnings.simplefilter("error")
     with tempfile.TemporaryDirectory() as folder:
         for kind in loaders.available():  # so that all modules are there before the forks
-            data = loaders.KINDS[kind][2]()
+            data = loaders.valid(kind)
             assert loaders.attempt_bytes(kind, data, Path(folder)) is None, kind
     for line in sys.stdin:
         kind, _, path = line.rstrip("\n").partition("\t")

@@ -7,6 +7,7 @@ ValueError or OSError that names it. Nothing else may come out.
 from __future__ import annotations
 
 import contextlib
+import functools
 import gzip
 import importlib.util
 import io
@@ -36,16 +37,21 @@ def check_network(net: bp.Network) -> None:
 
 
 def load_model(path: Path) -> None:
-    """As network, as optimizer, and as checkpoint to resume from."""
-    errors = []
-    for load in (load_network, load_optimizer, resume):
-        try:
-            load(path)
-        except (ValueError, OSError) as error:
-            check_message(path, error)
-            errors.append(error)
-    if len(errors) == 3:
-        raise errors[0]
+    """As network and, if that goes well, as optimizer, which need not be there."""
+    load_network(path)
+    try:
+        load_optimizer(path)
+    except ValueError as error:
+        check_message(path, error)
+
+
+def load_checkpoint(path: Path) -> None:
+    """As what a run goes on from, and else as network."""
+    try:
+        resume(path)
+    except ValueError as error:
+        check_message(path, error)
+        load_network(path)
 
 
 def load_network(path: Path) -> None:
@@ -170,7 +176,7 @@ KINDS: dict[str, tuple[str, Callable[[Path], None], Callable[[], bytes]]] = {
     ),
     "checkpoint": (
         "model.npz",
-        load_model,
+        load_checkpoint,
         lambda: written(lambda path: run(path, checkpoint=path) and None, ".npz"),
     ),
     "safetensors": (
@@ -188,6 +194,14 @@ KINDS: dict[str, tuple[str, Callable[[Path], None], Callable[[], bytes]]] = {
     "idx.gz": ("x-ubyte.gz", load_array, lambda: gzip.compress(IMAGES, mtime=0)),
     "folder": ("train-images-idx3-ubyte", load_folder, lambda: IMAGES),
 }
+
+
+@functools.cache
+def valid(kind: str) -> bytes:
+    """A small valid file."""
+    return KINDS[kind][2]()
+
+
 _NEEDS = {"safetensors": "safetensors", "onnx": "onnx"}
 
 
@@ -215,5 +229,7 @@ def attempt(kind: str, path: Path) -> str | None:
 def attempt_bytes(kind: str, data: bytes, folder: Path) -> str | None:
     """As `attempt`, of what a file may hold."""
     path = folder / KINDS[kind][0]
+    # Some file systems wait for the disk where a file is overwritten, but not for a new one.
+    path.unlink(missing_ok=True)
     path.write_bytes(data)
     return attempt(kind, path)

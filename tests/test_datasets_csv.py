@@ -209,8 +209,11 @@ def test_header_without_rows_is_refused(write):
 
 
 def test_one_endless_compressed_line_is_not_read_whole(write):
-    path = write(gzip.compress(b"1" * (1 << 25)), "bomb.csv.gz")
+    path = write(gzip.compress(b"1" * (5 << 20)), "bomb.csv.gz")
     with pytest.raises(ValueError, match="not a text table"):
+        load_csv(path)
+    path = write(gzip.compress(b"1" * (1 << 25)), "bomb.csv.gz")
+    with pytest.raises(ValueError, match="unpacks to more than 100 times"):
         load_csv(path)
 
 

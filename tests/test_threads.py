@@ -1,0 +1,239 @@
+"""Threads of the user's: one network in many, many networks at once, machines that are busy."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import pytest
+
+import pybackprop as bp
+
+RNG = np.random.default_rng(23)
+THREADS = 8
+X, Y = RNG.standard_normal((600, 20)), RNG.standard_normal((600, 3))
+X32, Y32 = X.astype(np.float32), Y.astype(np.float32)
+
+
+def network(seed: int = 0, **settings: Any) -> bp.Network:
+    return bp.Network([20, 40, 30, 3], seed=seed, **{"dropout": 0.1, **settings})
+
+
+@contextmanager
+def thread_limit(threads: int) -> Iterator[None]:
+    before = bp.get_threads()
+    bp.set_threads(threads)
+    try:
+        yield
+    finally:
+        bp.set_threads(before)
+
+
+def hammer(calls: dict[str, Callable[[], bool]], seconds: float) -> Counter[str]:
+    """Let eight threads make the calls in turn; count those admitted, refused and wrong.
+
+    Each call returns whether its result was right. Anything raised but RuntimeError is raised here.
+    """
+    counts: Counter[str] = Counter()
+    lock, stop = threading.Lock(), time.perf_counter() + seconds
+    ready = threading.Barrier(THREADS)
+
+    def work(number: int) -> None:
+        mine: Counter[str] = Counter()
+        names = list(calls)
+        ready.wait(30)
+        turn = number
+        while time.perf_counter() < stop:
+            name = names[turn % len(names)]
+            turn += 1
+            try:
+                mine["right" if calls[name]() else f"wrong {name}"] += 1
+            except RuntimeError as error:
+                known = "in use in another call" in str(error)
+                mine["refused" if known else f"{name}: {error}"] += 1
+        with lock:
+            counts.update(mine)
+
+    with ThreadPoolExecutor(THREADS) as pool:
+        for done in [pool.submit(work, number) for number in range(THREADS)]:
+            done.result()
+    return counts
+
+
+def same(a: Any, b: Any) -> bool:
+    return np.asarray(a).tobytes() == np.asarray(b).tobytes()
+
+
+def reading_calls(net: bp.Network) -> dict[str, Callable[[], bool]]:
+    """Every call that does not change the network, with what it must return."""
+    cost, gradients, trace = net.cost(X, Y), net.backprop(X, Y).flat, net.trace(X).a[-1]
+    masks, counters = net.dropout_masks(50)[0], net._net.get_counters()
+    out = {name: getattr(net, name)(X[:9]) for name in ("jacobian", "laplacian")}
+    outputs, outputs32 = net.predict(X), net.predict(X32)
+    product = net.hvp(X, Y, np.ones(net.n_parameters))
+    parameters = net.parameters.copy()
+    return {
+        "predict": lambda: same(net.predict(X), outputs),
+        "predict without conversion": lambda: same(net.predict(X32), outputs32),
+        "cost": lambda: net.cost(X, Y) == cost,
+        "backprop": lambda: same(net.backprop(X, Y).flat, gradients),
+        "trace": lambda: same(net.trace(X).a[-1], trace),
+        "dropout_masks": lambda: same(net.dropout_masks(50)[0], masks),
+        "counters": lambda: net._net.get_counters() == counters,
+        "jacobian": lambda: same(net.jacobian(X[:9]), out["jacobian"]),
+        "laplacian": lambda: same(net.laplacian(X[:9]), out["laplacian"]),
+        "hvp": lambda: same(net.hvp(X, Y, np.ones(net.n_parameters)), product),
+        "copy": lambda: same(net.copy().parameters, parameters),
+    }
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_eight_threads_in_one_network_are_right_or_refused(threads: int) -> None:
+    net = network()
+    net.fit(X, Y)
+    with thread_limit(threads):
+        counts = hammer(reading_calls(net), 0.7)
+    print(dict(counts))
+    assert counts.keys() <= {"right", "refused"}
+    assert counts["right"] > 0
+    assert counts["refused"] > 0
+
+
+def test_training_in_eight_threads_counts_every_admitted_step() -> None:
+    """Steps that were admitted are those that were done, one after another."""
+    net, optimizer = network(), bp.SGD(lr=0.0)
+    counts = hammer({"step": lambda: np.isfinite(net.step(X32, Y32, optimizer))}, 0.4)
+    assert set(counts) <= {"right", "refused"}
+    assert optimizer.steps == net._net.get_counters()[0] == counts["right"]
+    net.fit(X, Y)
+
+
+def test_copies_are_of_one_moment() -> None:
+    """All parameters are equal after every write: a copy of two moments would tell."""
+    net = bp.Network([300, 300, 1], seed=0)
+    stop = threading.Event()
+    values = [np.full(net.n_parameters, float(value)) for value in range(2)]
+    net.parameters = values[0]
+
+    def write() -> None:
+        while not stop.is_set():
+            for value in values:
+                try:
+                    net.parameters = value
+                except RuntimeError:
+                    time.sleep(0)
+
+    thread = threading.Thread(target=write)
+    thread.start()
+    taken = 0
+    try:
+        end = time.perf_counter() + 0.5
+        while time.perf_counter() < end:
+            for take in (net.copy, lambda: copy.deepcopy(net), lambda: pickle.dumps(net)):
+                try:
+                    made = take()
+                except RuntimeError:
+                    continue
+                twin = made if isinstance(made, bp.Network) else pickle.loads(made)
+                assert np.ptp(twin.parameters) == 0
+                taken += 1
+    finally:
+        stop.set()
+        thread.join()
+    assert taken > 0
+
+
+# ---- many networks ----
+
+
+def train(seed: int) -> bytes:
+    net = network(seed, precision="float32")
+    net.fit(X, Y, epochs=3, batch_size=64)
+    return net.parameters.tobytes() + net.predict(X).tobytes()
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_eight_networks_in_eight_threads_give_the_bits_of_one(threads: int) -> None:
+    with thread_limit(threads):
+        wanted = [train(seed) for seed in range(THREADS)]
+        with ThreadPoolExecutor(THREADS) as pool:
+            for _ in range(3):
+                assert list(pool.map(train, range(THREADS))) == wanted
+
+
+def test_thread_limit_changed_during_training_changes_no_bit() -> None:
+    wanted = [train(seed) for seed in range(3)]
+    stop = threading.Event()
+
+    def change() -> None:
+        limit = 1
+        while not stop.wait(1e-3):
+            limit = limit % 4 + 1
+            bp.set_threads(limit)
+
+    with thread_limit(2), ThreadPoolExecutor(4) as pool:
+        changing = pool.submit(change)
+        try:
+            for _ in range(5):
+                assert list(pool.map(train, range(3))) == wanted
+        finally:
+            stop.set()
+        changing.result()
+
+
+# ---- a busy machine ----
+
+
+@contextmanager
+def load(processes: int) -> Iterator[None]:
+    """Other processes that want every CPU."""
+    code = "print(1, flush=True)\nwhile True: pass"
+    burning = [
+        subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE)
+        for _ in range(processes)
+    ]
+    try:
+        for process in burning:
+            assert process.stdout is not None
+            process.stdout.readline()
+        yield
+    finally:
+        for process in burning:
+            process.kill()
+            process.communicate()
+
+
+def larger(seed: int) -> bytes:
+    """A network whose steps are shared among threads."""
+    rng = np.random.default_rng(seed)
+    x, y = rng.standard_normal((512, 70)), rng.standard_normal((512, 3))
+    net = bp.Network([70, 260, 260, 3], seed=seed)
+    net.fit(x, y, epochs=2, batch_size=128)
+    return net.parameters.tobytes() + net.predict(x).tobytes()
+
+
+def repeat_under_load(times: int) -> None:
+    with thread_limit(1):
+        wanted = [larger(seed) for seed in range(3)]
+    with thread_limit(2), load(2):
+        for _ in range(times):
+            assert [larger(seed) for seed in range(3)] == wanted
+
+
+def test_load_changes_no_bit() -> None:
+    repeat_under_load(2)
+
+
+@pytest.mark.slow
+def test_load_changes_no_bit_in_many_runs() -> None:
+    repeat_under_load(100)

@@ -30,6 +30,7 @@ static void BP_T(train)(void *context, bp_team *team, int member, int members) {
     BP_T(training) *t = context;
     slice *s = t->slice;
     BP_T(bp_batch_pack)(&t->job, team, member, members);
+    bp_sync(team, member, members); /* packing reads the batch that member 0 is about to plan */
     for (;;) {
         if (member == 0) {
             plan_next(s, &t->job.batch, &t->job.update);

@@ -71,20 +71,27 @@ static void begin_epoch(bp_fit *fit) {
 }
 
 int bp_fit_resume(bp_fit *fit, const bp_fit_state *state) {
-    const bp_net *net = fit->net;
+    bp_net *net = fit->net;
     const int64_t batch = state->batch;
-    if (state->epoch < 0 || batch < 0 || batch >= fit->n_batches || (batch > 0 && !state->start) ||
-        net->steps < batch)
+    if (state->epoch < 0 || batch < 0 || batch >= fit->n_batches || (batch > 0 && !state->start))
         return BP_ERR_ARGUMENT;
-    fit->epoch = state->epoch;
-    fit->batch = batch;
-    if (batch == 0) return BP_OK; /* the next batch begins its epoch itself */
-    begin_epoch(fit);
-    memcpy(fit->backup, state->start, vector_bytes(net));
-    fit->backup_step = net->steps - batch;
-    fit->cost_sum = state->cost_sum;
-    fit->cost_weight = state->cost_weight;
-    return BP_OK;
+    int status = bp_net_enter(net);
+    if (status != BP_OK) return status;
+    if (net->steps < batch) {
+        status = BP_ERR_ARGUMENT;
+    } else {
+        fit->epoch = state->epoch;
+        fit->batch = batch;
+    }
+    if (status == BP_OK && batch > 0) { /* otherwise the next batch begins its epoch itself */
+        begin_epoch(fit);
+        memcpy(fit->backup, state->start, vector_bytes(net));
+        fit->backup_step = net->steps - batch;
+        fit->cost_sum = state->cost_sum;
+        fit->cost_weight = state->cost_weight;
+    }
+    bp_net_leave(net);
+    return status;
 }
 
 /* Back to the start of the epoch, whose end was not finite. */

@@ -53,17 +53,14 @@ static inline __m512i bp_bf16_set1(const uint16_t *p) {
 #    define V_DP(acc, x, y) _mm512_dpbf16_ps(acc, (__m512bh)(x), (__m512bh)(y))
 #    include "bf16_tile.inc.h"
 
-#    define BF16_ISA avx512_bf16
-#    include "bf16_convert.inc.h"
 #    include "bf16_native.inc.h"
 
 void bp_kernels_init_avx512_bf16(bp_kernels *k) {
     k->bf16.name = "avx512_bf16";
     k->bf16.run = bpk_bf16_run_14x32__avx512_bf16;
     k->bf16.peak = bpk_bf16_peak__avx512_bf16;
-    k->bf16.to_rows = bpk_bf16_to_rows_native__avx512_bf16;
-    k->bf16.to_panels = bpk_bf16_to_panels_native__avx512_bf16;
-    k->bf16.drop_specials = bpk_bf16_drop_specials__avx512_bf16;
+    k->bf16.to_rows = bpk_bf16_to_rows__avx512_bf16;
+    k->bf16.to_panels = bpk_bf16_to_panels__avx512_bf16;
 }
 
 #    if defined(__clang__)

@@ -12,10 +12,9 @@
 enum {
     BLOCK = BP_BF16_BLOCK,
     L2_DEFAULT = 512 << 10,
-    L2_MAX = 2 << 20, /* bounds the scratch where the second level is huge */
-    KC = 512,         /* of one plane: a tile's rows of A take half of the first-level cache */
-    SIDE_MIN = 64,    /* of the block of C */
-    ROW_GROUP = 16,   /* rows up to a multiple of this exist in a slab */
+    L2_MAX = 2 << 20,         /* bounds the scratch where the second level is huge */
+    SIDE_MIN = 64,            /* of the block of C */
+    ROW_GROUP = 16,           /* rows up to a multiple of this exist in a slab */
     FINISH_ELEMENTS = 1 << 14 /* of C: enough to pay for the calls, and in cache still */
 };
 
@@ -113,11 +112,11 @@ void bp_bf16_convert(const bp_bf16_kernels *kernels, bp_bf16_form form, int plan
 
 /* ---- products ---- */
 
-static int64_t largest_side(void) {
+static int64_t largest_side(const bp_kernels_bf16 *kernels) {
     const int64_t reported = bp_cpu_get()->cache[2];
     const int64_t l2 = reported > 0 ? min_i64(reported, L2_MAX) : L2_DEFAULT;
     int64_t side = SIDE_MIN;
-    while (4 * (side + BLOCK) * (KC + side + BLOCK) <= l2 * 3 / 4)
+    while (4 * (side + BLOCK) * (kernels->kc + side + BLOCK) <= l2 * 3 / 4)
         side += BLOCK;
     return side;
 }
@@ -129,8 +128,7 @@ static int64_t part_size(int64_t count, int64_t most) {
 }
 
 int64_t bp_bf16_product_scratch(const bp_bf16_kernels *kernels) {
-    (void)kernels;
-    return largest_side() * largest_side();
+    return largest_side(kernels->bf16) * largest_side(kernels->bf16);
 }
 
 /* The products of planes that are summed in one pass over k. */
@@ -184,7 +182,8 @@ static void run_pass(const bp_bf16_kernels *kernels, const bp_bf16_product *p, c
     bp_bf16_term terms[BP_BF16_TERMS];
     const int n_terms = make_terms(p, last, terms);
     const int64_t depth = bp_round_up(p->k, BLOCK), rows = block->m1 - block->m0;
-    const int64_t kc = part_size(depth, p->planes > 1 ? KC / 2 : KC), cols = block->n1 - block->n0;
+    const int64_t kc = part_size(depth, kernels->bf16->kc / (p->planes > 1 ? 2 : 1)),
+                  cols = block->n1 - block->n0;
     const int finishes = p->epilogue || block->apart || p->out[0].form || p->out[1].form;
     const int64_t some = bp_round_up(max_i64(FINISH_ELEMENTS / cols, 1), BLOCK);
     int64_t p0 = 0;
@@ -233,7 +232,7 @@ static void run_block(const bp_bf16_kernels *kernels, const bp_bf16_product *p, 
 void bp_bf16_product_run(const bp_bf16_kernels *kernels, const bp_bf16_product *product, int64_t m0,
                          int64_t m1, int64_t n0, int64_t n1, float *scratch) {
     if (m0 >= m1 || n0 >= n1) return;
-    const int64_t side = largest_side();
+    const int64_t side = largest_side(kernels->bf16);
     const int64_t mc = part_size(m1 - m0, side), nc = part_size(n1 - n0, side);
     for (int64_t j = n0; j < n1; j += nc) {
         for (int64_t i = m0; i < m1; i += mc) {

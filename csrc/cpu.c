@@ -3,6 +3,7 @@
 #elif defined(__APPLE__)
 #    define _DARWIN_C_SOURCE
 #endif
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,6 +19,7 @@
 
 #if defined(__linux__)
 #    include <sched.h>
+#    include <sys/syscall.h>
 #    include <unistd.h>
 #elif defined(__APPLE__)
 #    include <sys/sysctl.h>
@@ -93,9 +95,9 @@ static int bit(uint32_t word, int i) {
 }
 
 static void detect_isa(bp_cpu *cpu) {
-    /* XCR0: SSE and AVX; opmask and both halves of the ZMM registers. AMX does not count yet: no
-     * kernel uses it, and asking for its registers changes the whole process. */
-    const uint64_t avx_state = 0x6, avx512_state = 0xe6;
+    /* XCR0: SSE and AVX; opmask and both halves of the ZMM registers; configuration and data of the
+     * tiles of AMX. */
+    const uint64_t avx_state = 0x6, avx512_state = 0xe6, amx_state = 0x60000;
     cpuid_words one = cpuid(1, 0), seven = cpuid(7, 0), more = cpuid(7, 1);
     if (!bit(one.ecx, 27)) return;
     uint64_t xcr0 = read_xcr0();
@@ -110,6 +112,10 @@ static void detect_isa(bp_cpu *cpu) {
     cpu->has[BP_ISA_AVX512] =
         cpu->has[BP_ISA_AVX2] && (xcr0 & avx512_state) == avx512_state && f && dq && bw && vl;
     cpu->has_avx512_bf16 = cpu->has[BP_ISA_AVX512] && bit(more.eax, 5);
+
+    int amx_bf16 = bit(seven.edx, 22), amx_tile = bit(seven.edx, 24);
+    cpu->has[BP_ISA_AMX] =
+        cpu->has[BP_ISA_AVX512] && (xcr0 & amx_state) == amx_state && amx_tile && amx_bf16;
 }
 
 static void detect_brand(bp_cpu *cpu) {
@@ -220,6 +226,33 @@ static void detect(void) {
 const bp_cpu *bp_cpu_get(void) {
     bp_once_run(&machine_once, detect);
     return &machine;
+}
+
+/* Linux keeps the tiles of processes that have asked for them only. */
+static int ask_for_tiles(void) {
+#if defined(__linux__) && defined(__x86_64__)
+    const long request = 0x1023, tile_data = 18; /* ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA */
+    return syscall(SYS_arch_prctl, request, tile_data) == 0;
+#else
+    return 0;
+#endif
+}
+
+static atomic_int amx_answer; /* 0 before it was asked for, 1 granted, -1 refused */
+static bp_once amx_once = BP_ONCE_INIT;
+
+static void ask_for_amx(void) {
+    const int granted = bp_cpu_get()->has[BP_ISA_AMX] && ask_for_tiles();
+    atomic_store_explicit(&amx_answer, granted ? 1 : -1, memory_order_relaxed);
+}
+
+int bp_cpu_allow_amx(void) {
+    bp_once_run(&amx_once, ask_for_amx);
+    return atomic_load_explicit(&amx_answer, memory_order_relaxed) > 0;
+}
+
+int bp_cpu_amx_refused(void) {
+    return atomic_load_explicit(&amx_answer, memory_order_relaxed) < 0;
 }
 
 #if defined(__linux__)

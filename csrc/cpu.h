@@ -14,7 +14,7 @@ typedef enum {
 } bp_isa;
 
 typedef struct {
-    int has[BP_ISA_COUNT]; /* usable: CPUID, XCR0 and (AMX) the granted permission agree */
+    int has[BP_ISA_COUNT]; /* usable: CPUID and XCR0 agree; AMX needs a permission besides */
     int has_avx512_bf16;
     int64_t cache[4]; /* bytes of the data cache of level 1, 2, 3; [0] unused; 0 where unknown */
     char brand[64];
@@ -22,6 +22,13 @@ typedef struct {
 
 /* The machine, read once. */
 const bp_cpu *bp_cpu_get(void);
+
+/* Whether this process may use AMX. The first call asks the operating system, which may refuse: for
+ * instance where a thread has a signal stack without room for the tiles. */
+int bp_cpu_allow_amx(void);
+
+/* Whether it was asked and refused. */
+int bp_cpu_amx_refused(void);
 
 const char *bp_isa_text(bp_isa isa);
 

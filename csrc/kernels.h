@@ -96,8 +96,10 @@ typedef struct {
 
 typedef struct {
     const char *name; /* what multiplies: "amx", "avx512_bf16" or "emulation" */
+    int64_t kc; /* k of a block of one plane, at most: a tile's operands fit the nearest cache */
 
-    /* Brackets for any number of calls of `run` on one thread; they do not nest. */
+    /* Brackets for any number of calls of `run` on one thread: they take the state that it needs
+     * and give it back. They do not nest. */
     void (*begin)(void);
     void (*end)(void);
 
@@ -142,6 +144,7 @@ void bp_kernels_init_portable(bp_kernels *k);
 void bp_kernels_init_avx2(bp_kernels *k);
 void bp_kernels_init_avx512(bp_kernels *k);
 void bp_kernels_init_avx512_bf16(bp_kernels *k);
+void bp_kernels_init_amx(bp_kernels *k);
 void bp_kernels_init_neon(bp_kernels *k);
 
 #endif

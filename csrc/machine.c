@@ -38,7 +38,7 @@ const char *bp_isa_name(void) {
 }
 
 const char *bp_bf16_name(void) {
-    return bp_kernels_bf16_get()->name;
+    return bp_kernels_bf16_name();
 }
 
 static char available[64];

@@ -24,6 +24,8 @@ ALLOWED = {
     "kern_portable": set[str](),
     "kern_avx2": {"sse4", "avx"},
     "kern_avx512": {"sse4", "avx", "avx512"},
+    "kern_avx512_bf16": {"sse4", "avx", "avx512"},
+    "kern_amx": {"amx"},
 }
 ALL = {"sse4", "avx", "avx512", "amx"}
 

@@ -28,8 +28,9 @@ static inline void bp_bf16_split(const int planes, const float *x,
             memcpy(&bits, &rest, sizeof bits);
             bits = bp_bf16_round(bits, planes > 1);
             memcpy(&part, &bits, sizeof part);
-            /* Beside an infinity or a NaN there is no rest. */
-            rest = (bits & 0x7f800000u) == 0x7f800000u ? 0.0f : rest - part;
+            /* Beside an infinity, a NaN or a subnormal number there is no rest. */
+            const uint32_t exponent = bits & 0x7f800000u;
+            rest = exponent == 0 || exponent == 0x7f800000u ? 0.0f : rest - part;
             parts[plane][j] = bits;
         }
     }

@@ -31,6 +31,12 @@
 #define V_STORE _mm512_storeu_ps
 #define V_STORE_PART _mm512_mask_storeu_ps
 #define V_FMA _mm512_fmadd_ps
+#define HALF_VEC __m256
+#define H_ZERO _mm256_setzero_ps
+#define H_OF _mm512_castps512_ps256
+#define H_LOAD_PART(p, part) _mm256_maskz_loadu_ps((__mmask8)(part), p)
+#define H_STORE_PART(p, part, v) _mm256_mask_storeu_ps(p, (__mmask8)(part), v)
+#define H_FMA _mm256_fmadd_ps
 #include "gemm_tile.inc.h"
 #undef real
 #undef BP_T

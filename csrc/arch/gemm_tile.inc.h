@@ -12,6 +12,9 @@
  *   V_PART(n)               selects the first n elements, 1 <= n <= LANES
  *   V_ZERO() V_SET1(x) V_LOAD(p) V_LOAD_PART(p, part) V_STORE(p, v) V_STORE_PART(p, part, v)
  *   V_FMA(x, y, z)          x y + z
+ *   HALF_VEC                optional: a vector of half as many elements, with H_ZERO, H_OF (the
+ * first half of a VEC), H_LOAD_PART, H_STORE_PART and H_FMA. The last columns of a result then
+ * waste less where it has few of them, and where vectors are computed in halves it takes less time
  *
  * The tile is one function on constants, inlined into one instantiation per shape, so that its
  * accumulators are registers. The last steps fetch the cache lines of `next`, where the next
@@ -25,41 +28,78 @@ typedef void (*BP_T(bp_gemm_tile_fn))(int64_t k, const real *a, int64_t a_rs, in
                                       int64_t c_rs, VEC_PART last, const real *next,
                                       int accumulate);
 
-BP_TILE_INLINE void BP_T(bp_gemm_store)(const int rows, const int cols, const int full,
-                                        VEC acc[ROWS][ONE_COLS], real *c, int64_t c_rs,
-                                        VEC_PART last) {
+#ifdef HALF_VEC
+#    define HALVES 1
+#else
+#    define HALVES 0
+#    define HALF_VEC VEC
+#    define H_ZERO V_ZERO
+#    define H_OF(v) (v)
+#    define H_LOAD_PART V_LOAD_PART
+#    define H_STORE_PART V_STORE_PART
+#    define H_FMA V_FMA
+#endif
+
+/* What the last vector of each row is. */
+#ifndef BP_LAST_VECTOR
+#    define BP_LAST_VECTOR
+enum { LAST_PART = 0, LAST_WHOLE = 1, LAST_HALF = 2 };
+#endif
+
+/* The accumulators: `whole` vectors a row, and a half where the last vector is one. */
+typedef struct {
+    VEC whole[ROWS][ONE_COLS];
+    HALF_VEC half[ROWS];
+} BP_T(bp_gemm_sums);
+
+BP_TILE_INLINE void BP_T(bp_gemm_begin)(const int rows, const int cols, const int kind,
+                                        BP_T(bp_gemm_sums) *acc, const real *c, int64_t c_rs,
+                                        VEC_PART last, int accumulate) {
+    const int whole = cols - (kind == LAST_HALF);
     BP_UNROLL
     for (int i = 0; i < rows; i++) {
+        const real *p = c + i * c_rs;
         BP_UNROLL
-        for (int j = 0; j < cols; j++) {
-            real *p = c + i * c_rs + j * LANES;
-            if (j == cols - 1 && !full)
-                V_STORE_PART(p, last, acc[i][j]);
+        for (int j = 0; j < whole; j++, p += LANES) {
+            if (!accumulate)
+                acc->whole[i][j] = V_ZERO();
+            else if (j == cols - 1 && kind == LAST_PART)
+                acc->whole[i][j] = V_LOAD_PART(p, last);
             else
-                V_STORE(p, acc[i][j]);
+                acc->whole[i][j] = V_LOAD(p);
         }
+        if (kind == LAST_HALF) acc->half[i] = accumulate ? H_LOAD_PART(p, last) : H_ZERO();
     }
 }
 
-BP_TILE_INLINE void BP_T(bp_gemm_tile)(const int rows, const int cols, const int full, int64_t k,
+BP_TILE_INLINE void BP_T(bp_gemm_store)(const int rows, const int cols, const int kind,
+                                        const BP_T(bp_gemm_sums) *acc, real *c, int64_t c_rs,
+                                        VEC_PART last) {
+    const int whole = cols - (kind == LAST_HALF);
+    BP_UNROLL
+    for (int i = 0; i < rows; i++) {
+        real *p = c + i * c_rs;
+        BP_UNROLL
+        for (int j = 0; j < whole; j++, p += LANES) {
+            if (j == cols - 1 && kind == LAST_PART)
+                V_STORE_PART(p, last, acc->whole[i][j]);
+            else
+                V_STORE(p, acc->whole[i][j]);
+        }
+        if (kind == LAST_HALF) H_STORE_PART(p, last, acc->half[i]);
+    }
+}
+
+BP_TILE_INLINE void BP_T(bp_gemm_tile)(const int rows, const int cols, const int kind, int64_t k,
                                        const real *a, int64_t a_rs, int64_t a_cs, const real *b,
                                        int64_t b_rs, int64_t b_ps, real *c, int64_t c_rs,
                                        VEC_PART last, const real *next, int accumulate) {
-    VEC acc[ROWS][ONE_COLS];
+    const int whole = cols - (kind == LAST_HALF);
+    BP_T(bp_gemm_sums) acc;
     /* Three rows share a base: base, base + a_rs and base + 2 a_rs are all x86 addresses. */
     const real *base[(ROWS + 2) / 3];
 
-    BP_UNROLL
-    for (int i = 0; i < rows; i++) {
-        BP_UNROLL
-        for (int j = 0; j < cols; j++) {
-            const real *p = c + i * c_rs + j * LANES;
-            if (!accumulate)
-                acc[i][j] = V_ZERO();
-            else
-                acc[i][j] = j == cols - 1 && !full ? V_LOAD_PART(p, last) : V_LOAD(p);
-        }
-    }
+    BP_T(bp_gemm_begin)(rows, cols, kind, &acc, c, c_rs, last, accumulate);
     BP_UNROLL
     for (int i = 0; i < rows; i += 3)
         base[i / 3] = a + i * a_rs;
@@ -70,19 +110,23 @@ BP_TILE_INLINE void BP_T(bp_gemm_tile)(const int rows, const int cols, const int
         for (int i = 0; rows <= cols && i < rows; i++)
             x[i] = V_SET1(base[i / 3][(i % 3) * a_rs]);
         BP_UNROLL
-        for (int j = 0; j < cols; j++) {
+        for (int j = 0; j < whole; j++) {
             const real *q = b + (j / COLS) * b_ps + (j % COLS) * LANES;
-            y[j] = j == cols - 1 && !full ? V_LOAD_PART(q, last) : V_LOAD(q);
+            y[j] = j == cols - 1 && kind == LAST_PART ? V_LOAD_PART(q, last) : V_LOAD(q);
             BP_UNROLL
             for (int i = 0; rows <= cols && i < rows; i++)
-                acc[i][j] = V_FMA(x[i], y[j], acc[i][j]);
+                acc.whole[i][j] = V_FMA(x[i], y[j], acc.whole[i][j]);
         }
+        HALF_VEC tail = H_ZERO();
+        if (kind == LAST_HALF)
+            tail = H_LOAD_PART(b + (whole / COLS) * b_ps + (whole % COLS) * LANES, last);
         BP_UNROLL
-        for (int i = 0; rows > cols && i < rows; i++) {
-            x[i] = V_SET1(base[i / 3][(i % 3) * a_rs]);
+        for (int i = 0; i < rows; i++) {
+            if (rows > cols) x[i] = V_SET1(base[i / 3][(i % 3) * a_rs]);
             BP_UNROLL
-            for (int j = 0; j < cols; j++)
-                acc[i][j] = V_FMA(x[i], y[j], acc[i][j]);
+            for (int j = 0; rows > cols && j < whole; j++)
+                acc.whole[i][j] = V_FMA(x[i], y[j], acc.whole[i][j]);
+            if (kind == LAST_HALF) acc.half[i] = H_FMA(H_OF(x[i]), tail, acc.half[i]);
         }
         BP_UNROLL
         for (int i = 0; i < rows; i += 3)
@@ -97,37 +141,55 @@ BP_TILE_INLINE void BP_T(bp_gemm_tile)(const int rows, const int cols, const int
                 BP_PREFETCH(line + j * LANES);
         }
     }
-    BP_T(bp_gemm_store)(rows, cols, full, acc, c, c_rs, last);
+    BP_T(bp_gemm_store)(rows, cols, kind, &acc, c, c_rs, last);
 }
 
-#define BP_TILE(rows, cols, full)                                                                  \
-    static void BP_T(bp_gemm_tile_##rows##x##cols##_##full)(                                       \
+#define BP_TILE(rows, cols, kind)                                                                  \
+    static void BP_T(bp_gemm_tile_##rows##x##cols##_##kind)(                                       \
         int64_t k, const real *a, int64_t a_rs, int64_t a_cs, const real *b, int64_t b_rs,         \
         int64_t b_ps, real *c, int64_t c_rs, VEC_PART last, const real *next, int accumulate) {    \
         BP_T(bp_gemm_tile)                                                                         \
-        (rows, cols, full, k, a, a_rs, a_cs, b, b_rs, b_ps, c, c_rs, last, next, accumulate);      \
+        (rows, cols, kind, k, a, a_rs, a_cs, b, b_rs, b_ps, c, c_rs, last, next, accumulate);      \
     }
-#define BP_PART_TILE(rows, cols) BP_TILE(rows, cols, 0)
-#define BP_FULL_TILE(rows, cols) BP_TILE(rows, cols, 1)
+#define BP_PART_TILE(rows, cols) BP_TILE(rows, cols, LAST_PART)
+#define BP_WHOLE_TILE(rows, cols) BP_TILE(rows, cols, LAST_WHOLE)
+#define BP_HALF_TILE(rows, cols) BP_TILE(rows, cols, LAST_HALF)
 GEMM_SHAPES(BP_PART_TILE)
 #if !FREE_PARTS
-GEMM_SHAPES(BP_FULL_TILE)
+GEMM_SHAPES(BP_WHOLE_TILE)
+#endif
+#if HALVES
+GEMM_SHAPES(BP_HALF_TILE)
 #endif
 #undef BP_PART_TILE
-#undef BP_FULL_TILE
+#undef BP_WHOLE_TILE
+#undef BP_HALF_TILE
 #undef BP_TILE
 
-/* By whether the last vector is whole, rows, and vectors per row. */
-#define BP_PART_TILE(rows, cols) [0][rows - 1][cols - 1] = BP_T(bp_gemm_tile_##rows##x##cols##_0),
-#define BP_FULL_TILE(rows, cols) [1][rows - 1][cols - 1] = BP_T(bp_gemm_tile_##rows##x##cols##_1),
+/* By what the last vector is, rows, and vectors per row. */
+#define BP_ENTRY(rows, cols, kind)                                                                 \
+    [kind][rows - 1][cols - 1] = BP_T(bp_gemm_tile_##rows##x##cols##_##kind),
+#define BP_PART_TILE(rows, cols) BP_ENTRY(rows, cols, LAST_PART)
+#define BP_WHOLE_TILE(rows, cols) BP_ENTRY(rows, cols, LAST_WHOLE)
+#define BP_HALF_TILE(rows, cols) BP_ENTRY(rows, cols, LAST_HALF)
 static const BP_T(bp_gemm_tile_fn)
-    BP_T(bp_gemm_tiles)[2 - FREE_PARTS][ROWS][ONE_COLS] = {GEMM_SHAPES(BP_PART_TILE)
+    BP_T(bp_gemm_tiles)[LAST_HALF + 1][ROWS][ONE_COLS] = {GEMM_SHAPES(BP_PART_TILE)
 #if !FREE_PARTS
-                                                               GEMM_SHAPES(BP_FULL_TILE)
+                                                              GEMM_SHAPES(BP_WHOLE_TILE)
+#endif
+#if HALVES
+                                                                  GEMM_SHAPES(BP_HALF_TILE)
 #endif
 };
 #undef BP_PART_TILE
-#undef BP_FULL_TILE
+#undef BP_WHOLE_TILE
+#undef BP_HALF_TILE
+#undef BP_ENTRY
+
+static inline int BP_T(bp_last_vector)(int part) {
+    if (HALVES && part <= LANES / 2) return LAST_HALF;
+    return !FREE_PARTS && part == LANES ? LAST_WHOLE : LAST_PART;
+}
 
 static void GEMM_NAME(int64_t k, const real *a, int64_t a_rs, int64_t a_cs, const real *b,
                       int64_t b_rs, int64_t b_ps, real *c, int64_t c_rs, int m, int64_t n,
@@ -140,8 +202,8 @@ static void GEMM_NAME(int64_t k, const real *a, int64_t a_rs, int64_t a_cs, cons
         const int last = (width - 1) / LANES, part = width - last * LANES;
         const real *next = n > width ? c + width : first + m * c_rs;
         BP_T(bp_gemm_tiles)
-        [!FREE_PARTS && part == LANES][m - 1][last](k, a, a_rs, a_cs, b, b_rs, b_ps, c, c_rs,
-                                                    V_PART(part), next, accumulate);
+        [BP_T(bp_last_vector)(part)][m - 1][last](k, a, a_rs, a_cs, b, b_rs, b_ps, c, c_rs,
+                                                  V_PART(part), next, accumulate);
         b += cols / COLS * b_ps;
         c += cols * LANES;
     }
@@ -166,3 +228,10 @@ static void GEMM_NAME(int64_t k, const real *a, int64_t a_rs, int64_t a_cs, cons
 #undef V_STORE
 #undef V_STORE_PART
 #undef V_FMA
+#undef HALVES
+#undef HALF_VEC
+#undef H_ZERO
+#undef H_OF
+#undef H_LOAD_PART
+#undef H_STORE_PART
+#undef H_FMA

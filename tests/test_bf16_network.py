@@ -218,6 +218,32 @@ def test_weights_are_packed_again_after_every_change(
 
 
 @pytest.mark.parametrize("precision", LOW)
+@pytest.mark.parametrize("widths", [[20, 40, 3], [70, 300, 260, 3]])
+def test_long_batches_are_summed_block_by_block(widths: list[int], precision: str) -> None:
+    x, y = data(widths, 4500)
+    net = network(widths, precision, activation="tanh")
+    exact = bp.Network(widths, activation="tanh", dtype="float64")
+    exact.parameters = net.parameters
+    got, want = net.backprop(x, y), exact.backprop(x, y)
+    limit = {"bf16": 2e-2, "bf16x2": 3e-5, "bf16x3": 1e-6}[precision]
+    assert np.linalg.norm(got.flat - want.flat) <= limit * np.linalg.norm(want.flat)
+    assert np.linalg.norm(got.inputs - want.inputs) <= limit * np.linalg.norm(want.inputs)
+
+
+@pytest.mark.parametrize("precision", LOW)
+@pytest.mark.parametrize("widths", [[20, 40, 3], [70, 300, 260, 3]])
+def test_nothing_is_left_of_a_longer_batch(widths: list[int], precision: str) -> None:
+    x, y = data(widths, 200)
+    used, fresh = network(widths, precision), network(widths, precision)
+    used.backprop(x, y)
+    for rows in (5, 64, 1):
+        got, want = used.backprop(x[:rows], y[:rows]), fresh.backprop(x[:rows], y[:rows])
+        assert np.array_equal(got.flat, want.flat)
+        assert np.array_equal(got.inputs, want.inputs)
+        fresh = network(widths, precision)
+
+
+@pytest.mark.parametrize("precision", LOW)
 def test_step_is_the_update_by_the_gradient(precision: str) -> None:
     widths = [12, 40, 3]
     x, y = data(widths, 70)

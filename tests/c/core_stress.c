@@ -1,0 +1,242 @@
+/* Stress of the whole core in many threads: prints a line per part, exits 1 at the first wrong
+ * result. Arguments: seconds to spend in each part, then the parts to run (all if none is named).
+ */
+#define _GNU_SOURCE
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "clock.h"
+#include "pybackprop.h"
+
+enum { ROWS = 192, N_IN = 24, N_OUT = 4, NETS = 3, MAX_PARAMETERS = 20000 };
+
+#define CHECK(condition)                                                                           \
+    do {                                                                                           \
+        if (!(condition)) {                                                                        \
+            printf("line %d: %s\n", __LINE__, #condition);                                         \
+            fflush(stdout);                                                                        \
+            _exit(1);                                                                              \
+        }                                                                                          \
+    } while (0)
+
+static int64_t deadline_ns;
+static atomic_long trained;
+
+static int time_left(void) {
+    return bp_clock_ns() < deadline_ns;
+}
+
+/* ---- a training run whose result is known ---- */
+
+static double inputs[ROWS * N_IN], labels[ROWS * N_OUT];
+static float wanted[NETS][MAX_PARAMETERS];
+
+static bp_matrix matrix(const double *data, int64_t cols) {
+    return (bp_matrix){data, BP_FLOAT64, ROWS, cols, cols * 8, 8};
+}
+
+static bp_data data(void) {
+    return (bp_data){.x = matrix(inputs, N_IN), .y = matrix(labels, N_OUT)};
+}
+
+/* Networks of different plans: in parts, in shared passes, and of one row of panels. */
+static bp_net *make_net(int which) {
+    static const int64_t hidden[NETS] = {40, 100, 7};
+    const int64_t widths[] = {N_IN, hidden[which], hidden[which], N_OUT};
+    const int32_t acts[] = {BP_ACT_RELU, BP_ACT_TANH, BP_ACT_IDENTITY};
+    const double dropout[] = {0.1, 0, 0};
+    const bp_net_config config = {.n_layers = 3,
+                                  .widths = widths,
+                                  .activations = acts,
+                                  .loss = BP_LOSS_MSE,
+                                  .dtype = BP_FLOAT32,
+                                  .precision = BP_PRECISION_FLOAT32,
+                                  .dropout = dropout,
+                                  .seed = (uint64_t)which};
+    bp_net *net;
+    CHECK(bp_net_create(&config, &net) == BP_OK);
+    const int64_t count = bp_net_parameter_count(net);
+    CHECK(count <= MAX_PARAMETERS);
+    static double drawn[NETS][MAX_PARAMETERS];
+    float start[MAX_PARAMETERS];
+    bp_random_uniform(3, 0, count, drawn[which]);
+    for (int64_t i = 0; i < count; i++)
+        start[i] = (float)(0.2 * drawn[which][i] - 0.1);
+    CHECK(bp_net_set_parameters(net, 0, count, start) == BP_OK);
+    return net;
+}
+
+static void train(bp_net *net, int epochs) {
+    const bp_data all = data();
+    bp_optimizer optimizer = {.kind = BP_OPT_SGD, .lr = 0.05};
+    double costs[8];
+    bp_fit_state state;
+    bp_fit *fit;
+    CHECK(bp_fit_create(net, &all, 64, 1, &fit) == BP_OK);
+    CHECK(bp_fit_run(fit, &optimizer, NULL, 0, epochs, INT64_MAX, costs, &state) == BP_OK);
+    bp_fit_destroy(fit);
+}
+
+/* Trains a new network and compares every bit. */
+static void train_and_compare(int which) {
+    bp_net *net = make_net(which);
+    train(net, 2);
+    const size_t bytes = (size_t)bp_net_parameter_count(net) * sizeof(float);
+    CHECK(memcmp(bp_net_parameters(net), wanted[which], bytes) == 0);
+    bp_net_destroy(net);
+    atomic_fetch_add(&trained, 1);
+}
+
+static void prepare(void) {
+    bp_random_uniform(1, 0, ROWS * N_IN, inputs);
+    bp_random_uniform(1, 1, ROWS * N_OUT, labels);
+    bp_set_threads(1);
+    for (int which = 0; which < NETS; which++) {
+        bp_net *net = make_net(which);
+        train(net, 2);
+        memcpy(wanted[which], bp_net_parameters(net),
+               (size_t)bp_net_parameter_count(net) * sizeof(float));
+        bp_net_destroy(net);
+    }
+}
+
+/* ---- parts ---- */
+
+static void *train_often(void *which) {
+    while (time_left())
+        train_and_compare(*(const int *)which);
+    return NULL;
+}
+
+/* Each thread its own networks, while the limit on threads changes. */
+static void part_nets(void) {
+    static const int numbers[NETS] = {0, 1, 2};
+    pthread_t thread[NETS];
+    for (int i = 0; i < NETS; i++)
+        CHECK(pthread_create(&thread[i], NULL, train_often, (void *)(uintptr_t)&numbers[i]) == 0);
+    for (int n = 1; time_left(); n = n % 4 + 1) {
+        CHECK(bp_set_threads(n) == BP_OK);
+        usleep(500);
+    }
+    for (int i = 0; i < NETS; i++)
+        pthread_join(thread[i], NULL);
+}
+
+static bp_net *shared;
+static float shared_out[ROWS * N_OUT];
+static atomic_long admitted, refused;
+
+static void *hammer(void *unused) {
+    const bp_matrix x = matrix(inputs, N_IN);
+    const bp_data all = data();
+    float out[ROWS * N_OUT];
+    uint8_t mask[ROWS * 100];
+    int64_t steps, epochs;
+    double cost;
+    (void)unused;
+    for (int n = 0; time_left(); n++) {
+        int status = n % 4 == 0   ? bp_net_predict(shared, &x, out)
+                     : n % 4 == 1 ? bp_net_cost(shared, &all, &cost)
+                     : n % 4 == 2 ? bp_net_get_state(shared, NULL, &steps, &epochs)
+                                  : bp_net_dropout_mask(shared, 0, ROWS, mask);
+        CHECK(status == BP_OK || status == BP_ERR_BUSY);
+        if (status == BP_OK && n % 4 == 0) CHECK(memcmp(out, shared_out, sizeof out) == 0);
+        if (status == BP_OK && n % 4 == 2) CHECK(steps == 4 * epochs);
+        atomic_fetch_add(status == BP_OK ? &admitted : &refused, 1);
+    }
+    return NULL;
+}
+
+/* All threads on one network: each call is right, or refused. */
+static void part_busy(void) {
+    pthread_t thread[4];
+    const bp_matrix x = matrix(inputs, N_IN);
+    bp_set_threads(2);
+    shared = make_net(1);
+    CHECK(bp_net_predict(shared, &x, shared_out) == BP_OK);
+    for (int i = 0; i < 4; i++)
+        CHECK(pthread_create(&thread[i], NULL, hammer, NULL) == 0);
+    for (int64_t n = 0; time_left(); n++) {
+        int status = bp_net_set_counters(shared, 4 * n, n);
+        CHECK(status == BP_OK || status == BP_ERR_BUSY);
+    }
+    for (int i = 0; i < 4; i++)
+        pthread_join(thread[i], NULL);
+    CHECK(atomic_load(&admitted) > 0);
+    printf("%ld calls admitted, %ld refused\n", atomic_load(&admitted), atomic_load(&refused));
+    bp_net_destroy(shared);
+}
+
+static void *train_shared(void *unused) {
+    (void)unused;
+    while (time_left())
+        train(shared, 1);
+    return NULL;
+}
+
+/* Forks while another thread trains: the child has all networks but that one, if it was at work.
+ */
+static void part_fork(void) {
+    const bp_matrix x = matrix(inputs, N_IN);
+    pthread_t thread;
+    int forks = 0, cut_off = 0;
+    bp_set_threads(2);
+    shared = make_net(0);
+    bp_net *idle = make_net(1);
+    train(idle, 1);
+    CHECK(pthread_create(&thread, NULL, train_shared, NULL) == 0);
+    while (time_left()) {
+        pid_t child = fork();
+        CHECK(child >= 0);
+        if (child == 0) {
+            float out[ROWS * N_OUT];
+            train_and_compare(1);
+            train(idle, 1);
+            int status = bp_net_predict(shared, &x, out);
+            CHECK(status == BP_OK || status == BP_ERR_FORKED);
+            CHECK(bp_net_status(shared) == status);
+            bp_net_destroy(idle);
+            bp_net_destroy(shared);
+            _exit(status == BP_OK ? 0 : 3);
+        }
+        int status;
+        CHECK(waitpid(child, &status, 0) == child);
+        CHECK(WIFEXITED(status) && (WEXITSTATUS(status) == 0 || WEXITSTATUS(status) == 3));
+        forks++;
+        cut_off += WEXITSTATUS(status) == 3;
+    }
+    pthread_join(thread, NULL);
+    CHECK(cut_off > 0);
+    printf("%d forks, %d of them during a call\n", forks, cut_off);
+    bp_net_destroy(idle);
+    bp_net_destroy(shared);
+}
+
+/* ---- main ---- */
+
+static const struct {
+    const char *name;
+    void (*run)(void);
+} parts[] = {{"nets", part_nets}, {"busy", part_busy}, {"fork", part_fork}};
+
+int main(int argc, char **argv) {
+    double seconds = argc > 1 ? atof(argv[1]) : 0.3;
+    prepare();
+    for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++) {
+        int chosen = argc <= 2;
+        for (int a = 2; a < argc; a++)
+            chosen |= strcmp(argv[a], parts[i].name) == 0;
+        if (!chosen) continue;
+        deadline_ns = bp_clock_ns() + (int64_t)(seconds * 1e9);
+        parts[i].run();
+        printf("%s ok\n", parts[i].name);
+        fflush(stdout);
+    }
+    printf("%ld networks trained\n", atomic_load(&trained));
+    return 0;
+}

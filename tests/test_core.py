@@ -1,0 +1,116 @@
+"""The whole core as a C program: on other processors, under memory checkers, in many threads.
+
+tests/c/tour.c calls every function of the interface; tests/c/core_stress.c calls them in many
+threads and in the children of forks.
+"""
+
+from __future__ import annotations
+
+import platform
+import re
+from dataclasses import replace
+
+import pytest
+from cbuild import AARCH64, ASAN, NATIVE, NEHALEM, TSAN, Toolchain, run
+
+pytestmark = pytest.mark.native
+
+# Widths of the hidden layers: trained in parts, and in shared passes with weights that no cache
+# next to a core holds.
+WIDTHS = ["21", "213"]
+QUICK_AND_SLOW = [WIDTHS[0], pytest.param(WIDTHS[1], marks=pytest.mark.slow)]
+# Of numbers that are sums over all entries of a result, relative to the sum of their magnitudes.
+# A rounding that falls another way in bfloat16 is felt in all that follows.
+TOLERANCES = {"float32": 2e-5, "float64": 1e-12, "bf16": 2e-2, "bf16x3": 2e-5}
+
+x86 = pytest.mark.skipif(platform.machine() != "x86_64", reason="needs an x86-64 processor")
+
+Results = list[tuple[str, float, float]]
+
+
+def tour(
+    width: str, toolchain: Toolchain = NATIVE, isa: str = "", timeout: float = 300
+) -> tuple[str, Results]:
+    """Return the instruction set that ran, and name, number and size of every result."""
+    out = run(
+        "tour.c", width, toolchain=toolchain, environment={"PYBACKPROP_ISA": isa}, timeout=timeout
+    )
+    used = re.search(r"^isa (\w+)$", out, re.MULTILINE)
+    assert used
+    found = re.findall(r"^(\w+ .+) (\S+) (\S+)$", out, re.MULTILINE)
+    assert len(found) > 500
+    return used[1], [(name, float(number), float(size)) for name, number, size in found]
+
+
+def compare(found: Results, wanted: Results) -> None:
+    assert [name for name, *_ in found] == [name for name, *_ in wanted]
+    for (name, number, size), (_, right, right_size) in zip(found, wanted, strict=True):
+        near = TOLERANCES[name.partition(" ")[0]] * max(right_size, 1e-30)
+        assert abs(number - right) <= near, (name, number, right)
+        assert abs(size - right_size) <= near, (name, size, right_size)
+
+
+@pytest.mark.parametrize("width", QUICK_AND_SLOW)
+def test_instruction_sets_agree(width: str) -> None:
+    _, wanted = tour(width, isa="portable")
+    for isa in ("avx2", "avx512", "neon"):
+        compare(tour(width, isa=isa)[1], wanted)
+
+
+@x86
+@pytest.mark.parametrize("width", QUICK_AND_SLOW)
+def test_a_processor_without_avx_runs_everything(width: str) -> None:
+    """An instruction that it does not have would end the program."""
+    isa, found = tour(width, NEHALEM)
+    assert isa == "portable"
+    compare(found, tour(width, isa="portable")[1])
+
+
+@pytest.mark.slow
+def test_arm_runs_everything() -> None:
+    isa, found = tour(WIDTHS[0], AARCH64)
+    assert isa == "neon"
+    compare(found, tour(WIDTHS[0], isa="portable")[1])
+
+
+# Debian's valgrind knows no AVX-512, and shows a processor without it.
+MEMCHECK = replace(
+    NATIVE, runner=("valgrind", "--quiet", "--error-exitcode=9", "--leak-check=full")
+)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("isa", ["avx2", "portable"])
+def test_memory_checker_finds_nothing(isa: str) -> None:
+    used, found = tour(WIDTHS[0], MEMCHECK, isa)
+    assert used == tour(WIDTHS[0], isa=isa)[0]
+    compare(found, tour(WIDTHS[0], isa="portable")[1])
+
+
+@pytest.mark.slow
+def test_address_sanitizer_finds_nothing() -> None:
+    for width in WIDTHS:
+        tour(width, ASAN)
+
+
+# ---- threads ----
+
+# By default the sanitizer forbids the child of a busy fork to start threads, and ends slowly.
+OPTIONS = {"TSAN_OPTIONS": "halt_on_error=1 die_after_fork=0 atexit_sleep_ms=0"}
+
+
+@pytest.mark.parametrize("part", ["nets", "busy", "fork"])
+def test_threads(part: str) -> None:
+    out = run("core_stress.c", "0.4", part)
+    print(out)
+    assert f"{part} ok\n" in out
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("isa", ["", "avx2", "portable"])
+@pytest.mark.parametrize("part", ["nets", "busy", "fork"])
+def test_thread_sanitizer_finds_nothing(part: str, isa: str) -> None:
+    environment = {**OPTIONS, "PYBACKPROP_ISA": isa}
+    out = run("core_stress.c", "10", part, toolchain=TSAN, environment=environment)
+    print(out)
+    assert f"{part} ok\n" in out

@@ -23,10 +23,10 @@ SETUP = """
 
     bp.set_threads(2)
     rng = np.random.default_rng(0)
-    x, y = rng.standard_normal((256, 70)), rng.standard_normal((256, 3))
+    x, y = rng.standard_normal((256, 40)), rng.standard_normal((256, 3))
 
     def make():
-        return bp.Network([70, 260, 260, 3], seed=0)
+        return bp.Network([40, 120, 120, 3], seed=0)
 
     def train(net, epochs=1):
         net.fit(x, y, epochs=epochs, batch_size=128)
@@ -37,7 +37,7 @@ SETUP = """
 """
 
 
-def run(code: str, timeout: float = 100) -> str:
+def run(code: str, timeout: float = 300) -> str:
     """Run a script in an interpreter of its own that must end well and without a word of it."""
     script = textwrap.dedent(SETUP) + textwrap.dedent(code)
     command = [sys.executable, "-W", "ignore::DeprecationWarning", "-c", script]
@@ -139,7 +139,7 @@ def test_exit_while_another_thread_trains(daemon: bool, loss: str) -> None:
     """A thread is waited for; a daemon is left, in the core or in a loss of the user's."""
     code = f"""
         own = lambda a, y: (((a - y) ** 2).mean(1), 2 * (a - y) / a.shape[1])
-        net = bp.Network([70, 260, 260, 3], seed=0, loss=own if "{loss}" == "own" else "{loss}")
+        net = bp.Network([40, 120, 120, 3], seed=0, loss=own if "{loss}" == "own" else "{loss}")
         started = threading.Event()
         end = time.monotonic() + 0.4
 

@@ -7,31 +7,37 @@
 #define BF16_KERNEL__(name, isa) BF16_KERNEL_(name, isa)
 #define BF16_KERNEL(name) BF16_KERNEL__(name, BF16_ISA)
 
-/* The bits of x rounded to bfloat16, in the upper half; the lower one is 0. */
+/* The bits of x rounded to bfloat16, in the upper half; the lower one is 0. Without branches, which
+ * would keep loops from being vectorised. */
 static inline uint32_t bp_bf16_round(uint32_t x, int finite) {
-    const uint32_t size = x & 0x7fffffffu, infinity = 0x7f800000u;
-    uint32_t rounded = (x + 0x7fffu + (x >> 16 & 1)) & 0xffff0000u;
-    const uint32_t cut = x & 0xffff0000u;
-    if (finite) rounded = (rounded & infinity) == infinity ? cut : rounded;
-    rounded = size > infinity ? cut | 0x00400000u : rounded;
-    return size < 0x00800000u ? x & 0x80000000u : rounded;
+    const uint32_t size = x & 0x7fffffffu, infinity = 0x7f800000u, cut = x & 0xffff0000u;
+    const uint32_t nearest = (x + 0x7fffu + (x >> 16 & 1)) & 0xffff0000u;
+    const uint32_t over = finite ? 0u - ((nearest & infinity) == infinity) : 0;
+    const uint32_t nan = 0u - (size > infinity), tiny = 0u - (size < 0x00800000u);
+    const uint32_t special = over | nan;
+    const uint32_t rounded = (nearest & ~special) | (cut & special) | (nan & 0x00400000u);
+    return rounded & (~tiny | 0x80000000u);
 }
 
 /* The parts of 32 values: bits of bfloat16 in the upper halves. */
 static inline void bp_bf16_split(const int planes, const float *x,
                                  uint32_t parts[BP_BF16_PLANES][BP_BF16_BLOCK]) {
-    for (int j = 0; j < BP_BF16_BLOCK; j++) {
-        float rest = x[j];
-        for (int plane = 0; plane < planes; plane++) {
-            uint32_t bits;
-            float part;
-            memcpy(&bits, &rest, sizeof bits);
-            bits = bp_bf16_round(bits, planes > 1);
-            memcpy(&part, &bits, sizeof part);
-            /* Beside an infinity, a NaN or a subnormal number there is no rest. */
-            const uint32_t exponent = bits & 0x7f800000u;
-            rest = exponent == 0 || exponent == 0x7f800000u ? 0.0f : rest - part;
-            parts[plane][j] = bits;
+    uint32_t bits[BP_BF16_BLOCK];
+    float rest[BP_BF16_BLOCK], part[BP_BF16_BLOCK];
+    memcpy(bits, x, sizeof bits);
+    for (int plane = 0; plane < planes; plane++) {
+        for (int j = 0; j < BP_BF16_BLOCK; j++)
+            parts[plane][j] = bp_bf16_round(bits[j], planes > 1);
+        if (plane == planes - 1) break;
+        memcpy(rest, bits, sizeof rest);
+        memcpy(part, parts[plane], sizeof part);
+        for (int j = 0; j < BP_BF16_BLOCK; j++)
+            rest[j] -= part[j];
+        memcpy(bits, rest, sizeof bits);
+        /* Beside an infinity, a NaN or a subnormal number there is no rest. */
+        for (int j = 0; j < BP_BF16_BLOCK; j++) {
+            const uint32_t exponent = parts[plane][j] & 0x7f800000u;
+            bits[j] &= 0u - ((exponent != 0) & (exponent != 0x7f800000u));
         }
     }
 }

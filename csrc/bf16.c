@@ -97,17 +97,26 @@ static void convert_transposed(const bp_bf16_kernels *kernels, bp_bf16_form form
     }
 }
 
+/* Bands of 32 rows are read as 32 streams, which the machine fetches ahead. */
 void bp_bf16_convert(const bp_bf16_kernels *kernels, bp_bf16_form form, int planes, int64_t rows,
                      int64_t cols, const float *src, int64_t ld, const bp_bf16_operand *dst,
                      int64_t row0, int64_t col0) {
-    uint16_t *plain = dst->x + col0 / BLOCK * dst->stride + row0 * BLOCK;
-    uint16_t *turned = dst->x + row0 / BLOCK * dst->stride + col0 * BLOCK;
-    if (form == BP_BF16_ROWS)
-        kernels->bf16->to_rows(planes, rows, cols, src, ld, plain, dst->stride, dst->plane);
-    else if (form == BP_BF16_PANELS)
-        kernels->bf16->to_panels(planes, rows, cols, src, ld, plain, dst->stride, dst->plane);
-    else if (is_transposed(form))
-        convert_transposed(kernels, form, planes, rows, cols, src, ld, dst, turned);
+    if (is_transposed(form)) {
+        convert_transposed(kernels, form, planes, rows, cols, src, ld, dst,
+                           dst->x + row0 / BLOCK * dst->stride + col0 * BLOCK);
+        return;
+    }
+    uint16_t *start = dst->x + col0 / BLOCK * dst->stride + row0 * BLOCK;
+    for (int64_t i = 0; i < rows; i += BLOCK) {
+        const int64_t height = min_i64(rows - i, BLOCK);
+        uint16_t *to = start + i * BLOCK;
+        if (form == BP_BF16_ROWS)
+            kernels->bf16->to_rows(planes, height, cols, src + i * ld, ld, to, dst->stride,
+                                   dst->plane);
+        else
+            kernels->bf16->to_panels(planes, height, cols, src + i * ld, ld, to, dst->stride,
+                                     dst->plane);
+    }
 }
 
 /* ---- products ---- */

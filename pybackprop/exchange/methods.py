@@ -36,7 +36,7 @@ class Exchange(Settings):
         path : path-like
             The file, named exactly so. One that ends in .safetensors is of that format, which
             PyTorch and others read: tensors layers.0.weight, layers.0.bias and so on, all else
-            in its metadata; it needs the package safetensors. Any other is an .npz file.
+            in its metadata; to write it takes the package safetensors. Any other is an .npz file.
         optimizer : Optimizer, optional
             To be had back with `Optimizer.load(path)`.
 
@@ -57,14 +57,15 @@ class Exchange(Settings):
     def load(path: Any) -> Network:
         """Return the network that `save` wrote; the suffix tells the format.
 
+        The file may come from anyone: nothing in it is executed, and what it claims to hold is held
+        against its size before memory is taken for it.
+
         Raises
         ------
         OSError
             The file cannot be read.
         ValueError
-            It is not a model file, or is malformed.
-        ModuleNotFoundError
-            The format's package is not installed.
+            It is not a model file, or is malformed; the message says what is wrong.
         """
         from .files import load_network
 

@@ -69,9 +69,11 @@ def main() -> None:
         import loaders
     make = targets()[target]
     warnings.simplefilter("error")
-    folder = Path(tempfile.mkdtemp(dir="/dev/shm" if os.path.isdir("/dev/shm") else None))
+    # One folder for all runs, as libFuzzer ends the process before anything could be removed.
+    memory = "/dev/shm" if os.path.isdir("/dev/shm") else tempfile.gettempdir()
+    folder = Path(memory) / f"pybackprop-fuzz-{os.getuid()}-{target}"
     first = folder / "seeds"
-    first.mkdir()
+    first.mkdir(mode=0o700, parents=True, exist_ok=True)
     for number, data in enumerate(seeds(target)):
         (first / f"{number:03d}").write_bytes(data)
     print(json.dumps({"target": target, "seeds": len(list(first.iterdir()))}), flush=True)

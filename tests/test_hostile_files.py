@@ -347,6 +347,7 @@ def corpus() -> list[tuple[str, Path]]:
 
 
 def test_corpus_of_the_fuzzer(tmp_path: Path) -> None:
+    assert len(corpus()) > 200
     for target, path in corpus():
         kind = target.removesuffix("+header")
         data = path.read_bytes()

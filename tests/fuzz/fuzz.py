@@ -1,3 +1,4 @@
+#!/usr/bin/env python3
 """Fuzz one loader, guided by coverage; see README.md beside this file."""
 
 from __future__ import annotations

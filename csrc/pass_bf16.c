@@ -176,7 +176,7 @@ static void outputs_of_delta(const bp_worker_f32 *w, int l, int64_t n, bp_bf16_o
     out[1] = (bp_bf16_output){BP_BF16_ROWS, rows_operand(w, l, n, w->net->layers[l].n_out)};
 }
 
-/* Converts a tile of a matrix with row stride ld. */
+/* Converts a tile of a matrix, which is at x with row stride ld. */
 static void convert(const bp_worker_f32 *w, const bp_bf16_output out[2], const float *x, int64_t ld,
                     bp_tile_f32 tile) {
     const bp_bf16_kernels kernels = kernels_of(w->net);
@@ -184,8 +184,7 @@ static void convert(const bp_worker_f32 *w, const bp_bf16_output out[2], const f
     for (int i = 0; i < 2; i++)
         if (out[i].form != BP_BF16_NONE)
             bp_bf16_convert(&kernels, out[i].form, planes_of(w->net), tile.m1 - tile.m0,
-                            tile.n1 - tile.n0, x + tile.m0 * ld + tile.n0, ld, &out[i].operand,
-                            tile.m0, tile.n0);
+                            tile.n1 - tile.n0, x, ld, &out[i].operand, tile.m0, tile.n0);
 }
 
 /* ---- phases ---- */
@@ -207,7 +206,7 @@ static void load(const bp_worker_f32 *w, const bp_block *block) {
             bp_pass_load_inputs_f32(w, block, row, next, gathered, ld);
             x = gathered;
         }
-        convert(w, out, x - row * ld, ld, (bp_tile_f32){row, next, 0, n_in});
+        convert(w, out, x, ld, (bp_tile_f32){row, next, 0, n_in});
     }
     bp_pass_load_targets_f32(w, block, begin, end);
 }
@@ -250,7 +249,7 @@ static void forward_layer(const bp_worker_f32 *w, const bp_block *block, int l, 
     const bp_tile_f32 tile = run_share(w, &product);
     if (!drops) return;
     bp_pass_drop_forward_f32(w, block, l, tile);
-    convert(w, out, pass->passed[l], ld, tile);
+    convert(w, out, pass->passed[l] + tile.m0 * ld + tile.n0, ld, tile);
 }
 
 static void forward(const bp_worker_f32 *w, const bp_block *block, int finish, float *last,
@@ -276,7 +275,7 @@ static int loss(const bp_worker_f32 *w, const bp_block *block) {
     int status = bp_pass_loss_f32(w, block, begin, end);
     if (status != BP_OK || pass->flags == BP_PASS_FORWARD) return status;
     outputs_of_delta(w, last, block->n, out);
-    convert(w, out, pass->delta[last], pass->ld[last + 1],
+    convert(w, out, pass->delta[last] + begin * pass->ld[last + 1], pass->ld[last + 1],
             (bp_tile_f32){begin, end, 0, w->net->layers[last].n_out});
     return BP_OK;
 }
@@ -312,7 +311,7 @@ static void backward_inputs(const bp_worker_f32 *w, const bp_block *block, int l
     const bp_tile_f32 tile = run_share(w, &product);
     if (!drops) return;
     bp_pass_drop_backward_f32(w, l - 1, tile);
-    convert(w, out, product.c, product.c_rs, tile);
+    convert(w, out, product.c + tile.m0 * product.c_rs + tile.n0, product.c_rs, tile);
 }
 
 static void backward(const bp_worker_f32 *w, const bp_block *block, int l, float *gradient,

@@ -174,6 +174,7 @@ def test_isa_detection_agrees_with_the_kernel() -> None:
     assert (found["avx2"][0] == "1") == ({"avx2", "fma"} <= flags)
     wanted = {"avx2", "fma", "avx512f", "avx512bw", "avx512vl", "avx512dq"}
     assert (found["avx512"][0] == "1") == (wanted <= flags)
+    assert (found["amx"][0] == "1") == (wanted | {"amx_tile", "amx_bf16"} <= flags)
     assert found["brand"] == brand
 
 

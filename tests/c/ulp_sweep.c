@@ -13,6 +13,18 @@
 
 #include "dispatch.h"
 
+#ifdef BP_VECTOR_LIBM
+/* The vector functions of glibc's libmvec, off by at most 4 units of double: many times as fast. */
+#    define BP_VECTOR(name) double name(double) __attribute__((simd("notinbranch")));
+BP_VECTOR(exp)
+BP_VECTOR(log)
+BP_VECTOR(tanh)
+BP_VECTOR(erf)
+BP_VECTOR(erfc)
+BP_VECTOR(expm1)
+BP_VECTOR(log1p)
+#endif
+
 enum { BLOCK = 1021 }; /* prime, so that each pattern meets whole and partial vectors */
 
 #define wide double

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -33,6 +33,8 @@ SELU_SCALE = 1.0507009873554804934193349852946
 # Roundings of one activation, derivative or loss term, in u: a few units of the last place (two u
 # each) of the function itself, and the products around it.
 FUNCTION = 24.0
+# What rounding and splitting of operands may add to a product, in |a| |b| (docs/numerics.md).
+OPERANDS = {"float32": 0.0, "bf16": 2**-7 + 2**-16, "bf16x2": 1.01 * 2**-15, "bf16x3": 2**-23}
 # Roundings by which a constant, such as 1 / N, may have been formed.
 CONSTANT = 6.0
 
@@ -202,6 +204,7 @@ class Shadow:
     dropout: Sequence[float] = ()
     scaling: tuple[Array, Array] | None = None
     dtype: Any = np.float32
+    precision: str = "float32"
 
     @classmethod
     def of(cls, net: Any, loss: str | None = None) -> Shadow:
@@ -216,6 +219,7 @@ class Shadow:
             dropout=net.dropout,
             scaling=net.scaling,
             dtype=net.dtype,
+            precision=net.precision,
         )
 
     def __post_init__(self) -> None:
@@ -234,8 +238,10 @@ class Shadow:
         n = a.at.shape[1] + 4
         size_a, size_b = np.abs(a.at) + a.error, np.abs(b.at) + b.error
         error = a.error @ size_b + np.abs(a.at) @ b.error
-        # Subnormal products and sums are flushed.
-        error += self.gamma(n) * (size_a @ size_b) + n * self.tiny
+        own = OPERANDS[self.precision] + self.gamma(n) * (1 if self.precision == "float32" else 1.1)
+        # Subnormal products and sums are flushed, and so are subnormal parts of operands.
+        lost = n * self.tiny * (1 + size_a.max(initial=0) + size_b.max(initial=0))
+        error += own * (size_a @ size_b) + lost
         return Value(a.at @ b.at, error)
 
     def times(self, a: Value, b: Value) -> Value:
@@ -394,6 +400,8 @@ class Shadow:
 
     def vjp(self, x: Array, v: Array) -> Value:
         """Return the products of the rows of v and the outputs' Jacobians in the inputs."""
+        if self.precision != "float32":  # which is for training and predictions alone
+            return replace(self, precision="float32").vjp(x, v)
         zs, activated, _ = self.forward(x)
         delta = exact(np.asarray(v).astype(self.dtype))
         for i in reversed(range(len(self.weights))):

@@ -367,6 +367,34 @@ class World:
         same(net.parameters, s.net.parameters, "parameters after a callback raised")
         same_state(optimizer, s.optimizer, "optimizer after a callback raised")
 
+    def resumed(self, s: Subject) -> None:
+        """A run that a callback ends, and one that goes on from its checkpoint: as one run."""
+        x, y, weight = s.batch(60)
+        last, path = int(s.rng.integers(1, 4)), self.folder / f"run {s.rng.integers(2**32)}.npz"
+        options: dict[str, Any] = {
+            "epochs": 4,
+            "batch_size": int(s.rng.choice([13, 60])),
+            "sample_weight": weight,
+        }
+
+        def callback(end: bp.EpochEnd) -> None:
+            if end.epoch == last:
+                raise Planned
+
+        (net, optimizer), (other, its) = s.twin(), s.twin()
+        try:
+            every = str(s.rng.choice(["1 epochs", "1 steps"]))
+            keep: dict[str, Any] = {"checkpoint": path, "checkpoint_every": every}
+            net.fit(x, y, **options, **keep, optimizer=optimizer, callbacks=callback)
+        except Planned:
+            pass
+        history = other.fit(x, y, **options, optimizer=its, resume=path)
+        path.unlink()
+        alone = s.net.fit(x, y, **options, optimizer=s.optimizer)
+        same(other.parameters, s.net.parameters, "parameters of a resumed run")
+        same_state(its, s.optimizer, "optimizer of a resumed run")
+        assert history.cost == alone.cost, "costs of a resumed run"
+
     def raising_loss(self, s: Subject) -> None:
         if not isinstance(s.net.loss, CustomLoss):
             return
@@ -472,6 +500,7 @@ OPERATIONS = {
     "interrupted_fit": 2,
     "raising_callback": 2,
     "raising_loss": 2,
+    "resumed": 2,
     "poisoned_fit": 1,
     "copied": 2,
     "pickled": 2,

@@ -113,6 +113,9 @@ def random_network(rng: np.random.Generator) -> tuple[bp.Network, str]:
     elif kind == 3:
         output = str(rng.choice([*ACTIVATIONS, "softmax"]))
     penalties = rng.choice([0.0, 1e-3], 2)
+    dtype, precision = str(rng.choice(["float32", "float64"])), "float32"
+    if dtype == "float32" and rng.random() < 0.3:
+        precision = str(rng.choice(["bf16", "bf16x2", "bf16x3"]))
     net = bp.Network(
         widths,
         activation=[str(name) for name in rng.choice(list(ACTIVATIONS), hidden)],
@@ -122,7 +125,8 @@ def random_network(rng: np.random.Generator) -> tuple[bp.Network, str]:
         dropout=0.0 if rng.random() < 0.7 else float(rng.choice([0.1, 0.5])),
         l1=float(penalties[0]),
         l2=float(penalties[1]),
-        dtype=str(rng.choice(["float32", "float64"])),
+        dtype=dtype,
+        precision=precision,
         seed=int(rng.integers(2**32)),
     )
     if rng.random() < 0.2:

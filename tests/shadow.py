@@ -269,7 +269,7 @@ class Shadow:
     def own_error(self, name: str, z: Array, at: Array) -> Array:
         """Return what the function itself may be off by, here and in the core."""
         error = FUNCTION * (self.u * np.abs(at) + self.tiny * np.maximum(1, np.abs(z)))
-        # The argument of erfc here, z / sqrt(2), is rounded; its tail makes z^2 times as much of it.
+        # The argument of erfc here, z / sqrt(2), is rounded: z^2 times as much of its tail.
         return error + (z * z * self.u * np.abs(at) if name == "gelu" else 0)
 
     def softmax(self, z: Value) -> Value:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import soak
+from footprint import Sample, assert_flat
 from reference import ACTIVATIONS, Reference
 from shadow import Shadow, assert_within, exact
 from shadow_updates import Rule
@@ -139,11 +140,11 @@ def test_soak_tells_how_to_see_a_difference_again(
 
 
 def test_growing_memory_fails() -> None:
-    flat = [soak.Sample(50 << 20, 5, 2) for i in range(40)]
-    assert "memory 50.0 MB" in soak.assert_flat(flat)
-    growing = [soak.Sample((50 + i) << 20, 5, 2) for i in range(40)]
+    flat = [Sample(50 << 20, 5, 2) for i in range(40)]
+    assert "memory 50.0 MB" in assert_flat(flat)
+    growing = [Sample((50 + i) << 20, 5, 2) for i in range(40)]
     with pytest.raises(AssertionError, match="memory grows"):
-        soak.assert_flat(growing)
-    leaking = [soak.Sample(50 << 20, i, 2) for i in range(40)]
+        assert_flat(growing)
+    leaking = [Sample(50 << 20, i, 2) for i in range(40)]
     with pytest.raises(AssertionError, match="open files"):
-        soak.assert_flat(leaking)
+        assert_flat(leaking)

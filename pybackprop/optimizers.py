@@ -82,9 +82,7 @@ class _Setting:
 
     def __set__(self, instance: Optimizer, value: float) -> None:
         number = as_real(value, self.name, low=0.0, high=self.high, open_high=self.below)
-        instance._check_setting(self.name, number)
-        instance._state.set(self.field, number)
-        instance._settle(instance._state.key)
+        instance._change(self.name, self.field, number)
 
 
 class _Flag:
@@ -97,10 +95,7 @@ class _Flag:
         return bool(instance._state.get(self.name))
 
     def __set__(self, instance: Optimizer, value: bool) -> None:
-        flag = as_flag(value, self.name)
-        instance._check_setting(self.name, flag)
-        instance._state.set(self.name, flag)
-        instance._settle(instance._state.key)
+        instance._change(self.name, self.name, as_flag(value, self.name))
 
 
 class Optimizer:
@@ -180,6 +175,17 @@ class Optimizer:
             if self._needs(vector) and self._state.vectors[index] is None:
                 self._state.point(index, np.full(size, self._first_value(), dtype))
 
+    def _change(self, name: str, field: str, value: float) -> None:
+        """Set a field of the core; change nothing if the vectors that it needs cannot be had."""
+        self._check_setting(name, value)
+        before = self._state.get(field)
+        try:
+            self._state.set(field, value)
+            self._settle(self._state.key)
+        except BaseException:
+            self._state.set(field, before)
+            raise
+
     def _bind(self, key: tuple[int, np.dtype[Any]]) -> OptimizerState:
         """Return the state for parameters of this size and type, made on first use."""
         state = self._state
@@ -190,8 +196,7 @@ class Optimizer:
                     f"{state.key[1]}, but is used with {key[0]} of {key[1]}; "
                     "use another optimizer, or reset() this one"
                 )
-            # The key comes last, since a signal or want of memory may end this before: by it calls
-            # know that there is a state, whole and of this size.
+            # The key, by which calls know that the state is whole, comes last: a signal may end this.
             self._forget()
             self._settle(key)
             state.key = key

@@ -226,3 +226,22 @@ def test_interrupted_before_the_state_is_whole(name: str) -> None:
     optimizer.update(parameters, large)
     np.testing.assert_allclose(parameters, 0.9)
     np.testing.assert_array_equal(optimizer.state_dict()["state"]["momentum_buffer"], large)
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, MemoryError])
+def test_setting_whose_state_cannot_be_had(
+    error: type[BaseException], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    optimizer, parameters, gradient = bp.SGD(lr=0.5), np.ones(3), np.ones(3)
+    optimizer.update(parameters, gradient)
+
+    def fail(*arguments: Any) -> None:
+        raise error
+
+    with monkeypatch.context() as patch:
+        patch.setattr(np, "full", fail)
+        with pytest.raises(error):
+            optimizer.momentum = 0.9
+    assert optimizer.momentum == 0
+    optimizer.update(parameters, gradient)
+    np.testing.assert_array_equal(parameters, np.zeros(3))

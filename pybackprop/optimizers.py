@@ -196,7 +196,7 @@ class Optimizer:
                     f"{state.key[1]}, but is used with {key[0]} of {key[1]}; "
                     "use another optimizer, or reset() this one"
                 )
-            # The key, by which calls know that the state is whole, comes last: a signal may end this.
+            # The key, which tells that the state is whole, comes last: a signal may end this.
             self._forget()
             self._settle(key)
             state.key = key
@@ -282,9 +282,8 @@ class Optimizer:
         """
         fresh = from_state_dict(state)
         if type(fresh) is not type(self):
-            raise ValueError(
-                f"state must be that of {type(self).__name__}, got that of {type(fresh).__name__}"
-            )
+            kinds = type(self).__name__, type(fresh).__name__
+            raise ValueError("state must be that of {}, got that of {}".format(*kinds))
         self.__dict__.update(fresh.__dict__)
 
     def _load_vectors(self, vectors: dict[str, Any], step: int) -> None:

@@ -196,7 +196,7 @@ class Optimizer:
                     f"{state.key[1]}, but is used with {key[0]} of {key[1]}; "
                     "use another optimizer, or reset() this one"
                 )
-            # The key, which tells that the state is whole, comes last: a signal may end this.
+            # The key, by which calls know the state is whole, comes last: a signal may end this.
             self._forget()
             self._settle(key)
             state.key = key

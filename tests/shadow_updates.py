@@ -85,6 +85,10 @@ class Rule:
         error = start.error + scale * move.error + self.own(size)
         return Value(start.at - scale * move.at, error)
 
+    def flushed(self, top: Value, rate: float) -> Value:
+        """Return a numerator whose product with the rate is 0 where it would be subnormal."""
+        return top.widened(np.full_like(top.at, self.tiny / max(rate, self.tiny)))
+
     def before(self, name: str, like: Array) -> Array:
         """Return a state vector, which exists from the first step on."""
         first = self.settings.get("initial_accumulator_value", 0.0)
@@ -131,7 +135,8 @@ class Rule:
         v = self.mean_square("exp_avg_sq", beta2, g)
         scale = 1 / (1 - beta2**self.t)
         bottom = root(Value(v.at * scale, v.error * scale), self.settings["eps"], self.u)
-        return self.rate / (1 - beta1**self.t), quotient(m, bottom, self.u)
+        rate = self.rate / (1 - beta1**self.t)
+        return rate, quotient(self.flushed(m, rate), bottom, self.u)
 
     def _rmsprop(self, g: Value) -> tuple[float, Value]:
         alpha = self.settings["alpha"]
@@ -148,5 +153,6 @@ class Rule:
         squares, old = self.square(g), self.before("sum", g.at)
         at = old + squares.at
         self.after["sum"] = Value(at, squares.error + self.own(at))
-        move = quotient(g, root(self.after["sum"], self.settings["eps"], self.u), self.u)
-        return self.rate / (1 + (self.t - 1) * self.settings["lr_decay"]), move
+        rate = self.rate / (1 + (self.t - 1) * self.settings["lr_decay"])
+        bottom = root(self.after["sum"], self.settings["eps"], self.u)
+        return rate, quotient(self.flushed(g, rate), bottom, self.u)

@@ -125,6 +125,8 @@ static void judge(tally *t, double x, wide got, wide want, wide rounded, int dig
         if (got != rounded && t->wrong++ == 0) t->at = x;
         return;
     }
+    /* Just below the largest number a rounding may already overflow: as if exponents went on. */
+    if (isinf(got)) got = copysignl(ldexpl(1, digits == 24 ? 128 : 1024), got);
     if (want == 0 && got == 0) {
         if (signbit(want) != signbit(got) && x == 0 && t->wrong++ == 0) t->at = x;
         return;

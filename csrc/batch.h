@@ -1,7 +1,7 @@
 /* One batch by a team: its cost, its gradient, and the update.
  *
  * How the work is cut depends on shapes alone, never on the number of threads, so that neither do
- * the bits:
+ * the bits; but outputs alone, whose rows do not depend on each other, are cut for the threads:
  * - shared: all members work on each phase of one pass, tiles of its products shared out among
  * them;
  * - parts: the batch is cut into parts, each passed through by one member, block of rows by block,

@@ -33,7 +33,8 @@ typedef struct {
 BP_T(bp_workspace) *BP_T(bp_workspace_reserve)(bp_net *net, const bp_plan *plan, int flags);
 void BP_T(bp_workspace_release)(bp_net *net, int flags);
 
-/* Fills the packed copy of the weights where it is out of date. All members; syncs. */
+/* Fills the packed copy of the weights where it is out of date, and what derivatives in the inputs
+ * need besides. All members; syncs. */
 void BP_T(bp_batch_pack)(BP_T(bp_job) *job, bp_team *team, int member, int members);
 
 /* Outputs, costs and gradients of the parts of a batch. All members; syncs at its end. */

@@ -32,6 +32,7 @@
 #endif
 
 #include "cgroup.h"
+#include "compiler.h"
 #include "cpu.h"
 #include "once.h"
 #include "pybackprop.h"
@@ -56,6 +57,21 @@ int bp_isa_within(bp_isa isa, bp_isa cap) {
     if (cap == BP_ISA_COUNT || isa == BP_ISA_PORTABLE || isa == cap) return 1;
     return isa != BP_ISA_NEON && cap != BP_ISA_NEON && isa < cap;
 }
+
+/* Linux keeps the tiles of processes that have asked for them only; and the kernels must have been
+ * compiled. */
+#if defined(__linux__) && defined(__x86_64__) && BP_COMPILER_IS(11, 11)
+enum { CAN_ASK_FOR_TILES = 1 };
+static int ask_for_tiles(void) {
+    const long request = 0x1023, tile_data = 18; /* ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA */
+    return syscall(SYS_arch_prctl, request, tile_data) == 0;
+}
+#else
+enum { CAN_ASK_FOR_TILES = 0 };
+static int ask_for_tiles(void) {
+    return 0;
+}
+#endif
 
 #ifdef BP_X86
 
@@ -114,8 +130,8 @@ static void detect_isa(bp_cpu *cpu) {
     cpu->has_avx512_bf16 = cpu->has[BP_ISA_AVX512] && bit(more.eax, 5);
 
     int amx_bf16 = bit(seven.edx, 22), amx_tile = bit(seven.edx, 24);
-    cpu->has[BP_ISA_AMX] =
-        cpu->has[BP_ISA_AVX512] && (xcr0 & amx_state) == amx_state && amx_tile && amx_bf16;
+    cpu->has[BP_ISA_AMX] = CAN_ASK_FOR_TILES && cpu->has[BP_ISA_AVX512] &&
+                           (xcr0 & amx_state) == amx_state && amx_tile && amx_bf16;
 }
 
 static void detect_brand(bp_cpu *cpu) {
@@ -226,16 +242,6 @@ static void detect(void) {
 const bp_cpu *bp_cpu_get(void) {
     bp_once_run(&machine_once, detect);
     return &machine;
-}
-
-/* Linux keeps the tiles of processes that have asked for them only. */
-static int ask_for_tiles(void) {
-#if defined(__linux__) && defined(__x86_64__)
-    const long request = 0x1023, tile_data = 18; /* ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA */
-    return syscall(SYS_arch_prctl, request, tile_data) == 0;
-#else
-    return 0;
-#endif
 }
 
 static atomic_int amx_answer; /* 0 before it was asked for, 1 granted, -1 refused */

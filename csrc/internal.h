@@ -55,9 +55,10 @@ struct bp_net {
     const void *phases; /* bp_phases of the network's type and precision */
 
     void *parameters; /* of the network's type, like all that follow */
-    void *packed;     /* W^T of every layer in panels, for the forward pass; NULL for a large net */
+    void *packed; /* W^T of every layer in panels, for the forward pass; NULL for a large net, and
+                     where there are operands */
     uint16_t *operands; /* panels of W^T and of W, where products take bfloat16 operands, or NULL */
-    int packed_stale;   /* the parameters changed since they were packed */
+    int packed_stale;   /* the parameters changed since they were packed, or made operands */
     void *shift, *scale; /* n_in each, or NULL */
 
     bp_loss_fn callback;

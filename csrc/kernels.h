@@ -19,6 +19,7 @@
 
 #include <stdint.h>
 
+#include "compiler.h"
 #include "pybackprop.h"
 
 enum { BP_ACT_COUNT = 12, BP_LOSS_COUNT = 6, BP_OPT_COUNT = 5 };
@@ -72,7 +73,7 @@ typedef struct {
  * In both k, and in panels n too, is padded with zeros to a multiple of 32. The rows of a slab up
  * to the next multiple of 16 exist; they may hold anything, and some kernels read them. */
 
-enum { BP_BF16_BLOCK = 32, BP_BF16_PLANES = 3, BP_BF16_TERMS = 6 };
+enum { BP_BF16_BLOCK = 32, BP_BF16_PLANES = 3, BP_BF16_TERMS = 5 };
 
 /* The offsets of two planes whose product is a part of the result. */
 typedef struct {

@@ -11,6 +11,7 @@
 
 #include "bf16.h"
 #include "dense.h"
+#include "dispatch.h"
 
 /* What a pass keeps beside its float32 buffers. */
 typedef struct {
@@ -21,7 +22,7 @@ typedef struct {
 } operands;
 
 static bp_bf16_kernels kernels_of(const bp_net *net) {
-    return (bp_bf16_kernels){&net->kernels->bf16, &net->kernels->f32};
+    return (bp_bf16_kernels){bp_kernels_bf16_get(), &net->kernels->f32};
 }
 
 static int planes_of(const bp_net *net) {

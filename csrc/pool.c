@@ -164,7 +164,10 @@ static void *helper_main(void *argument) {
     bp_habit habit = {0, 0};
     for (;;) {
         command = bp_word_wait(&self->command, command, spin_ns, &habit);
-        if (!take_ticket(self, command)) continue;
+        if (!take_ticket(self, command)) {
+            habit = (bp_habit){0, 0}; /* roused: more work may come soon */
+            continue;
+        }
         if (pool.stopping) return NULL;
         spin_ns = pool.team.spin_ns;
         uint64_t mode = bp_fp_enter();
@@ -283,7 +286,8 @@ static void run_together(int members, bp_team_fn fn, void *context, which_helper
 }
 
 static void dispatch(int threads, bp_team_fn fn, void *context, which_helpers which) {
-    int members = threads < bp_get_threads() ? threads : bp_get_threads();
+    const int limit = bp_get_threads(); /* read once: another thread may raise it */
+    int members = threads < limit ? threads : limit;
     if (members > BP_MAX_THREADS) members = BP_MAX_THREADS;
     uint64_t mode = bp_fp_enter();
     if (members > 1 && take_pool()) {

@@ -274,7 +274,8 @@ int bp_fit_resume(bp_fit *fit, const bp_fit_state *state);
  * costs: room for `epochs` values, the mean cost of each epoch that this call completes.
  * BP_ERR_NOT_FINITE: state names the batch whose cost is not finite, or which ended an epoch with
  * parameters that are not; the parameters and the network's counters are those at the end of the
- * epoch before, and the optimizer, of whose vectors no copies are kept, has to start afresh. */
+ * epoch before, and the optimizer, of whose vectors no copies are kept, has to start afresh; this
+ * state is not one to resume from. */
 int bp_fit_run(bp_fit *fit, bp_optimizer *optimizer, const double *lr, int64_t n_lr, int64_t epochs,
                int64_t max_ns, double *costs, bp_fit_state *state);
 

@@ -77,7 +77,8 @@ static void bf16_team(void *context, bp_team *team, int member, int members) {
 
 static int bf16_matmul(const matmul_shape *s, int planes, const float *a, const float *b,
                        float *c) {
-    const int threads = bp_threads_for(2.0 * (double)s->m * (double)s->n * (double)s->k, 1);
+    const double flops = 2.0 * (double)s->m * (double)s->n * (double)s->k;
+    const int threads = bp_threads_for(flops, 1);
     bf16_job job = {
         .kernels = {bp_kernels_bf16_get(), &bp_kernels_get()->f32},
         .a = {.form = s->transpose_a ? BP_BF16_ROWS_T : BP_BF16_ROWS, .ld = s->lda, .x = a},
@@ -103,7 +104,7 @@ static int bf16_matmul(const matmul_shape *s, int planes, const float *a, const 
         job.product.b = job.b.operand;
         job.product.a.x = job.a.operand.x = operands;
         job.product.b.x = job.b.operand.x = operands + count_a;
-        bp_pool_run(threads, bf16_team, &job);
+        bp_run_work(threads, flops, bf16_team, &job);
     }
     const int status = operands && job.scratch ? BP_OK : BP_ERR_MEMORY;
     bp_free(job.scratch);

@@ -15,8 +15,9 @@ static inline int bp_threads_for(double flops, int shared) {
     return worth < 2.0 ? 1 : worth < (double)most ? (int)worth : most;
 }
 
-/* Work that is done before a thread that sleeps would have woken, some 50 us later. */
-static const double BP_BRIEF_FLOPS = 2e7;
+/* Work that one thread does in about the time that two need where one of them sleeps: some 50 us
+ * until it has woken, and its half. */
+static const double BP_BRIEF_FLOPS = 1e7;
 
 /* Runs a team function whose members share so much work. */
 static inline void bp_run_work(int threads, double flops, bp_team_fn fn, void *context) {

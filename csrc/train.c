@@ -73,7 +73,8 @@ static void begin_epoch(bp_fit *fit) {
 int bp_fit_resume(bp_fit *fit, const bp_fit_state *state) {
     bp_net *net = fit->net;
     const int64_t batch = state->batch;
-    if (state->epoch < 0 || batch < 0 || batch >= fit->n_batches || (batch > 0 && !state->start))
+    if (fit->epoch > 0 || fit->batch > 0 || state->epoch < 0 || batch < 0 ||
+        batch >= fit->n_batches || (batch > 0 && !state->start))
         return BP_ERR_ARGUMENT;
     int status = bp_net_enter(net);
     if (status != BP_OK) return status;

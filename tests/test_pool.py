@@ -14,6 +14,7 @@ PARTS = [
     "counts",
     "shared",
     "awake",
+    "limits",
     "callers",
     "nested",
     "mode",

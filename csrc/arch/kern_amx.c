@@ -1,7 +1,7 @@
 /* Products of bfloat16 on the tiles of AMX. */
 #include "kernels.h"
 
-#if defined(__x86_64__) && defined(__GNUC__)
+#if defined(__x86_64__) && BP_COMPILER_IS(11, 11)
 
 #    include <immintrin.h>
 #    include <string.h>

@@ -1,7 +1,7 @@
 /* Products of bfloat16 with vdpbf16ps: AVX512-BF16, besides what AVX-512 has. */
 #include "kernels.h"
 
-#if defined(__x86_64__) && defined(__GNUC__)
+#if defined(__x86_64__) && BP_COMPILER_IS(10, 9)
 
 #    include <immintrin.h>
 #    include <string.h>

@@ -170,6 +170,25 @@ static void part_awake(void) {
     CHECK(alone > 0);
 }
 
+static void *change_limit(void *unused) {
+    (void)unused;
+    while (time_left()) {
+        bp_set_threads(2);
+        bp_set_threads(MEMBERS);
+    }
+    return NULL;
+}
+
+/* Never more members than a call has room for, whatever happens to the limit meanwhile. */
+static void part_limits(void) {
+    pthread_t other;
+    CHECK(pthread_create(&other, NULL, change_limit, NULL) == 0);
+    while (time_left()) {
+        CHECK(check_run(MEMBERS / 2, 1) <= MEMBERS / 2);
+    }
+    pthread_join(other, NULL);
+}
+
 static atomic_int in_team;
 
 static void *call_often(void *unused) {
@@ -398,10 +417,10 @@ static const struct {
     const char *name;
     void (*run)(void);
 } parts[] = {
-    {"scarce", part_scarce},   {"counts", part_counts},           {"shared", part_shared},
-    {"awake", part_awake},     {"callers", part_callers},         {"nested", part_nested},
-    {"mode", part_mode},       {"fork_idle", part_fork_idle},     {"fork_busy", part_fork_busy},
-    {"latency", part_latency}, {"fork_inside", part_fork_inside},
+    {"scarce", part_scarce},       {"counts", part_counts},   {"shared", part_shared},
+    {"awake", part_awake},         {"limits", part_limits},   {"callers", part_callers},
+    {"nested", part_nested},       {"mode", part_mode},       {"fork_idle", part_fork_idle},
+    {"fork_busy", part_fork_busy}, {"latency", part_latency}, {"fork_inside", part_fork_inside},
 };
 
 int main(int argc, char **argv) {

@@ -41,8 +41,8 @@ void BP_T(bp_product_run)(const BP_T(bp_kernels) *kernels, const BP_T(bp_product
 void BP_T(bp_product_share)(const BP_T(bp_kernels) *kernels, int64_t m, int64_t n, int part,
                             int parts, int64_t ranges[4]);
 
-/* Elements of a packed copy of b (k x n): panels of nr columns, each (k x nr) row-major, the last
- * padded with zeros. */
+/* Elements of a packed copy of b (k x n): panels of nr columns, each (k x nr) row-major; what
+ * the last has beyond b is neither written nor read. */
 int64_t BP_T(bp_packed_count)(const BP_T(bp_kernels) *kernels, int64_t k, int64_t n);
 
 /* Packs panels p0 <= p < p1 of b (panel p holds columns p * nr …). */

@@ -5,17 +5,14 @@ int64_t BP_T(bp_packed_count)(const BP_T(bp_kernels) *kernels, int64_t k, int64_
     return (n + nr - 1) / nr * nr * k;
 }
 
-/* dst (nr) = src (cols), padded with zeros. Copies in pieces of constant size, which compilers turn
- * into vector moves. */
-static void BP_T(copy_row)(int64_t cols, int64_t nr, const real *src, real *dst) {
+/* Copies in pieces of constant size, which compilers turn into vector moves. */
+static void BP_T(copy_row)(int64_t cols, const real *src, real *dst) {
     enum { PIECE = 16 / sizeof(real) };
     int64_t j = 0;
     for (; j + PIECE <= cols; j += PIECE)
         memcpy(dst + j, src + j, PIECE * sizeof *dst);
     for (; j < cols; j++)
         dst[j] = src[j];
-    for (; j < nr; j++)
-        dst[j] = 0;
 }
 
 /* Panels p0 <= p < p1 of a row-major b, row by row: what is far apart is touched once. */
@@ -24,7 +21,7 @@ static void BP_T(copy_panels)(int64_t nr, int64_t k, int64_t n, const real *b, i
     for (int64_t i = 0; i < k; i++, b += b_rs) {
         for (int64_t p = p0; p < p1; p++) {
             const int64_t left = n - p * nr;
-            BP_T(copy_row)(left < nr ? left : nr, nr, b + p * nr, packed + (p * k + i) * nr);
+            BP_T(copy_row)(left < nr ? left : nr, b + p * nr, packed + (p * k + i) * nr);
         }
     }
 }
@@ -39,10 +36,8 @@ void BP_T(bp_pack_b)(const BP_T(bp_kernels) *kernels, int64_t k, int64_t n, cons
         return;
     }
     for (int64_t p = p0; p < p1; p++) {
-        const int64_t left = n - p * nr, cols = left < nr ? left : nr;
-        real *panel = packed + p * nr * k;
-        kernels->transpose(k, cols, b + p * nr * b_cs, b_cs, panel, nr);
-        for (int64_t i = 0; cols < nr && i < k; i++)
-            memset(panel + i * nr + cols, 0, (size_t)(nr - cols) * sizeof *panel);
+        const int64_t left = n - p * nr;
+        kernels->transpose(k, left < nr ? left : nr, b + p * nr * b_cs, b_cs, packed + p * nr * k,
+                           nr);
     }
 }

@@ -136,12 +136,13 @@ static const real *BP_T(make_packed)(const BP_T(bp_kernels) *kernels, const BP_T
     const int64_t count = BP_T(bp_packed_count)(kernels, q->k, q->n);
     CHECK(count == panels * nr * q->k, "packed count %d", (int)count);
     real *packed = guarded_take(memory_p, (size_t)count * sizeof *packed);
+    memset(packed, 0xff, (size_t)count * sizeof *packed); /* NaN, to stay where b has no column */
     BP_T(bp_pack_b)(kernels, q->k, q->n, b, b_rs, b_cs, panels / 2, panels, packed);
     BP_T(bp_pack_b)(kernels, q->k, q->n, b, b_rs, b_cs, 0, panels / 2, packed);
     int same = 1;
     for (int64_t i = 0; i < count; i++) {
         const int64_t j = i / (q->k * nr) * nr + i % nr, p = i / nr % q->k;
-        same &= packed[i] == (j < q->n ? q->b[p * q->n + j] : 0);
+        same &= j < q->n ? packed[i] == q->b[p * q->n + j] : packed[i] != packed[i];
     }
     CHECK(same, "packing %d bytes k %d n %d", (int)sizeof(real), (int)q->k, (int)q->n);
     return packed;

@@ -25,8 +25,9 @@ from training_runs import X, Y, state, train
 
 import pybackprop as bp
 from pybackprop import checkpoints
-from pybackprop.exchange import npz
+from pybackprop.exchange import atomic, npz
 from pybackprop.exchange.atomic import write_atomically
+from pybackprop.graph import Variable
 
 resource = pytest.importorskip("resource", reason="needs POSIX signals and limits")
 
@@ -47,6 +48,7 @@ WRITERS: dict[str, Writer] = {
     "onnx": lambda path: network().to_onnx(path),
     "c": lambda path: network().to_c(path),
     "html": lambda path: network().show(X[:2], Y[:2], path),
+    "svg": lambda path: (Variable(1.0) * 2.0).to_svg(path, layout="layers"),
     "checkpoint": save_checkpoint,
 }
 
@@ -70,6 +72,7 @@ def refuses(writer: Writer, path: Path, number: int) -> None:
         writer(path)
     assert caught.value.errno == number
     assert caught.value.filename == str(path)
+    assert str(caught.value) == f"[Errno {number}] {caught.value.strerror}: {str(path)!r}"
     assert {each: folder_entry(path.parent / each) for each in os.listdir(path.parent)} == before
 
 
@@ -117,6 +120,33 @@ def test_disks_that_fail_late(tmp_path: Path, writer: Writer, monkeypatch: Any, 
 
     monkeypatch.setattr(os, call, fail)
     refuses(writer, path, errno.ENOSPC)
+
+
+def test_files_that_others_hold_open(tmp_path: Path, monkeypatch: Any) -> None:
+    """On Windows, virus scanners do for a while; what is said here of Windows is simulated."""
+    path = tmp_path / "model.npz"
+    refusals: list[Any] = []
+    real = os.replace
+
+    def replace(source: str, destination: str) -> None:
+        if refusals:
+            raise refusals.pop()
+        real(source, destination)
+
+    def refuse(times: int) -> None:
+        refusals[:] = [PermissionError(errno.EACCES, "in use", "one", None, "other")] * times
+
+    monkeypatch.setattr(os, "replace", replace)
+    refuse(1)
+    refuses(lambda path: network().save(path), path, errno.EACCES)
+    monkeypatch.setattr(sys, "platform", "win32")
+    refuse(4)
+    network().save(path)
+    assert not refusals
+    monkeypatch.setattr(atomic, "_PATIENCE_SECONDS", 0.05)
+    refuse(1000)
+    refuses(lambda path: network(seed=2).save(path), path, errno.EACCES)
+    assert 900 < len(refusals) < 1000
 
 
 @pytest.fixture
@@ -297,7 +327,7 @@ def signature(model: npz.Model, net: bp.Network, optimizer: bp.Optimizer) -> dic
     """Return all that a checkpoint says but times."""
     training = model.training
     assert training is not None
-    position = {name: training.header[name] for name in ("epochs", "batch", "best_epoch", "stop")}
+    position = {name: training.header[name] for name in ("epochs", "batch", "best_epoch")}
     numbers = {name: training.figures[name].tolist() for name in training.figures}
     numbers["running"] = numbers["running"][:2]
     del numbers["seconds"]

@@ -86,6 +86,7 @@ def run(args: argparse.Namespace) -> int:
 
     from ..bench.processes import Processes
     from ..bench.session import Session
+    from ..exchange.atomic import write_atomically
 
     with Processes() as processes:
         session = Session(_options(args), processes, _say)
@@ -96,8 +97,8 @@ def run(args: argparse.Namespace) -> int:
         print(report.json())
         return 0
     if args.json is not None:
-        with open(args.json, "w", encoding="utf-8") as file:
-            print(report.json(), file=file)
+        text = f"{report.json()}\n"
+        write_atomically(args.json, lambda file: file.write(text.encode()))
     print(report.markdown() if args.markdown else report.text())
     return 0
 

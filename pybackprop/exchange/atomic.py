@@ -9,6 +9,7 @@ import os
 import re
 import stat
 import sys
+import time
 from collections.abc import Callable
 from typing import IO, Any, cast
 
@@ -17,6 +18,9 @@ if sys.platform != "win32":
 
 # Of a long name only this much goes into that of the temporary file, which must not be too long.
 _NAME_LIMIT = 50
+
+# How long to wait, on Windows, for others to close the file.
+_PATIENCE_SECONDS = 2.0
 
 
 class _Sink(io.BufferedIOBase):
@@ -80,7 +84,8 @@ def write_atomically(path: Any, write: Callable[[IO[bytes]], Any]) -> None:
         _sync_folder(os.path.dirname(target))
     except OSError as error:
         # Some name no file, such as those of a full disk, others the temporary one.
-        error.filename, error.filename2 = name, None
+        error.filename = name
+        del error.filename2  # None would be printed
         raise
 
 
@@ -101,12 +106,27 @@ def _replace(target: str, write: Callable[[IO[bytes]], Any]) -> None:
                 if sys.platform != "win32":
                     os.replace(temporary, target)  # while the lock is held
             if sys.platform == "win32":
-                os.replace(temporary, target)  # which needs a closed file
+                _replace_patiently(temporary, target)  # which needs a closed file
             done = True
         finally:
             if not done:
                 with contextlib.suppress(FileNotFoundError):
                     os.unlink(temporary)
+
+
+def _replace_patiently(temporary: str, target: str) -> None:
+    """Rename a file where those who look into new files, such as virus scanners, hold them open."""
+    deadline = time.monotonic() + _PATIENCE_SECONDS
+    pause = 0.01
+    while True:
+        try:
+            os.replace(temporary, target)
+            return
+        except PermissionError:
+            if time.monotonic() >= deadline:
+                raise
+        time.sleep(pause)
+        pause = min(2.0 * pause, 0.2)
 
 
 def _status(target: str) -> os.stat_result | None:

@@ -380,7 +380,9 @@ def constant(value: Any, name: str | None = None) -> Variable:
 
 def _written(text: str, path: str | Path | None) -> str:
     if path is not None:
-        Path(path).write_text(text, encoding="utf-8")
+        from ..exchange.atomic import write_atomically
+
+        write_atomically(path, lambda file: file.write(text.encode()))
     return text
 
 

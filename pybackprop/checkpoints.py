@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 _SAMPLE_BYTES = 2**26
 
 _UNITS = {
-    **dict.fromkeys(("epoch", "epochs"), ("epochs", 1.0)),
+    **dict.fromkeys(("", "epoch", "epochs"), ("epochs", 1.0)),
     **dict.fromkeys(("step", "steps"), ("steps", 1.0)),
     **dict.fromkeys(("s", "second", "seconds"), ("seconds", 1.0)),
     **dict.fromkeys(("min", "minute", "minutes"), ("seconds", 60.0)),
@@ -54,7 +54,7 @@ def as_every(value: Any) -> Every:
                 "checkpoint_every must be a number of epochs or a text such as '100 steps' or "
                 f"'30 s', got {value!r}"
             ) from error
-    match = re.fullmatch(r"\s*(\d+(?:\.\d*)?)\s*([a-z]+)\s*", value)
+    match = re.fullmatch(r"\s*(\d+(?:\.\d*)?)\s*([a-z]*)\s*", value.lower())
     unit, factor = _UNITS.get(match[2], ("", 0.0)) if match else ("", 0.0)
     count = float(match[1]) * factor if match else 0.0
     if not 0 < count < math.inf or (unit != "seconds" and count != int(count)):
@@ -76,8 +76,6 @@ class Position(NamedTuple):
         Of the current epoch so far: the sum of costs times weights, that of weights, seconds.
     history : History
         Of the epochs that have ended.
-    stop : bool
-        Whether the last of them asked the run to end.
     start, best : ndarray, (n_parameters,), or None
         Parameters at the start of the current epoch, where one is running, and those of the epoch
         with the lowest validation cost, where they are kept.
@@ -89,7 +87,6 @@ class Position(NamedTuple):
     batch: int
     running: tuple[float, float, float]
     history: History
-    stop: bool = False
     start: Array | None = None
     best: Array | None = None
     more: dict[str, int] = {}  # noqa: RUF012 - nobody writes to it
@@ -169,12 +166,26 @@ class Checkpoints:
             self.write(position)
 
     def write(self, position: Position) -> None:
-        """Put the file of this position in the place of the one before."""
+        """Put the file of this position in the place of the one before.
+
+        Raises
+        ------
+        OSError
+            It cannot be written.
+        ValueError
+            The learning rate has become a function, without which no run could go on as this one.
+        """
         network, optimizer = self.network, self.optimizer
         vectors = zip(optimizer._vectors, optimizer._state.vectors, strict=False)
+        settings = optimizer_settings(optimizer)
+        if settings["lr"] is None and self._first_settings["lr"] is not None:
+            raise ValueError(
+                "lr has become a function during the fit, which no checkpoint can hold; assign a "
+                "Schedule, or give the optimizer the function before the fit"
+            )
         state = {
             "name": optimizer.name,
-            "settings": optimizer_settings(optimizer),
+            "settings": settings,
             "step": optimizer.steps,
             "state": {name: vector for name, vector in vectors if vector is not None},
         }
@@ -200,7 +211,6 @@ class Checkpoints:
             "epochs": position.epoch,
             "batch": position.batch,
             "best_epoch": history.best_epoch,
-            "stop": position.stop,
             "more": position.more,
         }
         vectors = {"start": position.start, "best": position.best}
@@ -237,6 +247,10 @@ class Checkpoints:
         try:
             position, first = _read_position(model.training)
             current = dict(model.optimizer["settings"])
+            if model.counters[0] < position.batch:
+                raise ValueError(
+                    f"{position.batch} batches of an epoch, but {model.counters[0]} steps in all"
+                )
             self._compare(model, first, current)
             if current["lr"] == self._settings["lr"]:
                 current["lr"] = self.optimizer.lr  # which may be a function
@@ -247,9 +261,7 @@ class Checkpoints:
                 raise ValueError("val_cost does not go with the validation data")
         except _Mismatch as error:
             raise ValueError(
-                f"{self.source!r} is a checkpoint of another run: {explain(error)}. Resuming "
-                "needs the same data and settings; Network.load and Optimizer.load take its "
-                "network and optimizer for other uses"
+                f"{self.source!r} is a checkpoint of another run: {explain(error)}. {error.hint}"
             ) from None
         except DAMAGE as error:
             reason = explain(error)
@@ -261,18 +273,22 @@ class Checkpoints:
     def _compare(self, model: npz.Model, first: dict[str, Any], current: dict[str, Any]) -> None:
         """Refuse a checkpoint of another run."""
         assert model.optimizer is not None
-        own, stored = dict(self.run), dict(first)
-        own["network"] = network_settings(self.network)
-        stored["network"] = dict(model.settings)
-        for settings in (own["network"], stored["network"]):
-            settings.pop("init", None)  # it is over with
-        own["scaling"] = _describe_scaling(self.network.scaling)
-        stored["scaling"] = _describe_scaling(model.scaling)
-        own["optimizer"] = {"name": self.optimizer.name, **self._settings}
+        # What the data are depends on these: a seed says which rows are held out.
+        own: dict[str, Any] = {
+            "network": network_settings(self.network),
+            "scaling": _describe_scaling(self.network.scaling),
+            "optimizer": {"name": self.optimizer.name, **self._settings},
+        }
         # Callbacks may have changed settings: those of the start are as good as the present ones.
         wanted = current if current == self._settings else first["optimizer"]
-        stored["optimizer"] = {"name": model.optimizer["name"], **wanted}
-        different = _find_difference("", stored, own)
+        stored: dict[str, Any] = {
+            "network": dict(model.settings),
+            "scaling": _describe_scaling(model.scaling),
+            "optimizer": {"name": model.optimizer["name"], **wanted},
+        }
+        for settings in (own["network"], stored["network"]):
+            settings.pop("init", None)  # it is over with
+        different = _find_difference("", {**first, **stored}, {**own, **self.run})
         if different is not None:
             raise _Mismatch(different)
 
@@ -289,6 +305,19 @@ class Checkpoints:
 
 class _Mismatch(Exception):
     """A checkpoint is of another run."""
+
+    @property
+    def hint(self) -> str:
+        """What to do about it."""
+        if str(self).startswith("network seed "):
+            return (
+                "A network that is made without a seed draws one: begin with Network.load, which "
+                "takes that of the checkpoint"
+            )
+        return (
+            "Resuming needs the same data and settings; Network.load and Optimizer.load take its "
+            "network and optimizer for other uses"
+        )
 
 
 def _read_position(training: npz.Training) -> tuple[Position, dict[str, Any]]:
@@ -309,7 +338,6 @@ def _read_position(training: npz.Training) -> tuple[Position, dict[str, Any]]:
         batch,
         tuple(figures["running"].tolist()),
         history,
-        header["stop"] is True,
         training.vectors.get("start"),
         training.vectors.get("best"),
         {str(name): as_count(value, "more") for name, value in header["more"].items()},
@@ -328,10 +356,14 @@ def check_epochs(position: Position, epochs: int) -> None:
 
 
 def _as_path(value: Any, name: str) -> str:
+    """Return an absolute path: callbacks may change the working directory."""
     try:
-        return os.fsdecode(value)
+        path = os.fsdecode(value)
     except TypeError as error:
         raise TypeError(f"{name} must be a path, got {value!r}") from error
+    if not path:
+        raise ValueError(f"{name} must be a path, got {value!r}")
+    return os.path.abspath(path)
 
 
 def _as_target(value: Any) -> str:
@@ -414,8 +446,11 @@ def _find_difference(name: str, stored: Any, own: Any) -> str | None:
         return None
     if name.endswith(("checksum", "shift", "scale")) and None not in (stored, own):
         return f"{name.removesuffix(' checksum')} has other values"
-    return f"{name} is {_in_words(own)} here, {_in_words(stored)} in the checkpoint"
+    here, there = (_in_words(value, name) for value in (own, stored))
+    return f"{name} is {here} here, {there} in the checkpoint"
 
 
-def _in_words(value: Any) -> str:
-    return "given" if isinstance(value, dict) else "not given" if value is None else repr(value)
+def _in_words(value: Any, name: str) -> str:
+    if value is None:
+        return "a function" if name in ("network loss", "optimizer lr") else "not given"
+    return "given" if isinstance(value, dict) else repr(value)

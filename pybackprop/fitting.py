@@ -71,7 +71,8 @@ class Fitting(Settings):
         checkpoint : path-like, optional
             A file to write now and then, and at the end, with all that it takes to go on: each
             replaces the one before in one move, so that there is always a whole one.
-            `Network.load` and `Optimizer.load` read it too.
+            `Network.load` and `Optimizer.load` read it too; with patience it holds the latest
+            parameters, not the best.
         checkpoint_every : int or str
             How often: a number of epochs, or a text with a unit, such as "100 steps" (updates),
             "30 s", "5 min", "2 h", "3 epochs".
@@ -79,7 +80,8 @@ class Fitting(Settings):
             A checkpoint to go on from; True for that at `checkpoint` if there is one. Data,
             settings, `epochs` aside, and the network's arguments, its seed included, must be
             those of the run that wrote it. Then everything ends up with the same bits as in a run
-            that was not stopped, on the same machine, and the history holds the epochs of both.
+            that was not stopped, on the same machine, and the history holds the epochs of both. The
+            network's metadata become those of the file. A run that a callback ended goes on.
             Loss, lr and callbacks that are functions are those given now; callbacks are not told
             again of epochs that have ended, and what they remember is theirs to keep.
 
@@ -91,7 +93,8 @@ class Fitting(Settings):
         Raises
         ------
         TypeError, ValueError
-            An argument is not as described; nothing has been changed.
+            An argument is not as described; nothing has been changed. Or a callback has replaced
+            the optimizer's lr by a function, which the next checkpoint cannot hold.
         FloatingPointError
             The cost, or the parameters at the end of an epoch, stopped being finite; the message
             names epoch and batch. The parameters are as after the last finite epoch, and the

@@ -98,10 +98,14 @@ class _Run:
         before, begin = self.seconds, time.perf_counter()
         drawn = self.source.epoch() if self.drawn is None else self.drawn
         self.drawn = None
+        in_the_middle = False
         for batch in drawn:
+            # After the last batch, the end of the epoch is kept instead.
+            if in_the_middle:
+                self._keep()
             self._step(batch)
             self.seconds = before + time.perf_counter() - begin
-            self._keep()
+            in_the_middle = True
         if self.weight:
             self.history.cost.append(self.cost / self.weight)
             self.history.seconds.append(before + time.perf_counter() - begin)
@@ -167,7 +171,7 @@ class _Run:
 
         running = self.cost, self.weight, self.seconds
         more = {"steps": self.steps, "digest": self.digest}
-        return Position(self.epoch, self.batch, running, self.history, self.stop, more=more)
+        return Position(self.epoch, self.batch, running, self.history, more=more)
 
     def _keep(self) -> None:
         """Write a checkpoint if one is due."""
@@ -191,7 +195,7 @@ class _Run:
             )
         self.epoch, self.batch = position.epoch, position.batch
         self.cost, self.weight, self.seconds = position.running
-        self.history, self.stop = position.history, position.stop
+        self.history = position.history
 
 
 def fit_stream(

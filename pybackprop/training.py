@@ -256,7 +256,6 @@ class Trainer:
             fit.batch,
             (*fit.sums, self.clock.carried) if running else (0.0, 0.0, 0.0),
             self.history,
-            self._stop,
             fit.start() if running else None,
             self.best,
         )
@@ -269,7 +268,8 @@ class Trainer:
         self.checkpoints.apply()
         cost_sum, cost_weight, seconds = position.running
         fit.resume(position.epoch, position.batch, (cost_sum, cost_weight), position.start)
-        self.history, self.best, self._stop = position.history, position.best, position.stop
+        self.history, self.best = position.history, position.best
+        self._stop = self._is_out_of_patience()
         self.clock.position, self.clock.carried = self._steps(fit), seconds
 
     def _last_rate(self) -> float:
@@ -277,6 +277,11 @@ class Trainer:
         if self._rates is None:
             return float(self.optimizer._state.get("lr"))
         return float(self._rates[self.optimizer.steps - 1 - self._rates_begin])
+
+    def _is_out_of_patience(self) -> bool:
+        """Return whether it is long enough that the validation cost was lowest."""
+        best = -1 if self.history.best_epoch is None else self.history.best_epoch
+        return self.patience is not None and len(self.history) - 1 - best >= self.patience
 
     def _end_epoch(self, bar: Any) -> bool:
         """Validate, keep the best parameters and call back; return whether to stop."""
@@ -292,8 +297,7 @@ class Trainer:
                 history.best_epoch = epoch
                 if self.patience is not None:
                     self.best = self.network.parameters.copy()
-            elif self.patience is not None:
-                stop = epoch - (-1 if best is None else best) >= self.patience
+            stop = self._is_out_of_patience()
         bar.end_epoch(epoch, history.cost[-1], val_cost)
         figures = EpochEnd(
             epoch, history.cost[-1], val_cost, history.seconds[-1], self._last_rate(), self.network

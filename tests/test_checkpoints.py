@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import shutil
 import subprocess
 import sys
@@ -146,6 +145,9 @@ def test_how_often(tmp_path: Path, monkeypatch: Any) -> None:
         1: [(1, 0), (2, 0), (3, 0), (3, 0)],
         2: [(2, 0), (3, 0)],
         "2 epochs": [(2, 0), (3, 0)],
+        "2": [(2, 0), (3, 0)],
+        " 2 Epochs ": [(2, 0), (3, 0)],
+        "4 STEPS": [(1, 1), (2, 2), (3, 0)],
         "2 steps": [(0, 2), (1, 1), (2, 0), (2, 2), (3, 0)],
         "4steps": [(1, 1), (2, 2), (3, 0)],
         "1 h": [(3, 0)],
@@ -201,6 +203,18 @@ def test_patience_goes_on_where_it_was(tmp_path: Path, stop_after: Any) -> None:
     assert train(run, epochs=len(whole["cost"]), batch_size=3, resume=path)["stopped"] is False
 
 
+@pytest.mark.parametrize("more", [{}, {"validation": (X, Y), "patience": 4}])
+def test_a_callback_ends_only_its_own_call(tmp_path: Path, more: dict[str, Any]) -> None:
+    path = tmp_path / "run.npz"
+    whole = stopping_run(epochs=5, **more)
+    keep = {"epochs": 5, "checkpoint": path, "resume": True, **more}
+    first = stopping_run(callbacks=lambda end: end.epoch == 1, **keep)
+    assert (len(first["cost"]), first["stopped"]) == (2, True)
+    assert len(stopping_run(callbacks=lambda end: True, **keep)["cost"]) == 3
+    assert stopping_run(**keep) == whole
+    assert whole["stopped"] is False
+
+
 def test_network_and_optimizer_can_be_loaded(tmp_path: Path, stop_after: Any) -> None:
     path = tmp_path / "run.npz"
     run = "rmsprop-float64-float32"
@@ -248,180 +262,6 @@ def test_the_last_finite_epoch_survives(tmp_path: Path, stop_after: Any) -> None
     assert results[0] == results[1]
 
 
-# ---- runs that do not match ----
-
-
-def run_small(**arguments: Any) -> None:
-    settings: dict[str, Any] = {"seed": 1, "widths": [4, 6, 2]}
-    data = {"x": X, "y": Y, "optimizer": bp.Adam(), "epochs": 2}
-    scaling = arguments.pop("scaling", None)
-    for name in list(arguments):
-        if name in ("seed", "widths", "dropout", "dtype", "l2", "loss"):
-            settings[name] = arguments.pop(name)
-    data.update(arguments)
-    net = bp.Network(**settings)
-    if scaling is not None:
-        net.set_scaling(*scaling)
-    before = state(net, data["optimizer"])
-    try:
-        net.fit(data.pop("x"), data.pop("y"), **data)
-    except ValueError:
-        assert state(net, data["optimizer"]) == before
-        raise
-
-
-OTHERS = {
-    "network seed is 2 here, 1 in the checkpoint": {"seed": 2},
-    "network widths is [4, 7, 2] here, [4, 6, 2]": {"widths": [4, 7, 2]},
-    "network dropout is [0.5] here, [0.0] in": {"dropout": 0.5},
-    "network dtype is 'float64' here": {"dtype": "float64"},
-    "network l2 is 0.1 here": {"l2": 0.1},
-    "network loss is not given here, 'mse' in": {"loss": training_runs.absolute},
-    "scaling is given here, not given in": {"scaling": (np.zeros(4), np.ones(4))},
-    "data X shape is [80, 4] here, [90, 4] in": {"x": X[:80], "y": Y[:80]},
-    "data X has other values": {"x": X + 1e-9},
-    "data X dtype is 'float32' here": {"x": X.astype(np.float32)},
-    "data y has other values": {"y": Y[::-1]},
-    "data sample_weight is given here": {"sample_weight": WEIGHTS},
-    "validation X is given here": {"validation": (X, Y)},
-    "data X shape is [72, 4] here": {"validation": 0.2},
-    "batch_size is 16 here, 32 in": {"batch_size": 16},
-    "shuffle is False here, True in": {"shuffle": False},
-    "patience is 3 here": {"patience": 3, "validation": (X, Y)},
-    "optimizer name is 'sgd' here, 'adam'": {"optimizer": bp.SGD()},
-    "optimizer lr is 0.01 here, 0.001 in": {"optimizer": bp.Adam(lr=0.01)},
-    "optimizer lr is given here": {"optimizer": bp.Adam(lr=bp.schedules.Cosine(0.1, 5))},
-    "optimizer betas is [0.5, 0.999] here": {"optimizer": bp.Adam(betas=(0.5, 0.999))},
-}
-
-
-@pytest.fixture(scope="module")
-def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("small") / "run.npz"
-    run_small(checkpoint=path)
-    return path
-
-
-@pytest.mark.parametrize("message", OTHERS)
-def test_another_run(small: Path, message: str) -> None:
-    expected = re.escape(message)
-    with pytest.raises(ValueError, match=f"checkpoint of another run: .*{expected}"):
-        run_small(**OTHERS[message], resume=small)
-
-
-def test_large_data_are_sampled(monkeypatch: Any, small: Path) -> None:
-    run_small(resume=small)
-    monkeypatch.setattr(checkpoints, "_SAMPLE_BYTES", 1000)
-    one, two = (checkpoints.describe_data(training.Split(net, X, Y, None, None).training)
-                for net in (bp.Network([4, 2]), bp.Network([4, 3, 2])))  # fmt: skip
-    assert one == two
-    assert one["X"]["checksum"] == checkpoints.checksum(X[::3])
-
-
-def test_arguments(tmp_path: Path, small: Path) -> None:
-    path = tmp_path / "run.npz"
-    for error, message, arguments in [
-        (TypeError, "checkpoint must be a path, got 5", {"checkpoint": 5}),
-        (TypeError, "resume must be a path, got 2.5", {"resume": 2.5}),
-        (ValueError, "resume=True needs checkpoint", {"resume": True}),
-        (ValueError, "checkpoint_every needs checkpoint", {"checkpoint_every": 5}),
-        (ValueError, "checkpoint_every must be >= 1, got 0", {"checkpoint_every": 0}),
-        (TypeError, "'100 steps' or '30 s', got 0.5", {"checkpoint_every": 0.5}),
-        (TypeError, "'100 steps' or '30 s', got None", {"checkpoint_every": None}),
-        *(
-            (ValueError, f"such as '100 steps' or '30 s', got '{text}'", {"checkpoint_every": text})
-            for text in ("", "5", "0 s", "-1 steps", "1.5 steps", "nan s", "1e5 s", "3 weeks")
-        ),
-        (FileNotFoundError, "nowhere", {"checkpoint": tmp_path / "nowhere" / "run.npz"}),
-        (IsADirectoryError, re.escape(str(tmp_path)), {"checkpoint": tmp_path}),
-        (ValueError, "must be an .npz file", {"checkpoint": tmp_path / "run.safetensors"}),
-        (FileNotFoundError, "run.npz", {"resume": path}),
-    ]:
-        with pytest.raises(error, match=message):
-            run_small(**arguments)
-        assert os.listdir(tmp_path) == []
-    run_small(checkpoint=path, resume=True)
-    assert path.exists()
-    bp.Network([4, 2]).save(path)
-    with pytest.raises(ValueError, match=r"run.npz' is not a checkpoint: it holds no training run"):
-        run_small(resume=path)
-    net = bp.Network([4, 2])
-    net.metadata["bad"] = {1}
-    with pytest.raises(ValueError, match="metadata must hold what JSON can"):
-        net.fit(X, Y, checkpoint=path)
-    with pytest.raises(ValueError, match="kind is 'fit_stream' here, 'fit' in the checkpoint"):
-        bp.Network([4, 6, 2], seed=1).fit_stream([(X, Y)], resume=small)
-
-
-def change(data: Path, path: Path, function: Any) -> Path:
-    """Write the file with its header and arrays changed in place by a function."""
-    with np.load(data) as file:
-        arrays = {name: file[name] for name in file.files}
-    header = json.loads(arrays.pop("header").tobytes())
-    function(header["training"], arrays)
-    text = np.frombuffer(json.dumps(header).encode(), np.uint8)
-    np.savez(path, header=text, **arrays)
-    return path
-
-
-@pytest.mark.parametrize(
-    "function",
-    [
-        lambda header, arrays: header.update(version=2),
-        lambda header, arrays: header.update(epochs=-1),
-        lambda header, arrays: header.update(epochs=3),
-        lambda header, arrays: header.update(epochs=1.5),
-        lambda header, arrays: header.update(batch=-1),
-        lambda header, arrays: header.update(batch=10**6),
-        lambda header, arrays: header.update(batch=1),
-        lambda header, arrays: header.update(best_epoch=0),
-        lambda header, arrays: header.update(best_epoch="x"),
-        lambda header, arrays: header.update(run=None),
-        lambda header, arrays: header.update(run=[]),
-        lambda header, arrays: header["run"].update(optimizer="adam"),
-        lambda header, arrays: header.update(more=[1]),
-        lambda header, arrays: header.update(more={"steps": -1}),
-        lambda header, arrays: header.update(vectors=["start"]),
-        lambda header, arrays: header.update(vectors=["other"]),
-        lambda header, arrays: header.update(figures=["cost", "seconds"]),
-        lambda header, arrays: header.update(figures=["cost"] * 5),
-        lambda header, arrays: header.update(figures=None),
-        lambda header, arrays: header.clear(),
-        lambda header, arrays: arrays.pop("training.running"),
-        lambda header, arrays: arrays.update({"training.running": np.zeros(2)}),
-        lambda header, arrays: arrays.update({"training.cost": np.zeros(3)}),
-        lambda header, arrays: arrays.update({"training.cost": np.zeros(2, np.float32)}),
-        lambda header, arrays: (
-            header["figures"].append("val_cost"),
-            arrays.update({"training.val_cost": np.zeros(2)}),
-        ),
-    ],
-)  # fmt: skip
-def test_malformed(small: Path, tmp_path: Path, function: Any) -> None:
-    with pytest.raises(ValueError, match=r"not a valid (model file|checkpoint)|malformed"):
-        run_small(resume=change(small, tmp_path / "run.npz", function))
-
-
-def test_damaged(small: Path, tmp_path: Path) -> None:
-    """Cut short or with bytes changed: refused, or not of any consequence."""
-    path, data = tmp_path / "run.npz", small.read_bytes()
-    rng = np.random.default_rng(1)
-    for length in range(0, len(data), 97):
-        path.write_bytes(data[:length])
-        with pytest.raises(ValueError, match="not a valid model file"):
-            run_small(resume=path)
-    refused = 0
-    for _ in range(150):
-        changed = bytearray(data)
-        changed[rng.integers(len(data))] ^= 1 << rng.integers(8)
-        path.write_bytes(changed)
-        try:
-            run_small(resume=path)
-        except ValueError:
-            refused += 1
-    assert refused > 100
-
-
 # ---- streams ----
 
 
@@ -466,6 +306,48 @@ def test_streams(tmp_path: Path, stop_after: Any, run: str, kind: str) -> None:
         result = train_stream(run, batches(), checkpoint=path, resume=True, **more)
         assert result == whole
         assert train_stream(run, batches(), resume=path, **more) == {**whole, "last rate": []}
+
+
+@pytest.mark.parametrize("steps", [None, 3])
+def test_how_often_in_streams(tmp_path: Path, monkeypatch: Any, steps: int | None) -> None:
+    """At the end of an epoch once, after validation and callbacks."""
+    seen: list[Any] = []
+
+    def write(self: Any, position: Any) -> None:
+        seen.append((position.epoch, position.batch, len(position.history.val_cost)))
+        self._last = position.epoch, position.batch
+
+    monkeypatch.setattr(checkpoints.Checkpoints, "write", write)
+    net = bp.Network([4, 2])
+    for every, expected in {
+        "1 step": [(0, 1, 0), (0, 2, 0), 0, (1, 0, 1), (1, 1, 1), (1, 2, 1), 1, (2, 0, 2)],
+        "0.000001 s": [(0, 1, 0), (0, 2, 0), 0, (1, 0, 1), (1, 1, 1), (1, 2, 1), 1, (2, 0, 2)],
+        "2 steps": [(0, 2, 0), 0, (1, 1, 1), 1, (2, 0, 2)],
+        "1 epoch": [0, (1, 0, 1), 1, (2, 0, 2)],
+    }.items():
+        seen.clear()
+        net.fit_stream(
+            list(pieces(16)) * (1 if steps is None else 2), epochs=2, steps=steps,
+            validation=(X, Y), callbacks=lambda end: seen.append(end.epoch),
+            checkpoint=tmp_path / "run.npz", checkpoint_every=every,
+        )  # fmt: skip
+        assert seen == expected, every
+
+
+def test_a_callback_ends_only_its_own_call_of_streams(tmp_path: Path) -> None:
+    results = []
+    for stop_at in (None, 1):
+        net, optimizer = make("adam-float32-float32")
+        keep = {"epochs": 4, "checkpoint": tmp_path / f"{stop_at}.npz", "resume": True}
+        if stop_at is not None:
+            history = net.fit_stream(
+                pieces, optimizer=optimizer, callbacks=lambda end: end.epoch == 1, **keep
+            )
+            assert (len(history), history.stopped_early) == (2, True)
+            net, optimizer = make("adam-float32-float32")
+        history = net.fit_stream(pieces, optimizer=optimizer, **keep)
+        results.append({**state(net, optimizer), **figures(history)})
+    assert results[0] == results[1]
 
 
 def test_streams_that_do_not_match(tmp_path: Path) -> None:

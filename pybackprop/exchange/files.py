@@ -37,9 +37,16 @@ def load_optimizer(path: Any) -> Optimizer:
     """Return the optimizer in a file; see `Optimizer.load`."""
     from ..optimizers import from_state_dict
 
-    state = load_model(path).optimizer
+    model = load_model(path)
+    state = model.optimizer
     if state is None:
         raise ValueError(f"{os.fspath(path)!r} holds no optimizer: it was saved without one")
+    settings = state.get("settings")
+    if model.training and isinstance(settings, dict) and settings.get("lr", 0.0) is None:
+        raise ValueError(
+            f"{os.fspath(path)!r} is a checkpoint of an optimizer whose lr is a function, which no "
+            "file can hold; make the optimizer with its lr, and give fit the checkpoint to resume"
+        )
     try:
         return from_state_dict(state)
     except DAMAGE as error:

@@ -471,3 +471,14 @@ def test_training_goes_on_from_a_checkpoint(run, tmp_path):
     assert code != 0
     assert "network dropout is [0.5] here, [0.1] in the checkpoint" in err
     assert "checkpoint_every must be" in run(*arguments, *keep, "--checkpoint-every", "x")[2]
+    assert run(*arguments, *keep, "--checkpoint-every", "3", "--epochs", 7)[0] == 0
+
+
+def test_the_checkpoint_is_not_where_the_model_is_saved(run, tmp_path):
+    path = tmp_path / "run.npz"
+    path.write_bytes(b"a checkpoint")
+    (tmp_path / "link.npz").symlink_to(path)
+    for other in (path, tmp_path / "." / "link.npz"):
+        code, _, err = run("train", "iris", "--epochs", 1, "--save", other, "--checkpoint", path)
+        assert (code, "must be different files" in err) == (2, True)
+    assert path.read_bytes() == b"a checkpoint"

@@ -122,14 +122,15 @@ def add_parser(commands: Commands) -> None:
     )
     group.add_argument(
         "--checkpoint-every",
-        default="1",
+        default=1,
         metavar="N",
         help="epochs, or with a unit: '100 steps', '30 s', '5 min' (1)",
     )
     group.add_argument(
         "--resume",
         action="store_true",
-        help="go on from --checkpoint, if the file is there, as if the training had not stopped",
+        help="go on from --checkpoint, if the file is there, as if the training had not stopped; "
+        "for more --epochs than before, both runs need --schedule constant",
     )
     group.add_argument("--save", metavar="MODEL.npz", help="where to save the trained network")
     add_json(parser)
@@ -141,6 +142,8 @@ def run(args: argparse.Namespace) -> int:
         folder = os.path.dirname(os.path.abspath(args.save))
         if os.path.isdir(args.save) or not os.access(folder, os.W_OK):
             raise ValueError(f"--save: no file can be written at {args.save}")
+        if args.checkpoint is not None and _is_same_path(args.save, args.checkpoint):
+            raise ValueError(f"--save and --checkpoint must be different files, got {args.save}")
     data = _load(args)
     loss = _loss(args, data)
     net = _network(args, data, loss)
@@ -164,6 +167,10 @@ def run(args: argparse.Namespace) -> int:
     elif args.save is not None:
         print(f"saved as {args.save}")
     return 0
+
+
+def _is_same_path(one: str, other: str) -> bool:
+    return len({os.path.normcase(os.path.realpath(path)) for path in (one, other)}) == 1
 
 
 def _load(args: argparse.Namespace) -> Dataset:
@@ -289,7 +296,6 @@ def _fit(args: argparse.Namespace, data: Dataset, net: Network) -> tuple[History
     n = part.n_examples
     batch_size = args.batch_size or (32 if n < 10_000 else 128)
     epochs = args.epochs or min(max(round(60_000 / n), 10), 500)
-    every = args.checkpoint_every
     history = net.fit(
         part.x,
         _targets(data, net, part.y),
@@ -300,7 +306,7 @@ def _fit(args: argparse.Namespace, data: Dataset, net: Network) -> tuple[History
         patience=args.patience,
         progress=not args.json,
         checkpoint=args.checkpoint,
-        checkpoint_every=int(every) if every.isdecimal() else every,
+        checkpoint_every=args.checkpoint_every,
         resume=True if args.resume else None,
     )
     return history, len(history.cost) * n / max(sum(history.seconds), 1e-9)

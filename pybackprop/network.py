@@ -167,7 +167,10 @@ class Network(Derivatives, Exchange, Fitting):
 
     @property
     def metadata(self) -> dict[str, Any]:
-        """A dict of the user's, of what JSON can hold; saved with the network."""
+        """A dict of the user's, of what JSON can hold; saved with the network.
+
+        As JSON it may have 8 MiB and 600,000 values, keys, lists and objects counted.
+        """
         return self._metadata
 
     @metadata.setter

@@ -82,15 +82,19 @@ def as_precision(value: Any) -> str:
 
 
 def as_metadata(value: Any) -> dict[str, Any]:
-    """Return an independent copy of a dict of what JSON can hold."""
+    """Return an independent copy of a dict of what JSON can hold and a file has room for."""
     if not isinstance(value, dict):
         raise TypeError(f"metadata must be a dict, got {type(value).__name__}")
     import json
 
+    from .untrusted import MAX_METADATA, MAX_METADATA_VALUES, parse_json
+
     try:
-        copied: dict[str, Any] = json.loads(json.dumps(value, allow_nan=False))
+        # Within an object, as in a file, whose depth has a bound too.
+        text = json.dumps({"metadata": value}, allow_nan=False)
+        copied: dict[str, Any] = parse_json(text, MAX_METADATA, MAX_METADATA_VALUES)["metadata"]
     except (TypeError, ValueError) as error:
-        raise ValueError(f"metadata must hold what JSON can: {error}") from error
+        raise ValueError(f"metadata must hold what JSON can, within bounds: {error}") from error
     return copied
 
 

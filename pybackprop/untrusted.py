@@ -16,6 +16,7 @@ import stat
 import struct
 import zipfile
 import zlib
+from collections.abc import Callable
 from typing import IO, Any, cast
 
 import numpy as np
@@ -23,19 +24,29 @@ import numpy as np
 from ._core import Array
 
 # Compressed data may unpack to this much, or to this many times what is stored if that is more.
-# Data of real use reach 30 to 1; the highest ratio of deflate, 1032, is that of a bomb.
+# Parameters are hardly compressed at all, but one-hot columns, sparse counts and sorted labels
+# reach 500 to 1, half of what deflate can, so that only their size tells them from a bomb.
 FREE_UNPACKED = 8 << 20
+FREE_DATA = 256_000_000
 MAX_RATIO = 100
-# A JSON text is kept in memory at up to a hundred times its length if it is all brackets.
-MAX_JSON = 4 << 20
-MAX_JSON_VALUES = 250_000
+# A JSON value takes up to 130 bytes of memory. The metadata of a table have at most nine values for
+# each of its 65,536 columns; a header has those of 10,000 layers too.
+MAX_METADATA = 8 << 20
+MAX_METADATA_VALUES = 600_000
+MAX_JSON = 9 << 20
+MAX_JSON_VALUES = 640_000
 MAX_JSON_DEPTH = 64
+# One character beyond ASCII makes a whole text take four bytes for each.
+_MAX_WIDE = 1 << 20
+# What begins or follows a value, for bytes.translate.
+_MARKS = bytes(code in b",:[{" for code in range(256))
 # The directory of an archive: about twenty thousand entries.
 _MAX_DIRECTORY = 1 << 20
 _MAX_NPY_HEADER = 10_000
 _MAX_DIMENSIONS = 32
 _MAX_TEXT = 300
 _CHUNK = 1 << 16
+_FIRST = 1 << 8
 _BLOCK = 1 << 20
 
 # What damage makes code raise. OSError and MemoryError are left out: they tell of the system.
@@ -93,15 +104,15 @@ def size_of(file: IO[bytes]) -> int:
     return os.fstat(file.fileno()).st_size
 
 
-def unpacks_too_far(size: int, stored: int) -> bool:
+def unpacks_too_far(size: int, stored: int, free: int = FREE_DATA) -> bool:
     """Tell whether compressed data claim to unpack to more than data of any use do."""
-    return size > max(FREE_UNPACKED, MAX_RATIO * stored)
+    return size > max(free, MAX_RATIO * stored)
 
 
-def _check_ratio(size: int, stored: int, what: str) -> None:
-    if unpacks_too_far(size, stored):
+def _check_ratio(size: int, stored: int, what: str, free: int) -> None:
+    if unpacks_too_far(size, stored, free):
         raise ValueError(
-            f"{what} unpacks to more than {MAX_RATIO} times its {stored} bytes; "
+            f"{what} unpacks to more than {free} bytes and {MAX_RATIO} times its {stored}; "
             "if that is right, store it uncompressed"
         )
 
@@ -142,8 +153,8 @@ def open_plain_or_gzip(path: Any, *, check: bool = False) -> tuple[io.BufferedRe
 class _Gunzip(io.RawIOBase):
     """The content of a gzip file.
 
-    As gzip.GzipFile, but in one loop around zlib, so that the length of a header costs nothing,
-    and with a bound on the number of members and on what they unpack to.
+    As gzip.GzipFile, but in one loop around zlib, so that the length of a header costs nothing and
+    many small members no more than their bytes, and with a bound on what they unpack to.
     """
 
     def __init__(self, file: io.BufferedReader) -> None:
@@ -156,7 +167,10 @@ class _Gunzip(io.RawIOBase):
         self._file.seek(0)
         self._member: Any = None
         self._input = b""
-        self._members = self._total = 0
+        self._at = 0
+        self._piece = _FIRST
+        self._begun = False
+        self._total = 0
 
     def readable(self) -> bool:
         return True
@@ -167,35 +181,42 @@ class _Gunzip(io.RawIOBase):
 
     def _begin_member(self) -> bool:
         """Begin the next member, if there is one after the zeros that may follow the last."""
-        while True:
-            self._input = self._input or self._file.read(_CHUNK)
-            if not self._input:
-                return False
-            if self._members:
-                self._input = self._input.lstrip(b"\0")
-            if self._input:
-                break
-        self._members += 1
-        if self._members > 100 + self._total // 1024:
-            raise ValueError("gzip data in too many small members")
-        self._member = zlib.decompressobj(wbits=31)
-        return True
+        while self._fill():
+            padding = self._input[self._at : self._at + _FIRST] if self._begun else b""
+            self._at += len(padding) - len(padding.lstrip(b"\0"))
+            if self._at < len(self._input) and (self._input[self._at] or not self._begun):
+                self._begun = True
+                self._piece = _FIRST
+                self._member = zlib.decompressobj(wbits=31)
+                return True
+        return False
+
+    def _fill(self) -> bool:
+        """Read on if all that was read has been used; tell whether there is anything."""
+        if self._at == len(self._input):
+            self._input = self._file.read(_CHUNK)
+            self._at = 0
+        return bool(self._input)
 
     def readinto(self, buffer: Any) -> int:
         view = memoryview(buffer).cast("B")
         while len(view) and (self._member is not None or self._begin_member()):
-            piece = self._input or self._file.read(_CHUNK)
+            self._fill()
+            # What follows a member is copied, so that a short one is given little at once.
+            piece = self._input[self._at : self._at + self._piece]
+            self._piece = min(2 * self._piece, _CHUNK)
             data = self._member.decompress(piece, len(view))
+            self._at += len(piece)
             if self._member.eof:
-                self._input = self._member.unused_data
+                self._at -= len(self._member.unused_data)
                 self._member = None
             else:
-                self._input = self._member.unconsumed_tail
+                self._at -= len(self._member.unconsumed_tail)
                 if not piece and not data:
                     raise EOFError("it ends within a member")
             if data:
                 self._total += len(data)
-                _check_ratio(self._total, self._stored, "the file")
+                _check_ratio(self._total, self._stored, "the file", FREE_DATA)
                 view[: len(data)] = data
                 return len(data)
         return 0
@@ -204,13 +225,17 @@ class _Gunzip(io.RawIOBase):
 # ---- JSON ----
 
 
-def parse_json(text: str, most: int = MAX_JSON) -> Any:
-    """Parse JSON as RFC 8259 has it: no NaN, no key twice, and no number without bound."""
+def parse_json(text: str, most: int = MAX_JSON, values: int = MAX_JSON_VALUES) -> Any:
+    """Parse JSON as RFC 8259 has it: no NaN, no key twice, and no number without bound.
+
+    It may have so many characters and, lists, objects and keys among them, so many values.
+    """
     if len(text) > most:
         raise ValueError(f"it has {len(text)} characters of JSON, more than {most}")
-    # Commas and brackets within texts count too, which does not matter for a bound.
-    values = MAX_JSON_VALUES * most // MAX_JSON
-    if sum(map(text.count, ",:[{")) > values:
+    if len(text) > _MAX_WIDE and not text.isascii():
+        raise ValueError(f"it has more than {_MAX_WIDE} characters of JSON beyond ASCII")
+    # Counting all marks is quick, and enough unless those within texts are many.
+    if sum(map(text.count, ",:[{")) > values and _count_values(text) > values:
         raise ValueError(f"it has more than {values} values in JSON")
     try:
         value = json.loads(
@@ -233,6 +258,15 @@ def parse_json(text: str, most: int = MAX_JSON) -> Any:
         if not level:
             return value
     raise ValueError("its JSON is nested too deeply")
+
+
+def _count_values(text: str) -> int:
+    """Return how often a value begins, or one more is to follow, outside the texts of JSON."""
+    # Without escapes every quote begins or ends a text.
+    plain = text.replace("\\\\", "").replace('\\"', "").encode("utf-8", "replace")
+    within = np.logical_xor.accumulate(np.frombuffer(plain, np.uint8) == ord('"'))
+    marks = np.frombuffer(plain.translate(_MARKS), np.bool_)
+    return int(np.count_nonzero(marks & ~within))
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -385,6 +419,7 @@ class Archive:
                 raise
             raise ValueError("the directory of the archive lies outside") from None
         metered.most = math.inf
+        self._free = FREE_DATA
         entries = sorted(self._zip.infolist(), key=lambda entry: entry.header_offset)
         if len({entry.filename for entry in entries}) < len(entries):
             raise ValueError("an entry occurs twice")
@@ -406,7 +441,28 @@ class Archive:
         return [entry.filename.removesuffix(".npy") for entry in self._zip.infolist()]
 
     def read(self, name: str, most: float = math.inf) -> Array:
-        """Read one array, which may have `most` bytes with its header."""
+        """Read one array of a model, which may have `most` bytes with its header."""
+        return self._read(name, most, FREE_UNPACKED)
+
+    def read_data(self, name: str, sizes: Callable[[Array], int]) -> Array:
+        """Read one array of a data set.
+
+        All those that are compressed further than `MAX_RATIO` may together take `FREE_DATA` bytes,
+        both as they are and as they will be used, which is what `sizes` tells.
+        """
+        array = self._read(name, math.inf, self._free)
+        entry = self._zip.getinfo(f"{name}.npy")
+        if entry.file_size > MAX_RATIO * entry.compress_size:
+            used = max(entry.file_size, sizes(array))
+            if used > self._free:
+                raise ValueError(
+                    f"{name} takes {used} bytes of memory for {entry.compress_size} stored, and "
+                    f"{self._free} are left to such; if that is right, store it uncompressed"
+                )
+            self._free -= used
+        return array
+
+    def _read(self, name: str, most: float, free: int) -> Array:
         try:
             entry = self._zip.getinfo(f"{name}.npy")
         except KeyError:
@@ -417,6 +473,6 @@ class Archive:
             raise ValueError(f"{name} is compressed by method {entry.compress_type}")
         if entry.file_size > most:
             raise ValueError(f"{name} is longer than it should be")
-        _check_ratio(entry.file_size, entry.compress_size, name)
+        _check_ratio(entry.file_size, entry.compress_size, name, free)
         with self._zip.open(entry) as stream:
             return read_npy(stream, entry.file_size)

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from attacks_models import ARRAYS, JSON, Attack, archive, as_entries, deflated, entry, packed
+from attacks_models import ARRAYS, JSON, Attack, archive, as_entries, entry, packed, shaped
 from loaders import IMAGES, npy, valid
 
 ATTACKS: dict[str, dict[str, Attack]] = {
@@ -32,15 +32,22 @@ def member(data: bytes, name: bytes = b"", level: int = 9) -> bytes:
 
 
 def long_gzip(piece: bytes, count: int) -> bytes:
-    """A gzip file of a piece repeated, made without having all of it in memory."""
-    packer = zlib.compressobj(9, zlib.DEFLATED, 31)
-    return b"".join([packer.compress(piece) for _ in range(count)]) + packer.flush()
+    """A gzip file of a piece repeated, in members of one piece each, so that it is soon made."""
+    return member(piece) * count
+
+
+def long_deflate(begin: bytes, megabytes: int) -> bytes:
+    """A deflate stream of so many megabytes of zeros, all of them in blocks of the same bytes."""
+    packer = zlib.compressobj(9, zlib.DEFLATED, -15)
+    first = packer.compress(begin) + packer.flush(zlib.Z_FULL_FLUSH)
+    block = packer.compress(bytes(1 << 20)) + packer.flush(zlib.Z_FULL_FLUSH)
+    return first + block * megabytes + packer.flush()
 
 
 GZIP: dict[str, Callable[[bytes], bytes]] = {
     "long name": lambda data: member(data, b"a" * 10_000_000),
     "empty members": lambda data: member(b"") * 100_000 + member(data),
-    "members of a byte": lambda data: member(b"1") * 300_000,
+    "members of a byte": lambda data: member(b"1") * 100_000,
     "garbage after it": lambda data: member(data) + b"garbage",
     "a torn member after it": lambda data: member(data) + member(data)[:-5],
     "another header after it": lambda data: member(data) + b"\x1f\x8b",
@@ -104,9 +111,10 @@ CSV: dict[str, Attack] = {
 }
 CSV_GZ: dict[str, Attack] = {
     "line of 50 MB": lambda: long_gzip(b"1" * (1 << 20), 50),
-    "50 MB of lines": lambda: long_gzip(b"1,2\n" * (1 << 18), 50),
+    "400 MB of lines": lambda: long_gzip(b"1,2\n" * (1 << 18), 400),
+    "lines in small members": lambda: member(b"1,2\n") * 30_000 + member(b"1\n"),
     "50 MB of blank lines": lambda: long_gzip(b"\n" * (1 << 20), 50),
-    "wide lines": lambda: long_gzip(b"1," * 64_999 + b"1\n", 300),
+    "wide lines": lambda: long_gzip(b"1," * 64_999 + b"1\n", 3000),
     "a quote over 50 MB": lambda: member(b'"') + long_gzip(b"1,2\n" * (1 << 18), 50),
     "50 MB of zeros": lambda: long_gzip(bytes(1 << 20), 50),
 }
@@ -127,12 +135,11 @@ def _data(x: Any, y: Any) -> bytes:
 
 
 def _member_bomb(claimed: int | None) -> bytes:
-    data = npy(np.zeros((100, 1_000_000), np.uint8))
-    size = len(data) if claimed is None else claimed
-    bomb = {"name": b"x.npy", "stored": deflated(data), "size": size, "method": 8}
-    return archive(
-        [{**bomb, "crc": zlib.crc32(data)}, *as_entries({"y.npy": npy(np.arange(100) % 2)})]
-    )
+    """Inputs of 1000 rows of 1 MB."""
+    begin = shaped(f"(1000, {1 << 20})", "'|u1'")
+    size = len(begin) + (1000 << 20) if claimed is None else claimed
+    bomb = {"name": b"x.npy", "stored": long_deflate(begin, 1000), "size": size, "method": 8}
+    return archive([bomb, *as_entries({"y.npy": npy(np.arange(1000) % 2)})])
 
 
 Y4 = np.array([0, 1, 0, 1])
@@ -193,7 +200,9 @@ IDX: dict[str, Attack] = {
 IDX_GZ: dict[str, Attack] = {
     "1 GB promised": lambda: member(_idx(1000, 1000, 1000)),
     "100 MB after a small image": lambda: long_gzip(_idx(1, 2, 3) + bytes(1 << 20), 100),
-    "100 MB that are there": lambda: member(_idx(100, 1000, 1000, data=bytes(100_000_000))),
+    "1 GB that are there": lambda: (
+        member(_idx(1000, 1000, 1000)) + long_gzip(bytes(1_000_000), 1000)
+    ),
     "images of a million columns and more": lambda: member(
         _idx(1, 2000, 1500, data=bytes(3_000_000))
     ),

@@ -283,6 +283,11 @@ JSON: dict[str, Attack] = {
     "empty objects": lambda: b"[" + b"{}," * 80_000 + b"0]",
     "small objects": lambda: b"[" + b'{"a":0},' * 60_000 + b"0]",
     "keys": lambda: json.dumps({str(number): 0 for number in range(100_000)}).encode(),
+    "keys just within": lambda: json.dumps(
+        {f"{number:x}": "é" for number in range(319_000)}
+    ).encode(),
+    "small objects just within": lambda: b"[" + b'{"a":0},' * 213_000 + b"0]",
+    "one wide character just within": lambda: b'"\\ud83d\\ude00' + b"a" * 9_400_000 + b'"',
     "keys that occur twice": lambda: b"{" + b'"a":0,' * 50_000 + b'"a":0}',
     "integer of a million digits": lambda: b"1" * 1_000_000,
     "integer of 4000 digits": lambda: b"1" * 4000,
@@ -290,7 +295,7 @@ JSON: dict[str, Attack] = {
     "infinity": lambda: b"[Infinity, NaN]",
     "lone surrogate": lambda: b'"\\ud800"',
     "endless text": lambda: b'"' + b"\\" * 4_000_000,
-    "text beyond the limit": lambda: b'"' + b"a" * (4 << 20) + b'"',
+    "text beyond the limit": lambda: b'"' + b"a" * (9 << 20) + b'"',
     "wide characters": lambda: ('"' + "\U0001f600" * 1_000_000 + '"').encode(),
     "no UTF-8": lambda: b'"\xff\xfe"',
     "UTF-16": lambda: '{"a": 1}'.encode("utf-16"),

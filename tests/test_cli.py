@@ -278,6 +278,17 @@ def test_mistakes_get_one_line_and_code_2(run, tmp_path, argv, word):
     assert word in err
 
 
+def test_names_too_long_to_be_saved_are_found_before_training(run, tmp_path):
+    table = tmp_path / "long.csv"
+    names = ",".join(f"{at:0125}_" for at in range(31_000))
+    table.write_text(f"{names}\n" + f"{'1,' * 30_999}0\n{'2,' * 30_999}1\n" * 3)
+    code, out, err = run("train", table, "--save", tmp_path / "m.npz", "--checkpoint", "c.npz")
+    assert (code, out) == (2, "")
+    assert err.count("\n") == 1
+    assert f"{table}: --save: metadata must hold what JSON can, within bounds: it has" in err
+    assert not (tmp_path / "m.npz").exists()
+
+
 def test_divergence_is_reported_in_one_line(run, tmp_path):
     table = tmp_path / "n.csv"
     table.write_text("x,y\n" + "".join(f"{i},{i / 7}\n" for i in range(40)))

@@ -212,8 +212,8 @@ def test_one_endless_compressed_line_is_not_read_whole(write):
     path = write(gzip.compress(b"1" * (5 << 20)), "bomb.csv.gz")
     with pytest.raises(ValueError, match="not a text table"):
         load_csv(path)
-    path = write(gzip.compress(b"1" * (1 << 25)), "bomb.csv.gz")
-    with pytest.raises(ValueError, match="unpacks to more than 100 times"):
+    path = write(gzip.compress(b"1\n" * (1 << 19)) * 300, "bomb.csv.gz")
+    with pytest.raises(ValueError, match="unpacks to more than 256000000 bytes and 100 times"):
         load_csv(path)
 
 
@@ -322,3 +322,21 @@ def test_encoding_refuses_other_json(encoding, change):
         Encoding.from_json({**encoding.to_json(), **change})
     with pytest.raises(ValueError, match="must"):
         Encoding.from_json([1])
+
+
+def test_one_hot_tables_may_be_compressed_far(write):
+    row = ",".join("0" * 100)
+    text = "".join(f"{row[: 2 * at]}1{row[2 * at + 1 :]}\n" for at in range(100)) * 450
+    packed = gzip.compress(text.encode())
+    assert len(text) > max(8 << 20, 100 * len(packed))
+    data = load_csv(write(packed, "one-hot.csv.gz"))
+    assert data.x.shape == (45_000, 99)
+    np.testing.assert_array_equal(data.x[:99], np.eye(99))
+
+
+def test_tables_may_be_appended_to_line_by_line(write):
+    lines = [f"{at},{at % 2}\n".encode() for at in range(3000)]
+    padding = b"\0" * 300
+    members = [gzip.compress(line) + padding * (at % 500 == 0) for at, line in enumerate(lines)]
+    data = load_csv(write(b"".join(members), "appended.csv.gz"))
+    np.testing.assert_array_equal(data.x[:, 0], np.arange(3000))

@@ -277,3 +277,34 @@ def test_damaged_archives_are_refused_at_every_byte(tmp_path):
     path.write_bytes(b"no archive")
     with pytest.raises(ValueError, match=r"not an \.npz archive"):
         load_npz(path)
+
+
+def test_ordinary_data_may_be_compressed_far(tmp_path):
+    labels = np.repeat(np.arange(10), 150_000)
+    one_hot = np.zeros((100_000, 100), np.float32)
+    one_hot[np.arange(100_000), np.sort(RNG.integers(0, 100, 100_000))] = 1
+    counts = np.zeros((20_000, 300))
+    counts[::50, ::30] = 3.0
+    path = tmp_path / "a.npz"
+    for x, y in (
+        (np.zeros((1_500_000, 1), np.uint8), labels),
+        (one_hot, np.arange(100_000) % 2),
+        (counts, np.arange(20_000) % 2),
+    ):
+        np.savez_compressed(path, x=x, y=y)
+        assert max(x.nbytes, y.nbytes) > max(8 << 20, 100 * path.stat().st_size)
+        data = load_npz(path)
+        np.testing.assert_array_equal(data.x, x)
+        np.testing.assert_array_equal(data.y, y)
+
+
+def test_a_data_set_compressed_far_has_a_bound_in_all(tmp_path):
+    path = tmp_path / "a.npz"
+    y = np.arange(1000) % 2
+    np.savez_compressed(path, x=np.zeros((1000, 33_000), np.int8), y=y)
+    with pytest.raises(ValueError, match=r"a\.npz: array x: x takes 264000000 bytes of memory"):
+        load_npz(path)
+    parts = {name: np.zeros((1000, 130_000), np.uint8) for name in ("x_train", "x_test")}
+    np.savez_compressed(path, **parts, y_train=y, y_test=y)
+    with pytest.raises(ValueError, match=r"a\.npz: array x_\w+: x_\w+ unpacks to more than 12"):
+        load_npz(path)

@@ -22,6 +22,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import pybackprop as bp
+from pybackprop.datasets._encoding import Column, Encoding
 from pybackprop.exchange import npz
 
 RNG = np.random.default_rng(3)
@@ -397,3 +398,58 @@ def test_a_save_in_every_thread(tmp_path: Path) -> None:
     np.testing.assert_array_equal(loaded.parameters, nets[loaded.seed].parameters)
     assert os.listdir(tmp_path) == ["model.npz"]
     assert npz.load(path).counters == (0, 0)
+
+
+def wide_metadata(columns: int) -> dict[str, Any]:
+    """What `pybackprop train` keeps of a table of so many columns."""
+    names = tuple(f"a column, of {at}" for at in range(columns))
+    features = tuple(Column(name) for name in names[:-1])
+    encoding = Encoding(features, names[-1], ("0", "1"), names, True)
+    return {"feature_names": list(names[:-1]), "encoding": encoding.to_json()}
+
+
+@pytest.mark.parametrize("suffix", [".npz", ".safetensors"])
+def test_the_widest_table_can_be_saved(tmp_path: Path, suffix: str) -> None:
+    if suffix == ".safetensors":
+        pytest.importorskip("safetensors")
+    net = bp.Network([2, 1], seed=1)
+    net.metadata = wide_metadata(1 << 16)
+    net.save(tmp_path / f"wide{suffix}")
+    other = bp.Network.load(tmp_path / f"wide{suffix}")
+    assert other.metadata == net.metadata
+
+
+def test_commas_in_texts_are_no_values(tmp_path: Path) -> None:
+    net = bp.Network([2, 1], seed=1)
+    net.metadata = {"note": '\\",:[{' * 300_000}
+    net.save(tmp_path / "net.npz")
+    assert bp.Network.load(tmp_path / "net.npz").metadata == net.metadata
+
+
+@pytest.mark.parametrize(
+    ("value", "what"),
+    [
+        ([0] * 600_000, "more than 600000 values"),
+        ("a" * (8 << 20), "characters of JSON, more than 8388608"),
+        (json.loads("[" * 63 + "]" * 63), "nested too deeply"),
+        (10**30, "an integer of 31 digits"),
+    ],
+    ids=["values", "characters", "depth", "digits"],
+)
+def test_metadata_beyond_bounds_fail_when_they_are_set(
+    tmp_path: Path, value: Any, what: str
+) -> None:
+    net = bp.Network([2, 1], seed=1)
+    with pytest.raises(ValueError, match=f"metadata .*{what}"):
+        net.metadata = {"a": value}
+    assert net.metadata == {}
+    net.metadata["a"] = value
+    path = tmp_path / "net.npz"
+    with pytest.raises(ValueError, match=rf"net\.npz: metadata .*{what}"):
+        net.save(path)
+    with pytest.raises(ValueError, match=f"metadata .*{what}"):
+        net.fit(np.zeros((2, 2)), np.zeros((2, 1)), epochs=1, checkpoint=path)
+    assert not path.exists()
+    net.metadata["a"] = value = json.loads("[" * 62 + "]" * 62)
+    net.save(path)
+    assert bp.Network.load(path).metadata == {"a": value}

@@ -145,6 +145,7 @@ def run(args: argparse.Namespace) -> int:
         if args.checkpoint is not None and _is_same_path(args.save, args.checkpoint):
             raise ValueError(f"--save and --checkpoint must be different files, got {args.save}")
     data = _load(args)
+    metadata = {} if args.save is None else _checked_metadata(data)
     loss = _loss(args, data)
     net = _network(args, data, loss)
     if not args.json:
@@ -158,7 +159,7 @@ def run(args: argparse.Namespace) -> int:
     if args.save is not None:
         if data.class_names is None:
             net = _in_raw_units(net, data)
-        net.metadata = _metadata(data)
+        net.metadata = metadata
         net.save(args.save)
     if args.json:
         about = {"data": _describe(data), "network": str(net), "saved": args.save}
@@ -370,6 +371,16 @@ def _report(figures: dict[str, Any]) -> str:
     lines.append(f"{'seconds':<22}{figures['seconds']:>10.2f}")
     lines.append(f"{'examples per second':<22}{figures['examples_per_second']:>10,.0f}")
     return "\n".join(lines)
+
+
+def _checked_metadata(data: Dataset) -> dict[str, Any]:
+    """Return the metadata of a model to be saved, or say before training that they are too many."""
+    from ..settings import as_metadata
+
+    try:
+        return as_metadata(_metadata(data))
+    except ValueError as error:
+        raise ValueError(f"{data.name}: --save: {error}") from error
 
 
 def _metadata(data: Dataset) -> dict[str, Any]:

@@ -52,7 +52,8 @@ def load(
         ``digits``, ``iris``, ``moons`` or ``spirals``; else a path: a text table (.csv, .tsv,
         .txt or .data, plain or .gz), an .npz archive, an .npy file with its partner, or a
         folder of .npy or IDX (MNIST) files. A file called as a built-in set is reached as
-        ``./digits``.
+        ``./digits``. Compressed data may unpack to 256 MB, or to 100 times their size if that
+        is more; what goes beyond is taken for a bomb and refused.
     target : str or int, optional
         Text tables: name or position of the target column, by default the last. For an .npy
         file: path of the file of targets.

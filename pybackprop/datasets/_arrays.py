@@ -12,11 +12,12 @@ import numpy as np
 from ..untrusted import DAMAGE, Archive, explain, open_regular, size_of
 from ..untrusted import read_npy as read_stream
 from ._csv import MAX_INTEGER_CLASSES, MIN_ROWS_PER_CLASS
-from ._dataset import Array, Dataset, Task, number_names
+from ._dataset import MAX_COLUMNS, Array, Dataset, Task, number_names
 from ._table import listing
 
 _PAIRS = (("x_train", "y_train"), ("X_train", "y_train"), ("x", "y"), ("X", "y"), ("X", "Y"))
 _TEST_PAIRS = (("x_test", "y_test"), ("X_test", "y_test"))
+_KEPT = (np.uint8, np.float32, np.float64)
 
 
 def load_npz(path: str | os.PathLike[str], *, task: Task | None = None) -> Dataset:
@@ -27,7 +28,8 @@ def load_npz(path: str | os.PathLike[str], *, task: Task | None = None) -> Datas
     Parameters
     ----------
     path : path
-        The archive. Object arrays (pickles) are refused.
+        The archive. Object arrays (pickles) are refused. The compressed arrays may unpack to
+        256 MB in all, or each to 100 times what is stored of it; more is taken for a bomb.
     task : {"classification", "regression"}, optional
         Overrides the rule of `load_npy`.
 
@@ -152,9 +154,16 @@ def _open_archive(stream: IO[bytes], file: str) -> Archive:
 def _read_member(archive: Archive, name: str, file: str) -> Array:
     """Read one array of an .npz archive."""
     try:
-        return archive.read(name)
+        return archive.read_data(name, _size_in_use)
     except DAMAGE as error:
         raise ValueError(f"{file}: array {name}: {explain(error)}") from None
+
+
+def _size_in_use(array: Array) -> int:
+    """Return the bytes of an array as inputs: other numbers than those kept become float64."""
+    if array.dtype.kind in "iuf" and array.dtype.newbyteorder("=") not in _KEPT:
+        return 8 * array.size
+    return 4 * array.nbytes if array.dtype.kind == "S" else array.nbytes
 
 
 def _from_arrays(
@@ -201,14 +210,21 @@ def _inputs(x: Array, where: str) -> Array:
     if x.ndim == 0 or 0 in x.shape:
         raise ValueError(f"{where}: must hold examples, but is of shape {x.shape}")
     rows = x.reshape(len(x), -1)
+    _check_columns(rows, where)
     kept = rows.dtype.newbyteorder("=")
     if kept == np.bool_:
         kept = np.dtype(np.uint8)
-    elif kept not in (np.uint8, np.float32, np.float64):
+    elif kept not in _KEPT:
         kept = np.dtype(np.float64)
     rows = np.ascontiguousarray(rows, dtype=kept)
     _check_finite(rows, where)
     return rows
+
+
+def _check_columns(values: Array, where: str) -> None:
+    """Refuse more columns than can have names."""
+    if values.shape[1] > MAX_COLUMNS:
+        raise ValueError(f"{where}: has {values.shape[1]} columns, more than {MAX_COLUMNS}")
 
 
 def _check_finite(values: Array, where: str) -> None:
@@ -231,6 +247,8 @@ def _targets(y: Array, n_rows: int, where: str) -> Array:
         )
     if y.ndim == 2 and y.shape[1] == 1:
         y = y[:, 0]
+    if y.ndim == 2:
+        _check_columns(y, where)
     if y.dtype.kind in "US" and y.ndim == 2:
         raise ValueError(f"{where}: texts must be of shape ({n_rows},), but are {y.shape}")
     if y.dtype.kind == "S":

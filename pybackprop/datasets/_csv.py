@@ -61,7 +61,8 @@ def load_csv(
     Parameters
     ----------
     path : path
-        The file: UTF-8 text.
+        The file: UTF-8 text. Compressed, it may unpack to 256 MB, or to 100 times its size if
+        that is more; what goes beyond is taken for a bomb.
     target : str or int, optional
         Name or position of the target column, counted from 0, negative from the end; by
         default the last column.

@@ -115,6 +115,8 @@ def find_idx(folder: Path, part: str, what: str, n_dims: int) -> Path | None:
 def load_idx(folder: str | os.PathLike[str]) -> Dataset:
     """Load a folder of IDX files named as MNIST's, plain or gzip-compressed.
 
+    Compressed, a file may unpack to 256 MB, or to 100 times its size if that is more.
+
     These are ``train-images-idx3-ubyte`` and ``train-labels-idx1-ubyte`` and, held out,
     ``t10k-images-idx3-ubyte`` and ``t10k-labels-idx1-ubyte``.
 

@@ -53,6 +53,14 @@ def load_optimizer(path: Any) -> Optimizer:
         raise malformed(path, error) from error
 
 
+def _metadata(path: Any, network: Network) -> dict[str, Any]:
+    """Return a copy of a network's metadata, which may have changed since they were set."""
+    try:
+        return as_metadata(network.metadata)
+    except ValueError as error:
+        raise ValueError(f"{os.fspath(path)}: {error}") from error
+
+
 def save_network(path: Any, network: Network, optimizer: Optimizer | None = None) -> None:
     """Write a network, and an optimizer with its state; see `Network.save`."""
     from ..optimizers import Optimizer
@@ -71,7 +79,7 @@ def save_network(path: Any, network: Network, optimizer: Optimizer | None = None
     model = Model(
         settings=network._settings(),
         counters=counters,
-        metadata=as_metadata(network.metadata),
+        metadata=_metadata(path, network),
         parameters=parameters,
         scaling=network.scaling,
         optimizer=state,

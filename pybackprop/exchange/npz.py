@@ -168,7 +168,7 @@ def _read_model(file: IO[bytes]) -> Model:
         text = archive.read("header", MAX_JSON + _NPY_HEADER_LIMIT)
         if text.dtype != UINT8 or text.ndim != 1:
             raise ValueError(f"the header is {text.dtype} of shape {text.shape}")
-        header = read_header(text.tobytes().decode())
+        header = read_header(str(text.data, "utf-8"))
         settings = header["settings"]
         widths = as_widths(settings["widths"])
         dtype = as_dtype(settings["dtype"])

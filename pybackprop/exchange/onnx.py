@@ -17,6 +17,7 @@ import numpy as np
 
 from .._core import ACTIVATIONS, FLOAT32, FLOAT64, Array
 from ..kernels import activation as evaluate
+from ..settings import as_metadata
 from ..untrusted import DAMAGE, explain, open_regular, parse_json
 from .atomic import write_atomically
 from .onnx_wire import check_wire
@@ -154,7 +155,8 @@ def _properties(network: Network) -> dict[str, str]:
     settings = network._settings()
     if not isinstance(settings["loss"], str):
         del settings["loss"]
-    text = json.dumps({"settings": settings, "metadata": network.metadata}, allow_nan=False)
+    metadata = as_metadata(network.metadata)
+    text = json.dumps({"settings": settings, "metadata": metadata}, allow_nan=False)
     found = {_ENTRY: text}
     for key in ("class_names", "feature_names", "target_names"):
         if network.metadata.get(key) is not None:

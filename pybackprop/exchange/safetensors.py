@@ -11,6 +11,7 @@ one that is cut while it is read ends the process.
 from __future__ import annotations
 
 import math
+import os
 from itertools import pairwise
 from typing import IO, Any, NamedTuple
 
@@ -36,7 +37,9 @@ _BITS = {
 _MAX_SIZE = 2**63 - 1
 _MAX_DIMENSIONS = 32
 # The header of a model is within that of the file, where its quotes take two characters.
-_MAX_HEADER = 2 * MAX_JSON
+_MAX_HEADER = MAX_JSON + (3 << 20)
+# Two tensors of 10,000 layers have eleven each.
+_MAX_VALUES = 250_000
 _HINT = (
     "it has no description of a network; Network.from_torch(safetensors.numpy.load_file(path), "
     "activation=...) reads plain weights"
@@ -61,7 +64,9 @@ def save(path: Any, model: Model) -> None:
         tensors.update({f"optimizer.{name}": vector for name, vector in vectors.items()})
     data = pack(tensors, {_ENTRY: write_header(model)})
     if int.from_bytes(data[:8], "little") > _MAX_HEADER:
-        raise ValueError(f"the header would be longer than {_MAX_HEADER} bytes")
+        raise ValueError(
+            f"{os.fspath(path)}: header and metadata would be longer than {_MAX_HEADER} bytes"
+        )
     write_atomically(path, lambda file: file.write(data))
 
 
@@ -97,7 +102,7 @@ class _Tensors:
         if size < 8 or length > min(size - 8, _MAX_HEADER):
             raise ValueError(f"its {size} bytes do not begin with the length of a header")
         self._start = 8 + length
-        header = parse_json(file.read(length).decode(), _MAX_HEADER)
+        header = parse_json(file.read(length).decode(), _MAX_HEADER, _MAX_VALUES)
         if not isinstance(header, dict):
             raise ValueError("its header is not an object")
         metadata = header.pop("__metadata__", {})

@@ -84,7 +84,10 @@ enum {
     STACK_BYTES = 1 << 20,
     /* How long a thread that waits looks at the word before it sleeps: longer than a phase of a
      * small network lasts, shorter than anybody notices. */
-    SPIN_NS = 50000
+    SPIN_NS = 50000,
+    /* At the barriers of a team at work, several times as long as waking takes: else one late
+     * thread sends the other to sleep, whose waking makes it late again, and so on. */
+    BARRIER_SPINS = 6
 };
 
 struct bp_team {
@@ -145,7 +148,8 @@ void bp_team_barrier(bp_team *team, int member) {
     (void)member;
     if (team->members == 1) return;
     unsigned phase = current_phase(team);
-    if (!arrive(team, phase)) bp_word_wait(&team->phase, phase, team->spin_ns, &barrier_habit);
+    if (!arrive(team, phase))
+        bp_word_wait(&team->phase, phase, BARRIER_SPINS * team->spin_ns, &barrier_habit);
 }
 
 /* ---- helpers ---- */

@@ -235,10 +235,9 @@ class Net:
             check(lib.bp_net_set_loss_callback(self._handle, lib.bp_python_loss, self._loss_handle))
 
     def _prepare_hot_path(self) -> None:
-        """Make the structures that try_predict and try_step use again and again."""
+        """Make the structures that try_step uses again and again."""
         self._pair = ffi.new("bp_data *")
         self._x, self._y = self._pair.x, self._pair.y
-        self._x_address = ffi.addressof(self._pair, "x")
         self._cost = ffi.new("double *")
         self._rows = 0
         size = self.dtype.itemsize

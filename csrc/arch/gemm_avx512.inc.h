@@ -1,5 +1,7 @@
 /* GEMM micro-kernels for AVX-512: 28 accumulators of the 32 registers. */
 
+#include "transpose_avx512.inc.h"
+
 /* Formatting has no fixed point for this list. */
 /* clang-format off */
 #define AVX512_SHAPES(X)                                                                           \
@@ -69,6 +71,8 @@
 static void bpk_gemm_init__avx512(bp_kernels *k) {
     k->f32.gemm = (bp_gemm_kernel_f32){14, 32, bpk_f32_gemm_14x32__avx512};
     k->f64.gemm = (bp_gemm_kernel_f64){14, 16, bpk_f64_gemm_14x16__avx512};
+    k->f32.transpose = bpk_f32_transpose__avx512;
+    k->f64.transpose = bpk_f64_transpose__avx512;
 }
 
 #undef AVX512_SHAPES

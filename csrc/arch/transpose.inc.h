@@ -3,20 +3,30 @@
  *
  *   TRANSPOSE_BLOCK(src, lds, dst, ldd)    dst[s][t] = src[t][s] for all s < TRANSPOSE_STEP and
  *                                          t < TRANSPOSE_LANES
+ *   TRANSPOSE_PART(steps, lanes, src, lds, dst, ldd)
+ *                                          the same for s < steps and t < lanes, at most as many
  *
- * All but real are undefined again at the end. */
+ * TRANSPOSE_PART is by default a loop. All but real are undefined again at the end. */
+
+#ifndef TRANSPOSE_PART
+#    define TRANSPOSE_PART(steps, lanes, src, lds, dst, ldd)                                       \
+        for (int64_t s = 0; s < (steps); s++)                                                      \
+            for (int64_t t = 0; t < (lanes); t++)                                                  \
+                (dst)[s * (ldd) + t] = (src)[t * (lds) + s];
+#endif
 
 static void TRANSPOSE_NAME(int64_t rows, int64_t cols, const real *src, int64_t lds, real *dst,
                            int64_t ldd) {
     for (int64_t j = 0; j < cols; j += TRANSPOSE_LANES) {
-        const int64_t j1 = j + TRANSPOSE_LANES < cols ? j + TRANSPOSE_LANES : cols;
+        const int lanes = cols - j < TRANSPOSE_LANES ? (int)(cols - j) : TRANSPOSE_LANES;
         int64_t i = 0;
-        if (j1 - j == TRANSPOSE_LANES)
+        if (lanes == TRANSPOSE_LANES)
             for (; i + TRANSPOSE_STEP <= rows; i += TRANSPOSE_STEP)
                 TRANSPOSE_BLOCK(src + j * lds + i, lds, dst + i * ldd + j, ldd);
-        for (; i < rows; i++)
-            for (int64_t t = j; t < j1; t++)
-                dst[i * ldd + t] = src[t * lds + i];
+        for (; i < rows; i += TRANSPOSE_STEP) {
+            const int steps = rows - i < TRANSPOSE_STEP ? (int)(rows - i) : TRANSPOSE_STEP;
+            TRANSPOSE_PART(steps, lanes, src + j * lds + i, lds, dst + i * ldd + j, ldd);
+        }
     }
 }
 
@@ -24,3 +34,4 @@ static void TRANSPOSE_NAME(int64_t rows, int64_t cols, const real *src, int64_t 
 #undef TRANSPOSE_LANES
 #undef TRANSPOSE_STEP
 #undef TRANSPOSE_BLOCK
+#undef TRANSPOSE_PART

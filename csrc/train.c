@@ -37,7 +37,7 @@ int bp_fit_create(bp_net *net, const bp_data *data, int64_t batch_size, int shuf
     fit->batch_size = batch_size < rows ? batch_size : rows;
     fit->n_batches = (rows - 1) / fit->batch_size + 1;
     fit->shuffle = shuffle;
-    fit->backup = bp_alloc(net->n_parameters, size);
+    fit->backup = bp_alloc_scratch(net->n_parameters, size); /* written as each epoch begins */
     if (shuffle) fit->index = bp_alloc(rows, sizeof *fit->index);
     if (!fit->backup || (shuffle && !fit->index)) {
         bp_fit_destroy(fit);
@@ -60,9 +60,9 @@ static size_t vector_bytes(const bp_net *net) {
     return (size_t)net->n_parameters * size;
 }
 
+/* All but the parameters' copy, which the members of a team share. */
 static void begin_epoch(bp_fit *fit) {
     const bp_net *net = fit->net;
-    memcpy(fit->backup, net->parameters, vector_bytes(net));
     fit->backup_step = net->steps;
     fit->cost_sum = 0.0;
     fit->cost_weight = 0.0;

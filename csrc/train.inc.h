@@ -5,7 +5,23 @@ typedef struct {
     bp_plan whole,
         rest; /* for a batch of batch_size rows, and for a shorter one at an epoch's end */
     slice *slice;
+    atomic_int broken; /* parameters that are not finite have been found */
 } BP_T(training);
+
+/* This member's share of the parameters, in whole cache lines. */
+static void BP_T(share_of_parameters)(const bp_net *net, int member, int members, int64_t *begin,
+                                      int64_t *end) {
+    bp_share(net->n_parameters, BP_ALIGNMENT / (int64_t)sizeof(real), member, members, begin, end);
+}
+
+/* Keeps the parameters as they are before the first batch of an epoch. All members; the batch
+ * syncs before it updates any. */
+static void BP_T(keep_parameters)(const bp_fit *fit, int member, int members) {
+    int64_t begin, end;
+    BP_T(share_of_parameters)(fit->net, member, members, &begin, &end);
+    memcpy((real *)fit->backup + begin, (const real *)fit->net->parameters + begin,
+           (size_t)(end - begin) * sizeof(real));
+}
 
 static int BP_T(all_finite)(int64_t n, const real *values) {
     int bad = 0;
@@ -14,15 +30,15 @@ static int BP_T(all_finite)(int64_t n, const real *values) {
     return !bad;
 }
 
-/* Counts the batch, or notes that its update, the last of the epoch, left no finite parameters:
- * no cost of this epoch would tell. Member 0. */
-static void BP_T(end_batch)(slice *s, double cost, const bp_batch *batch) {
-    const bp_net *net = s->fit->net;
-    if (s->fit->batch + 1 == s->fit->n_batches &&
-        !BP_T(all_finite)(net->n_parameters, net->parameters))
-        s->status = BP_ERR_NOT_FINITE;
-    else
-        count_batch(s, cost, batch);
+/* Notes if the last update of an epoch left parameters that are not finite: no cost of this epoch
+ * would tell. All members; syncs. */
+static void BP_T(check_parameters)(BP_T(training) *t, bp_team *team, int member, int members) {
+    const bp_net *net = t->slice->fit->net;
+    int64_t begin, end;
+    BP_T(share_of_parameters)(net, member, members, &begin, &end);
+    if (!BP_T(all_finite)(end - begin, (const real *)net->parameters + begin))
+        atomic_store_explicit(&t->broken, 1, memory_order_relaxed);
+    bp_sync(team, member, members);
 }
 
 /* Batch after batch until plan_next stops; the team function of bp_fit_run. */
@@ -39,6 +55,8 @@ static void BP_T(train)(void *context, bp_team *team, int member, int members) {
         }
         bp_sync(team, member, members);
         if (s->stop) return;
+        const int last = s->fit->batch + 1 == s->fit->n_batches;
+        if (s->fit->batch == 0) BP_T(keep_parameters)(s->fit, member, members);
         BP_T(bp_batch_run)(&t->job, team, member, members);
         const double cost = BP_T(bp_batch_cost)(&t->job);
         if (t->job.user_status != BP_OK || !isfinite(cost)) {
@@ -48,7 +66,12 @@ static void BP_T(train)(void *context, bp_team *team, int member, int members) {
         }
         if (!t->job.plan.fused) BP_T(bp_batch_update)(&t->job, team, member, members);
         bp_sync(team, member, members);
-        if (member == 0) BP_T(end_batch)(s, cost, &t->job.batch);
+        if (last) BP_T(check_parameters)(t, team, member, members);
+        if (member > 0) continue;
+        if (atomic_load_explicit(&t->broken, memory_order_relaxed))
+            s->status = BP_ERR_NOT_FINITE;
+        else
+            count_batch(s, cost, &t->job.batch);
     }
 }
 

@@ -226,25 +226,25 @@ class Net:
         self.parameters = view_memory(memory, (self.n_parameters,), dtype, self._handle)
         self._lock = allocate_lock()
         self.fit: Fit | None = None  # the fit that holds the network
-        self._prepare_hot_path()
-        self._targets_need_check = loss in ("cross_entropy", "binary_cross_entropy")
+        self._prepare_hot_path(loss)
         self._loss: UserLoss | None = None
         if not isinstance(loss, str):
             self._loss = UserLoss(loss, dtype)
             self._loss_handle = ffi.new_handle(self._loss)
             check(lib.bp_net_set_loss_callback(self._handle, lib.bp_python_loss, self._loss_handle))
 
-    def _prepare_hot_path(self) -> None:
+    def _prepare_hot_path(self, loss: str | LossFunction) -> None:
         """Make the structures that try_step uses again and again."""
+        # The core checks labels itself; probabilities are checked before they come here.
+        y = (INT64, 1) if loss == "cross_entropy" else (self.dtype, self.n_out)
+        self._y_dtype = y[0] if loss != "binary_cross_entropy" else None
         self._pair = ffi.new("bp_data *")
         self._x, self._y = self._pair.x, self._pair.y
         self._cost = ffi.new("double *")
         self._rows = 0
-        size = self.dtype.itemsize
-        for matrix, cols in ((self._x, self.n_in), (self._y, self.n_out)):
-            matrix.dtype = DTYPES[self.dtype]
-            matrix.cols = cols
-            matrix.row_stride, matrix.col_stride = cols * size, size
+        for matrix, (dtype, cols) in ((self._x, (self.dtype, self.n_in)), (self._y, y)):
+            matrix.dtype, matrix.cols = DTYPES[dtype], cols
+            matrix.row_stride, matrix.col_stride = cols * dtype.itemsize, dtype.itemsize
 
     def _admit(self) -> None:
         """Raise if another call, or a fit in another thread, is using the network."""
@@ -311,20 +311,19 @@ class Net:
         return result
 
     def try_step(self, x: Any, y: Any, optimizer: OptimizerState) -> float | None:
-        """Do one update where x and y are plain arrays of this network's type, else None."""
-        dtype = self.dtype
-        if type(x) is not ndarray or x.dtype is not dtype:
+        """Do one update from plain arrays that need no check here; None where they do."""
+        if type(x) is not ndarray or x.dtype is not self.dtype:
             return None
-        if type(y) is not ndarray or y.dtype is not dtype:
+        if type(y) is not ndarray or y.dtype is not self._y_dtype:
             return None
         try:
             rows, cols = x.shape
             inputs, targets = from_buffer(x), from_buffer(y)
         except (BufferError, ValueError):
             return None
-        if cols != self.n_in or not rows or y.shape != (rows, self.n_out):
+        if cols != self.n_in or not rows or not (x.flags.aligned and y.flags.aligned):
             return None
-        if self._targets_need_check or not (x.flags.aligned and y.flags.aligned):
+        if y.shape != ((rows,) if y.dtype is INT64 else (rows, self.n_out)):
             return None
         optimizer.admit()
         if self.fit is not None or self._lock.locked():
@@ -338,6 +337,8 @@ class Net:
             status = bp_net_step(self._handle, self._pair, optimizer.struct, self._cost)
             cost: float = self._cost[0]
         if status:
+            if status == ARGUMENT:  # a label that is none
+                return None
             self._check(status)
         return cost
 

@@ -229,7 +229,7 @@ _KINDS = {each.__name__: each for each in (Training, Prediction, Product, Elemen
 
 _FLOAT32_STEPS = (
     Training("xor", (2, 8, 1), 4, "tanh", "mse", lr=0.02, n_batches=1000),
-    Training("rl-1", (17, 64, 64, 6), 1, "tanh", "mse", lr=0.01, n_batches=1000),
+    Training("rl-1", (17, 64, 64, 6), 1, "tanh", "mse", lr=0.002, n_batches=1000),
     Training("rl-64", (17, 64, 64, 6), 64, "tanh", "mse", lr=0.02, n_batches=200),
     Training("pinn", (2, 50, 50, 50, 50, 50, 1), 1024, "tanh", "mse", lr=0.01, n_batches=16),
     Training("sk", (64, 100, 10), 200, "relu", "cross_entropy", lr=0.02, n_batches=50),

@@ -18,7 +18,7 @@ enum {
     KC_MIN = 128,            /* fewer products per load and store of C would show */
     KC_MAX = 512,            /* more gain nothing */
     STRIP_COLUMNS = 128,     /* of B, at most */
-    SCRATCH_BYTES = 4 << 20, /* for the packed block of B; A is copied again for each block */
+    SCRATCH_BYTES = 2 << 20, /* for the packed block of B; A is copied again for each block */
     SMALL_WORK = 1 << 18,    /* m n k up to which operands fit the caches as they are */
     NARROW_COLUMNS = 4,      /* of C; half as many where A must be transposed for it */
     NARROW_ROWS = 32,

@@ -236,13 +236,13 @@ class Net:
     def _prepare_hot_path(self, loss: str | LossFunction) -> None:
         """Make the structures that try_step uses again and again."""
         # The core checks labels itself; probabilities are checked before they come here.
-        y = (INT64, 1) if loss == "cross_entropy" else (self.dtype, self.n_out)
-        self._y_dtype = y[0] if loss != "binary_cross_entropy" else None
+        y_dtype, n_y = (INT64, 1) if loss == "cross_entropy" else (self.dtype, self.n_out)
+        self._y_dtype = y_dtype if loss != "binary_cross_entropy" else None
         self._pair = ffi.new("bp_data *")
         self._x, self._y = self._pair.x, self._pair.y
         self._cost = ffi.new("double *")
         self._rows = 0
-        for matrix, (dtype, cols) in ((self._x, (self.dtype, self.n_in)), (self._y, y)):
+        for matrix, dtype, cols in ((self._x, self.dtype, self.n_in), (self._y, y_dtype, n_y)):
             matrix.dtype, matrix.cols = DTYPES[dtype], cols
             matrix.row_stride, matrix.col_stride = cols * dtype.itemsize, dtype.itemsize
 

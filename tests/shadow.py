@@ -278,11 +278,11 @@ class Shadow:
         p /= p.sum(axis=1, keepdims=True)
         # Subtracting the maximum rounds, which e^z turns into a relative error.
         each = (z.error + self.u * np.abs(shifted)).max(axis=1, keepdims=True)
-        spread = np.expm1(2 * np.minimum(each, 300))
+        spread = np.expm1(2 * np.minimum(each, 30))
         n = p.shape[1] + FUNCTION
         error = p * (spread + self.gamma(n)) + n * self.tiny
         # No two probabilities are farther apart than 1; e^z of a vague z may be anything.
-        return Value(p, np.where(each < 300, np.minimum(error, 1), 1))
+        return Value(p, np.where(each < 30, np.minimum(error, 1), 1))
 
     def slope(self, name: str, z: Value) -> Value:
         rule = ACTIVATIONS[name]

@@ -20,6 +20,8 @@ static void TRANSPOSE_NAME(int64_t rows, int64_t cols, const real *src, int64_t 
     for (int64_t j = 0; j < cols; j += TRANSPOSE_LANES) {
         const int lanes = cols - j < TRANSPOSE_LANES ? (int)(cols - j) : TRANSPOSE_LANES;
         int64_t i = 0;
+        for (; lanes == 1 && i < rows; i++)
+            dst[i * ldd + j] = src[j * lds + i];
         if (lanes == TRANSPOSE_LANES)
             for (; i + TRANSPOSE_STEP <= rows; i += TRANSPOSE_STEP)
                 TRANSPOSE_BLOCK(src + j * lds + i, lds, dst + i * ldd + j, ldd);

@@ -14,6 +14,7 @@ import stat
 import subprocess
 import sys
 import time
+import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from typing import Any
 import numpy as np
 import pytest
 import training_runs
-from training_runs import X, Y, state, train
+from training_runs import X, Y, helpers_started, state, train
 
 import pybackprop as bp
 from pybackprop import checkpoints
@@ -302,20 +303,23 @@ def start_slow_save(path: Path) -> tuple[int, int]:
 
 
 RUN = "adam-float32-float32"
+RUN_OF_A_TEAM = f"{RUN}-team"
+
+Start = Callable[[Path, str], int]
 
 
-def start_forked(path: Path) -> int:
+def start_forked(path: Path, run: str) -> int:
     pid = os.fork()
     if not pid:
         with open(os.devnull, "w") as null, contextlib.redirect_stdout(null):
-            training_runs.main("train", str(path), RUN)
+            training_runs.main("train", str(path), run)
         os._exit(1)
     return pid
 
 
-def start_anew(path: Path) -> int:
+def start_anew(path: Path, run: str) -> int:
     process = subprocess.Popen(
-        [sys.executable, training_runs.__file__, "train", path, RUN], stdout=subprocess.PIPE
+        [sys.executable, training_runs.__file__, "train", path, run], stdout=subprocess.PIPE
     )
     assert process.stdout is not None
     process.stdout.readline()
@@ -332,7 +336,7 @@ def signature(model: npz.Model, net: bp.Network, optimizer: bp.Optimizer) -> dic
     numbers = {name: training.figures[name].tolist() for name in training.figures}
     numbers["running"] = numbers["running"][:2]
     del numbers["seconds"]
-    vectors = {name: bytes(vector.data) for name, vector in training.vectors.items()}
+    vectors = {name: zlib.crc32(vector) for name, vector in training.vectors.items()}
     return {**state(net, optimizer), **position, **numbers, **vectors}
 
 
@@ -347,7 +351,7 @@ class Reached(Exception):
     """The reference run has gone far enough."""
 
 
-def compare_with_steps(seen: dict[int, dict[str, Any]], monkeypatch: Any) -> None:
+def compare_with_steps(seen: dict[int, dict[str, Any]], run: str, monkeypatch: Any) -> None:
     """Each state that was seen is that of a run that nobody stopped, after as many steps."""
     last = max(seen)
 
@@ -360,39 +364,55 @@ def compare_with_steps(seen: dict[int, dict[str, Any]], monkeypatch: Any) -> Non
 
     monkeypatch.setattr(checkpoints.Checkpoints, "write", write)
     with pytest.raises(Reached):
-        train(RUN, epochs=10**6, patience=None, checkpoint="unused", checkpoint_every="1 step")
+        train(run, epochs=10**6, patience=None, checkpoint="unused", checkpoint_every="1 step")
 
 
-def kill_again_and_again(
-    path: Path, times: int, start: Callable[[Path], int], monkeypatch: Any
-) -> None:
-    """Kill a run that writes a checkpoint at every step, each life going on from the last file."""
+def kill_again_and_again(path: Path, run: str, times: int, start: Start, monkeypatch: Any) -> int:
+    """Kill a run that writes a checkpoint at every step, each life going on from the last file.
+
+    Return how many kills left an unfinished file, so came while one was written.
+    """
     rng = random.Random(times)
     seen: dict[int, dict[str, Any]] = {}
+    unfinished = 0
     for _ in range(times):
-        pid = start(path)
+        pid = start(path, run)
         time.sleep(rng.uniform(0.0, 0.2))
         os.kill(pid, signal.SIGKILL)
         _, status = os.waitpid(pid, 0)
         assert os.WTERMSIG(status) == signal.SIGKILL, "the run ended by itself"
+        left = [name for name in os.listdir(path.parent) if name.startswith(f".{path.name}.{pid}.")]
+        assert len(left) <= 1
+        unfinished += len(left)
         if not path.exists():
             assert not seen
             continue
         net, optimizer = bp.Network.load(path), bp.Optimizer.load(path)
         assert not seen or optimizer.steps >= max(seen)
         seen[optimizer.steps] = signature(npz.load(path), net, optimizer)
+    print(f"{run}: {times} kills, {unfinished} inside a write, files of {len(seen)} steps")
     assert len(seen) > times / 10
-    compare_with_steps(seen, monkeypatch)
+    compare_with_steps(seen, run, monkeypatch)
     network().save(path)
     assert os.listdir(path.parent) == [path.name]
+    return unfinished
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/task"), reason="needs the threads of /proc")
+def test_two_threads_train_in_the_run_of_a_team() -> None:
+    assert helpers_started(lambda: train(RUN_OF_A_TEAM)) == 1
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
-def test_killed_at_random(tmp_path: Path, monkeypatch: Any) -> None:
-    kill_again_and_again(tmp_path / "run.npz", 10, start_forked, monkeypatch)
+@pytest.mark.parametrize("run", [RUN, RUN_OF_A_TEAM])
+def test_killed_at_random(tmp_path: Path, monkeypatch: Any, run: str) -> None:
+    kill_again_and_again(tmp_path / "run.npz", run, 10, start_forked, monkeypatch)
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("run", [RUN, RUN_OF_A_TEAM])
 @pytest.mark.parametrize("start", [start_forked, start_anew])
-def test_killed_at_random_200_times(tmp_path: Path, monkeypatch: Any, start: Any) -> None:
-    kill_again_and_again(tmp_path / "run.npz", 200, start, monkeypatch)
+def test_killed_at_random_200_times(
+    tmp_path: Path, monkeypatch: Any, start: Start, run: str
+) -> None:
+    assert kill_again_and_again(tmp_path / "run.npz", run, 200, start, monkeypatch) > 0

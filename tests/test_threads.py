@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import os
 import pickle
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from training_runs import helpers_started, thread_limit
 
 import pybackprop as bp
 
@@ -27,16 +29,6 @@ X32, Y32 = X.astype(np.float32), Y.astype(np.float32)
 
 def network(seed: int = 0, **settings: Any) -> bp.Network:
     return bp.Network([20, 40, 30, 3], seed=seed, **{"dropout": 0.1, **settings})
-
-
-@contextmanager
-def thread_limit(threads: int) -> Iterator[None]:
-    before = bp.get_threads()
-    bp.set_threads(threads)
-    try:
-        yield
-    finally:
-        bp.set_threads(before)
 
 
 def hammer(calls: dict[str, Callable[[], bool]], seconds: float) -> Counter[str]:
@@ -162,17 +154,48 @@ def train(seed: int) -> bytes:
     return net.parameters.tobytes() + net.predict(X).tobytes()
 
 
+def train_in_parts(seed: int) -> bytes:
+    """Halves of a batch are so much work that two threads take one each."""
+    net = bp.Network([20, 200, 200, 3], seed=seed, dropout=0.1)
+    net.fit(X, Y, epochs=1, batch_size=64)
+    return net.parameters.tobytes() + net.predict(X).tobytes()
+
+
+def larger(seed: int) -> bytes:
+    """A network whose steps are shared among threads."""
+    rng = np.random.default_rng(seed)
+    x, y = rng.standard_normal((512, 70)), rng.standard_normal((512, 3))
+    net = bp.Network([70, 260, 260, 3], seed=seed)
+    net.fit(x, y, epochs=2, batch_size=128)
+    return net.parameters.tobytes() + net.predict(x).tobytes()
+
+
+Training = Callable[[int], bytes]
+TEAMS = [train_in_parts, larger]
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/task"), reason="needs the threads of /proc")
+@pytest.mark.parametrize("train", TEAMS)
+def test_two_threads_train_the_larger_networks(train: Training) -> None:
+    assert helpers_started(lambda: train(0)) == 1
+
+
+@pytest.mark.parametrize("train", [train, *TEAMS])
 @pytest.mark.parametrize("threads", [1, 2])
-def test_eight_networks_in_eight_threads_give_the_bits_of_one(threads: int) -> None:
-    with thread_limit(threads):
+def test_eight_networks_in_eight_threads_give_the_bits_of_one(
+    threads: int, train: Training
+) -> None:
+    with thread_limit(1):
         wanted = [train(seed) for seed in range(THREADS)]
-        with ThreadPoolExecutor(THREADS) as pool:
-            for _ in range(3):
-                assert list(pool.map(train, range(THREADS))) == wanted
+    with thread_limit(threads), ThreadPoolExecutor(THREADS) as pool:
+        for _ in range(3):
+            assert list(pool.map(train, range(THREADS))) == wanted
 
 
-def test_thread_limit_changed_during_training_changes_no_bit() -> None:
-    wanted = [train(seed) for seed in range(3)]
+@pytest.mark.parametrize("train", [train, *TEAMS])
+def test_thread_limit_changed_during_training_changes_no_bit(train: Training) -> None:
+    with thread_limit(1):
+        wanted = [train(seed) for seed in range(3)]
     stop = threading.Event()
 
     def change() -> None:
@@ -211,15 +234,6 @@ def load(processes: int) -> Iterator[None]:
         for process in burning:
             process.kill()
             process.communicate()
-
-
-def larger(seed: int) -> bytes:
-    """A network whose steps are shared among threads."""
-    rng = np.random.default_rng(seed)
-    x, y = rng.standard_normal((512, 70)), rng.standard_normal((512, 3))
-    net = bp.Network([70, 260, 260, 3], seed=seed)
-    net.fit(x, y, epochs=2, batch_size=128)
-    return net.parameters.tobytes() + net.predict(x).tobytes()
 
 
 def repeat_under_load(times: int) -> None:

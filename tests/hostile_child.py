@@ -17,26 +17,18 @@ from pathlib import Path
 from typing import Any
 
 import loaders
+from loaders import reset_peak, status
 
 # Address space is taken in larger pieces than memory.
 ROOM = 160 << 20
 SECONDS = 5
 
 
-def status(name: str) -> int:
-    """A figure of /proc/self/status in bytes."""
-    for line in Path("/proc/self/status").read_text().splitlines():
-        if line.startswith(f"{name}:"):
-            return int(line.split()[1]) << 10
-    raise KeyError(name)
-
-
 def measure(kind: str, path: Path) -> dict[str, Any]:
     limit = status("VmSize") + ROOM
     resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
     resource.setrlimit(resource.RLIMIT_CPU, (SECONDS, SECONDS + 1))
-    before = status("VmRSS")
-    Path("/proc/self/clear_refs").write_text("5")
+    before = reset_peak()
     begin = time.process_time()
     try:
         refusal, fault = loaders.attempt(kind, path), None

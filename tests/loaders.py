@@ -205,9 +205,29 @@ def valid(kind: str) -> bytes:
 _NEEDS = {"safetensors": "safetensors", "onnx": "onnx"}
 
 
+def missing(kind: str) -> str | None:
+    """The package that a kind needs and that is not installed, if there is one."""
+    package = _NEEDS.get(kind)
+    return package if package and importlib.util.find_spec(package) is None else None
+
+
 def available() -> list[str]:
     """The kinds for which all packages are installed."""
-    return [kind for kind in KINDS if importlib.util.find_spec(_NEEDS.get(kind, "numpy"))]
+    return [kind for kind in KINDS if missing(kind) is None]
+
+
+def status(name: str) -> int:
+    """A figure of /proc/self/status, which Linux has, in bytes."""
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith(f"{name}:"):
+            return int(line.split()[1]) << 10
+    raise KeyError(name)
+
+
+def reset_peak() -> int:
+    """Let VmHWM, the peak of resident memory, begin anew; return what is resident, in bytes."""
+    Path("/proc/self/clear_refs").write_text("5")
+    return status("VmRSS")
 
 
 def check_message(path: Path, error: Exception) -> None:

@@ -1,11 +1,13 @@
 """Files made to do harm: each is refused by an error that names it, quickly and at little cost.
 
 The promise: a ValueError (or an OSError, where the system cannot read) in under a second and with
-less than 100 MB of memory, and nothing in the file is executed.
+less than 100 MB of memory, and nothing in the file is executed. Each test prints how many files it
+loaded and what the worst of them took, which `pytest -rP` shows.
 """
 
 from __future__ import annotations
 
+import ctypes
 import functools
 import io
 import json
@@ -14,6 +16,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
@@ -25,15 +28,18 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from loaders import KINDS, attempt, attempt_bytes, available, resume, valid
+from loaders import KINDS, attempt, attempt_bytes, missing, reset_peak, resume, status, valid
 
 import pybackprop as bp
 from pybackprop import datasets
 
-AVAILABLE = available()
 ATTACKS = {**attacks_models.ATTACKS, **attacks_data.ATTACKS}
 CORPUS = Path(__file__).parent / "fuzz" / "corpus"
 SECONDS, BYTES = 1.0, 100_000_000
+# A sanitizer keeps this much of what was freed from being used again.
+KEPT = 256 << 20 if "LD_PRELOAD" in os.environ else 0
+MEASURED = os.path.exists("/proc/self/clear_refs")
+COUNTS: Counter[str] = Counter()
 
 # What takes memory or time if it is believed; each is loaded in a process with limits.
 BOMBS = [
@@ -92,7 +98,68 @@ BOMBS = [
 ]
 
 
-@pytest.mark.parametrize("kind", AVAILABLE)
+def case(kind: str, *values: Any, **names: Any) -> Any:
+    """A case that is skipped, and seen to be, where the package for its kind is missing."""
+    package = missing(kind)
+    skip = pytest.mark.skipif(package is not None, reason=f"needs {package}")
+    return pytest.param(kind, *values, marks=skip, **names)
+
+
+every_kind = pytest.mark.parametrize("kind", [case(kind) for kind in KINDS])
+every_attacked_kind = pytest.mark.parametrize("kind", [case(kind) for kind in ATTACKS])
+
+
+def count(request: pytest.FixtureRequest, files: int) -> str:
+    """What a test has loaded in all its cases so far, so that the last one tells the whole."""
+    name = request.node.originalname
+    COUNTS[name] += files
+    return f"{COUNTS[name]:,} files in all cases so far"
+
+
+class Cost:
+    """What loads in this process cost: the longest of them, and the growth of memory over all."""
+
+    def __init__(self) -> None:
+        self.files = self.refused = 0
+        self.seconds = 0.0
+        self._before = 0
+        if MEASURED:
+            # What other tests freed, if it is still resident, would hide what is taken here.
+            if trim := getattr(ctypes.CDLL(None), "malloc_trim", None):
+                trim(0)
+            self._before = reset_peak()
+
+    def load(self, kind: str, data: bytes, folder: Path) -> None:
+        begin = time.process_time()
+        refusal = attempt_bytes(kind, data, folder)
+        seconds = time.process_time() - begin
+        self.files += 1
+        self.refused += refusal is not None
+        self.seconds = max(self.seconds, seconds)
+        assert seconds < SECONDS, f"{seconds:.1f} s for {data[:2000]!r}"
+
+    def growth(self) -> int:
+        return status("VmHWM") - self._before if MEASURED else 0
+
+    def __str__(self) -> str:
+        return (
+            f"{self.files:,} files, {self.refused:,} refused; at most {1e3 * self.seconds:.1f} ms "
+            f"of processor time for one, {self.growth() / 1e6:.1f} MB for all"
+        )
+
+
+@pytest.fixture
+def cost(kind: str, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Cost]:
+    """Counts and bounds the loads of a test, and prints what they took."""
+    # What the first load imports is not the cost of a file.
+    assert attempt_bytes(kind, valid(kind), tmp_path) is None
+    spent = Cost()
+    yield spent
+    print(f"{kind}: {spent}; {count(request, spent.files)}")
+    assert spent.growth() < BYTES + KEPT
+
+
+@every_kind
 def test_the_file_that_all_others_are_made_from_is_sound(kind: str, tmp_path: Path) -> None:
     assert attempt_bytes(kind, valid(kind), tmp_path) is None
 
@@ -129,16 +196,18 @@ def is_large(name: str) -> bool:
     return any(word in name for word in ("MB", "GB", "million", "bomb", "bytes", "without end"))
 
 
-@pytest.mark.parametrize("kind", [kind for kind in ATTACKS if kind in AVAILABLE])
-def test_crafted_files_are_refused(kind: str, tmp_path: Path, monkeypatch: Any) -> None:
+@every_attacked_kind
+def test_crafted_files_are_refused(
+    kind: str, tmp_path: Path, monkeypatch: Any, request: pytest.FixtureRequest
+) -> None:
     """The small ones, in this process; checkpoints are still good for their networks."""
     monkeypatch.chdir(tmp_path)
-    for name, make in ATTACKS[kind].items():
-        if is_large(name) or (kind, name) in BOMBS:
-            continue
-        refusal = attempt_bytes(kind, make(), tmp_path)
+    small = [n for n in ATTACKS[kind] if not is_large(n) and (kind, n) not in BOMBS]
+    for name in small:
+        refusal = attempt_bytes(kind, ATTACKS[kind][name](), tmp_path)
         assert (refusal is None) <= ((kind, name) in SOUND or kind == "checkpoint"), name
     assert not (tmp_path / "executed").exists()
+    print(f"{kind}: {len(small)} crafted files; {count(request, len(small))}")
 
 
 def test_checkpoints_of_no_run_are_refused(tmp_path: Path) -> None:
@@ -181,14 +250,15 @@ class Child:
 
 @pytest.fixture(scope="module")
 def child() -> Iterator[Child]:
-    if not os.path.exists("/proc/self/clear_refs"):
+    if not MEASURED:
         pytest.skip("memory is measured by Linux")
     process = Child()
     yield process
     process.close()
 
 
-def check_cost(child: Child, kind: str, name: str, folder: Path) -> None:
+def check_cost(child: Child, kind: str, name: str, folder: Path) -> tuple[float, int]:
+    """Load a crafted file within limits; return what it took, in seconds and in bytes."""
     path = folder / KINDS[kind][0]
     path.write_bytes(ATTACKS[kind][name]())
     found = child.load(kind, path)
@@ -197,34 +267,33 @@ def check_cost(child: Child, kind: str, name: str, folder: Path) -> None:
         assert (found["refusal"] is None) <= ((kind, name) in SOUND), name
     assert found["seconds"] < SECONDS, found
     assert found["bytes"] < BYTES, found
+    return found["seconds"], found["bytes"]
 
 
 @pytest.mark.timing
-@pytest.mark.parametrize(("kind", "name"), BOMBS)
-def test_bombs_cost_little(child: Child, kind: str, name: str, tmp_path: Path) -> None:
-    if kind not in AVAILABLE:
-        pytest.skip(f"needs the package for {kind}")
-    check_cost(child, kind, name, tmp_path)
+@pytest.mark.parametrize(("kind", "name"), [case(*bomb) for bomb in BOMBS])
+def test_bombs_cost_little(
+    child: Child, kind: str, name: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    seconds, grown = check_cost(child, kind, name, tmp_path)
+    print(f"{kind}, {name}: {seconds:.2f} s, {grown / 1e6:.1f} MB; {count(request, 1)}")
 
 
 @pytest.mark.slow
 @pytest.mark.timing
-@pytest.mark.parametrize("kind", [kind for kind in ATTACKS if kind in AVAILABLE])
-def test_all_crafted_files_cost_little(child: Child, kind: str, tmp_path: Path) -> None:
-    for name in ATTACKS[kind]:
-        check_cost(child, kind, name, tmp_path)
+@every_attacked_kind
+def test_all_crafted_files_cost_little(
+    child: Child, kind: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    costs = [check_cost(child, kind, name, tmp_path) for name in ATTACKS[kind]]
+    seconds, grown = map(max, zip(*costs, strict=True))
+    print(
+        f"{kind}: {len(costs)} crafted files, at most {seconds:.2f} s and {grown / 1e6:.1f} MB "
+        f"for one; {count(request, len(costs))}"
+    )
 
 
 # ---- damage ----
-
-
-def damage(kind: str, changed: Iterator[bytes], folder: Path) -> tuple[int, int]:
-    """Load many variants; return how many there were and how many were refused."""
-    count = refused = 0
-    for data in changed:
-        count += 1
-        refused += attempt_bytes(kind, data, folder) is not None
-    return count, refused
 
 
 def flips(data: bytes, bits: int) -> Iterator[bytes]:
@@ -239,42 +308,45 @@ def step(whole: bytes) -> int:
     return 1 if len(whole) < 1500 else 4
 
 
-@pytest.mark.parametrize("kind", AVAILABLE)
-def test_truncation(kind: str, tmp_path: Path) -> None:
-    check_cuts(kind, step(valid(kind)), tmp_path)
+@every_kind
+def test_truncation(kind: str, tmp_path: Path, cost: Cost) -> None:
+    check_cuts(kind, step(valid(kind)), tmp_path, cost)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", AVAILABLE)
-def test_truncation_at_every_byte(kind: str, tmp_path: Path) -> None:
-    check_cuts(kind, 1, tmp_path)
+@every_kind
+def test_truncation_at_every_byte(kind: str, tmp_path: Path, cost: Cost) -> None:
+    check_cuts(kind, 1, tmp_path, cost)
 
 
-def check_cuts(kind: str, each: int, folder: Path) -> None:
+def check_cuts(kind: str, each: int, folder: Path, cost: Cost) -> None:
     whole = valid(kind)
-    cuts = (whole[:length] for length in range(0, len(whole), each))
-    count, refused = damage(kind, cuts, folder)
-    assert count == -(-len(whole) // each)
+    for length in range(0, len(whole), each):
+        cost.load(kind, whole[:length], folder)
+    assert cost.files == -(-len(whole) // each)
     # A table may lack its last rows, and a graph the properties that follow it.
-    assert refused == count or (kind in ("csv", "encoding", "onnx") and refused > count / 4)
+    torn = kind in ("csv", "encoding", "onnx") and cost.refused > cost.files / 4
+    assert cost.refused == cost.files or torn
 
 
-@pytest.mark.parametrize("kind", AVAILABLE)
-def test_flipped_bits(kind: str, tmp_path: Path) -> None:
+@every_kind
+def test_flipped_bits(kind: str, tmp_path: Path, cost: Cost) -> None:
     """A bit of every byte, and of the larger files of every fourth."""
     whole = valid(kind)
-    count, refused = damage(kind, islice(flips(whole, 1), 0, None, step(whole)), tmp_path)
-    assert count >= len(whole) // 4
-    assert refused > 0
+    for data in islice(flips(whole, 1), 0, None, step(whole)):
+        cost.load(kind, data, tmp_path)
+    assert cost.files >= len(whole) // 4
+    assert cost.refused > 0
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", AVAILABLE)
-def test_every_flipped_bit(kind: str, tmp_path: Path) -> None:
+@every_kind
+def test_every_flipped_bit(kind: str, tmp_path: Path, cost: Cost) -> None:
     whole = valid(kind)
-    count, refused = damage(kind, flips(whole, 8), tmp_path)
-    assert count == 8 * len(whole)
-    assert refused > 0
+    for data in flips(whole, 8):
+        cost.load(kind, data, tmp_path)
+    assert cost.files == 8 * len(whole)
+    assert cost.refused > 0
 
 
 CHANGES = st.lists(
@@ -303,13 +375,13 @@ def apply(data: bytes, changes: list[tuple[str, int, int, bytes]]) -> bytes:
     return data
 
 
-@pytest.mark.parametrize("kind", AVAILABLE)
+@every_kind
 @settings(
     max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(changes=CHANGES)
-def test_random_damage(kind: str, tmp_path: Path, changes: Any) -> None:
-    attempt_bytes(kind, apply(valid(kind), changes), tmp_path)
+def test_random_damage(kind: str, tmp_path: Path, cost: Cost, changes: Any) -> None:
+    cost.load(kind, apply(valid(kind), changes), tmp_path)
 
 
 VALUES = st.recursive(
@@ -338,7 +410,7 @@ def header(kind: str) -> str:
     max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(data=st.data())
-def test_random_headers(kind: str, tmp_path: Path, data: st.DataObject) -> None:
+def test_random_headers(kind: str, tmp_path: Path, cost: Cost, data: st.DataObject) -> None:
     """Any value in any place of the JSON header of a file that is valid otherwise."""
     whole = json.loads(header(kind))
     *way, last = data.draw(st.sampled_from(list(places(whole))[1:]))
@@ -347,31 +419,31 @@ def test_random_headers(kind: str, tmp_path: Path, data: st.DataObject) -> None:
         inner = inner[key]
     inner[last] = data.draw(VALUES)
     text = json.dumps(whole).encode()
-    attempt_bytes(kind, attacks_models.with_header(text, kind), tmp_path)
+    cost.load(kind, attacks_models.with_header(text, kind), tmp_path)
 
 
 # ---- inputs that a fuzzer found ----
 
 
-def corpus() -> list[tuple[str, Path]]:
-    return [(path.parent.name, path) for path in sorted(CORPUS.glob("*/*")) if path.is_file()]
+TARGETS = [*KINDS, "npz+header", "npz-optimizer+header", "checkpoint+header"]
 
 
-def test_corpus_of_the_fuzzer(tmp_path: Path) -> None:
-    assert len(corpus()) > 200
-    for target, path in corpus():
-        kind = target.removesuffix("+header")
+@pytest.mark.parametrize(
+    ("kind", "target"), [case(name.removesuffix("+header"), name, id=name) for name in TARGETS]
+)
+def test_corpus_of_the_fuzzer(kind: str, target: str, tmp_path: Path, cost: Cost) -> None:
+    for path in sorted((CORPUS / target).iterdir()):
         data = path.read_bytes()
-        if kind in AVAILABLE:
-            whole = attacks_models.with_header(data, kind) if kind != target else data
-            attempt_bytes(kind, whole, tmp_path)
+        whole = attacks_models.with_header(data, kind) if kind != target else data
+        cost.load(kind, whole, tmp_path)
+    assert cost.files > 5
 
 
 # ---- paths that are no files ----
 
 
 @pytest.mark.skipif(os.name != "posix", reason="needs POSIX files")
-@pytest.mark.parametrize("kind", AVAILABLE)
+@every_kind
 def test_paths_that_are_no_files(kind: str, tmp_path: Path) -> None:
     """A folder, a pipe that nobody writes to, a device without end, a socket, a loop of links."""
     path = tmp_path / KINDS[kind][0]
@@ -393,12 +465,21 @@ def test_paths_that_are_no_files(kind: str, tmp_path: Path) -> None:
     assert time.monotonic() - begin < 10
 
 
-def test_a_path_is_no_descriptor() -> None:
+@pytest.mark.parametrize(
+    ("kind", "load"),
+    [
+        case("npz", bp.Network.load),
+        case("npz", bp.Optimizer.load),
+        case("onnx", bp.Network.from_onnx),
+        case("csv", datasets.load_csv),
+        case("data.npz", datasets.load_npz),
+        case("npy", datasets.load_npy),
+        case("folder", datasets.load_idx),
+        case("npy", datasets.load_inputs),
+    ],
+)
+def test_a_path_is_no_descriptor(kind: str, load: Any) -> None:
     """An integer would be read as an open file, such as standard input."""
-    loads = [bp.Network.load, bp.Optimizer.load, datasets.load_csv, datasets.load_npz]
-    if "onnx" in AVAILABLE:
-        loads.append(bp.Network.from_onnx)
-    for load in (*loads, datasets.load_npy, datasets.load_idx, datasets.load_inputs):
-        for path in (0, None):
-            with pytest.raises(TypeError):
-                load(path)
+    for path in (0, None):
+        with pytest.raises(TypeError):
+            load(path)

@@ -66,7 +66,8 @@ class Toolchain:
 
 
 NATIVE = Toolchain()
-CLANG = Toolchain(compiler="clang")
+# Distributions name it with its version too, and only so where that is all that is installed.
+CLANG = Toolchain(compiler="clang" if shutil.which("clang") else "clang-14")
 TSAN = Toolchain().with_flags("-g", "-fsanitize=thread")
 ASAN = Toolchain().with_flags("-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
 STATIC = ("-static", *NATIVE.link)

@@ -1,7 +1,9 @@
 """NaN and infinity, put into one place: whether they reach exactly what they should.
 
 Run by test_nonfinite.py once for each instruction set: `python nonfinite.py` checks the one in use
-and prints how many passes it looked at. With `all`, every activation meets every shape.
+and prints how many passes it looked at. With `all`, every activation meets every shape. With
+`positions`, one small network for each type and precision meets a bad value in each place of its
+inputs, targets, weights and biases in turn; with `positions all`, every kind of value.
 
 What they should reach follows from the formulas by IEEE 754 arithmetic: a sum with a NaN, with
 infinities of both signs or with 0 times infinity is NaN, and so on. Each operation of the core is
@@ -15,11 +17,11 @@ from __future__ import annotations
 import itertools
 import sys
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from shadow import ACTIVATIONS, DIFFERENCE_LOSSES, FUNCTION, Shadow
+from shadow import ACTIVATIONS, DIFFERENCE_LOSSES, FUNCTION, OPERANDS, Shadow
 
 import pybackprop as bp
 
@@ -48,7 +50,9 @@ def product(a: Array, b: Array) -> tuple[Array, Array]:
     if np.isfinite(a).all() and np.isfinite(b).all():
         return at, size
 
-    def count(left: Array, right: Array) -> Array:
+    def count(left: Array, right: Array) -> Array | np.bool_:
+        if not (left.any() and right.any()):
+            return np.False_
         return left.astype(np.float64) @ right.astype(np.float64) > 0
 
     every_a, every_b = np.ones_like(a), np.ones_like(b)
@@ -134,8 +138,12 @@ class Pass:
 
     def assert_product(self, got: Array, a: Array, b: Array, what: str) -> None:
         at, size = product(a, b)
-        n = a.shape[1] + 12
-        assert_alike(got, at, self.gamma(n) * size + n * self.tiny, what)
+        assert_alike(got, at, self.product_error(a.shape[1] + 12, size), what)
+
+    def product_error(self, n: float, size: Array) -> Array:
+        """Return what a sum of n products may be off by, rounding of operands included."""
+        own = OPERANDS[self.shadow.precision]
+        return (own + self.gamma(n) * (1.1 if own else 1)) * size + n * self.tiny
 
     def check_forward(self) -> None:
         net, z, a = self.net, self.z, self.a
@@ -171,7 +179,7 @@ class Pass:
                 self.assert_product(got, delta[i].T, right, f"{what}[{i}]")
             back, size = product(delta[i], net.weights[i].astype(np.float64))
             n = delta[i].shape[1] + FUNCTION
-            error = self.gamma(n) * size + n * self.tiny
+            error = self.product_error(n, size)
             if i == 0:
                 assert_alike(self.gradients.inputs, back, error, "inputs")
                 continue
@@ -189,15 +197,21 @@ class Pass:
         for got in (self.gradients.cost, self.net.cost(self.x, self.y)):
             assert_alike(np.array([got]), np.array([total]), error, "cost")
 
+    def pass_rows(self) -> dict[str, Array]:
+        """Return what both passes compute for each row by itself."""
+        return {
+            **{f"z[{i}]": z for i, z in enumerate(self.trace.z)},
+            **{f"a[{i}]": a for i, a in enumerate(self.trace.a)},
+            **{f"delta[{i}]": d for i, d in enumerate(self.trace.delta or [])},
+            "inputs": self.gradients.inputs,
+        }
+
     def rows(self) -> dict[str, Array]:
         """Return everything that the core computes for each row by itself."""
         net, x = self.net, self.x
         ones = np.ones_like(x)
         values = {
-            **{f"z[{i}]": z for i, z in enumerate(self.trace.z)},
-            **{f"a[{i}]": a for i, a in enumerate(self.trace.a)},
-            **{f"delta[{i}]": d for i, d in enumerate(self.trace.delta or [])},
-            "inputs": self.gradients.inputs,
+            **self.pass_rows(),
             "predict": net.predict(x),
             "vjp": net.vjp(x, np.ones_like(self.trace.a[-1])),
             "jvp": net.jvp(x, ones)[1],
@@ -212,7 +226,12 @@ class Pass:
 
     def check_rows(self, clean: dict[str, Array], bad_row: int, from_x: bool) -> None:
         """Fail if another row than the bad one has changed, or the bad one hides it."""
-        for what, values in self.rows().items():
+        self.compare_rows(self.rows(), clean, bad_row, from_x)
+
+    def compare_rows(
+        self, got: dict[str, Array], clean: dict[str, Array], bad_row: int, from_x: bool
+    ) -> None:
+        for what, values in got.items():
             others = np.arange(len(values)) != bad_row
             assert_same_bits(values[others], clean[what][others], f"{what} of other rows")
             if from_x and np.isnan(self.x[bad_row]).any() and what[0] in "azpi":
@@ -230,11 +249,23 @@ def make_targets(rng: np.random.Generator, loss: str, batch: int, n_out: int, dt
 
 
 def make(
-    widths: list[int], batch: int, dtype: str, activation: str, end: tuple[str, str], seed: int
+    widths: list[int],
+    batch: int,
+    dtype: str,
+    activation: str,
+    end: tuple[str, str],
+    seed: int,
+    precision: str = "float32",
 ) -> Pass:
     loss, output = end
     net = bp.Network(
-        widths, activation=activation, output=output, loss=loss, dtype=dtype, seed=seed
+        widths,
+        activation=activation,
+        output=output,
+        loss=loss,
+        dtype=dtype,
+        precision=precision,
+        seed=seed,
     )
     rng = np.random.default_rng(seed)
     for i, b in enumerate(net.biases):
@@ -312,7 +343,71 @@ LARGE = ([70, 300, 260, 3], 96)
 HUGE = ([2050, 2100, 2], 3)
 
 
+# ---------------------------------------------------------------- every place
+
+
+class Everywhere(NamedTuple):
+    """A network of WIDTHS, and rows, that meets a bad value in every place."""
+
+    dtype: str
+    precision: str
+    activation: str
+    end: tuple[str, str]
+
+
+# Tails of the vectors of every instruction set, in rows and columns.
+WIDTHS, ROWS = [17, 33, 9], 37
+EVERYWHERE = [
+    Everywhere("float32", "float32", "relu", ("mse", "identity")),
+    Everywhere("float64", "float32", "tanh", ("mse", "identity")),
+    Everywhere("float32", "bf16", "tanh", ("huber", "tanh")),
+    Everywhere("float32", "bf16x3", "relu", ("mse", "identity")),
+]
+
+
+def check_positions(clean: Pass, kinds: list[float]) -> int:
+    """Put a value into every place in turn, one of the kinds after the other; return the passes."""
+    clean.check()
+    net, x, y = clean.net, clean.x, clean.y
+    rows, start, number = clean.pass_rows(), net.parameters.copy(), 0
+    for tensor in (x, y):
+        for where in np.ndindex(tensor.shape):
+            kept = tensor[where]
+            tensor[where] = kinds[number % len(kinds)]
+            spoilt = Pass(net, x, y)
+            spoilt.check()
+            spoilt.compare_rows(spoilt.pass_rows(), rows, where[0], from_x=tensor is x)
+            tensor[where] = kept
+            number += 1
+    for place_of in range(len(start)):
+        values = start.copy()
+        values[place_of] = kinds[number % len(kinds)]
+        net.parameters = values
+        Pass(net, x, y).check()
+        number += 1
+    net.parameters = start
+    again = Pass(net, x, y)
+    again.compare_rows(again.pass_rows(), rows, -1, from_x=False)
+    return number
+
+
+def check_everywhere(thorough: bool) -> int:
+    """Check every place; each kind of value comes to each in one of the types, or in all."""
+    passes = 0
+    for number, case in enumerate(EVERYWHERE):
+        clean = make(
+            WIDTHS, ROWS, case.dtype, case.activation, case.end, number, precision=case.precision
+        )
+        for turn in range(len(KINDS) if thorough else 1):
+            kinds = [KINDS[(i + number + turn) % len(KINDS)] for i in range(len(KINDS))]
+            passes += check_positions(clean, kinds)
+    return passes
+
+
 def main() -> None:
+    if sys.argv[1:2] == ["positions"]:
+        print(f"{bp.cpu_info()['isa']}: {check_everywhere(sys.argv[2:] == ['all'])} passes")
+        return
     passes, thorough = 0, sys.argv[1:] == ["all"]
     for number, (activation, dtype) in enumerate(
         itertools.product(ACTIVATIONS, ("float32", "float64"))

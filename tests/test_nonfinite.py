@@ -16,6 +16,8 @@ import pybackprop as bp
 INFO = bp.cpu_info()
 ONE = "PYBACKPROP_ISA" in os.environ or "LD_PRELOAD" in os.environ
 ISAS = [INFO["isa"]] if ONE else INFO["available"]
+# The places in a network of widths 17, 33, 9: inputs and targets of 37 rows, weights and biases.
+PLACES = 37 * (17 + 9) + 33 * (17 + 1) + 9 * (33 + 1)
 
 
 def passes(isa: str, *arguments: str) -> int:
@@ -36,6 +38,17 @@ def passes(isa: str, *arguments: str) -> int:
 @pytest.mark.parametrize("isa", ISAS)
 def test_nan_and_infinity_in_every_position(isa: str) -> None:
     assert passes(isa) > 900
+
+
+def test_nan_and_infinity_in_each_place() -> None:
+    """One place after the other, in float32, float64, bf16 and bf16x3."""
+    assert passes(INFO["isa"], "positions") == 4 * PLACES
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("isa", ISAS)
+def test_each_of_them_in_each_place(isa: str) -> None:
+    assert passes(isa, "positions", "all") == 3 * 4 * PLACES
 
 
 @pytest.mark.slow

@@ -1,8 +1,8 @@
 /* Checks pack.c, gemm.c and the micro-kernels of every instruction set that this machine has.
  *
  * Every result is compared bit for bit with its definition: one chain of multiply-adds in
- * ascending k. Operands end at an inaccessible page, and everything around an output is watched.
- * Prints each failure and returns 1 if there was one.
+ * ascending k; what is not finite reaches what it should. Operands end at an inaccessible page, and
+ * everything around an output is watched. Prints each failure and returns 1 if there was one.
  *
  *   check_gemm [STEP]    STEP: between the sizes that are checked, 1 for all */
 #define _DEFAULT_SOURCE
@@ -30,6 +30,10 @@ static int fused; /* whether the micro-kernel rounds once for each multiply-add 
     } while (0)
 
 static guarded memory_a, memory_b, memory_c, memory_d, memory_p;
+
+static int64_t random_below(int64_t count) {
+    return (int64_t)((random_value() + 1) / 2 * (double)count) % count;
+}
 
 #define real float
 #define BP_T(name) name##_f32

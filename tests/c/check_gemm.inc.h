@@ -142,7 +142,8 @@ static const real *BP_T(make_packed)(const BP_T(bp_kernels) *kernels, const BP_T
     int same = 1;
     for (int64_t i = 0; i < count; i++) {
         const int64_t j = i / (q->k * nr) * nr + i % nr, p = i / nr % q->k;
-        same &= j < q->n ? packed[i] == q->b[p * q->n + j] : packed[i] != packed[i];
+        same &= j < q->n ? !memcmp(&packed[i], &q->b[p * q->n + j], sizeof *packed)
+                         : packed[i] != packed[i];
     }
     CHECK(same, "packing %d bytes k %d n %d", (int)sizeof(real), (int)q->k, (int)q->n);
     return packed;
@@ -182,26 +183,87 @@ static void BP_T(run_in_parts)(const BP_T(bp_kernels) *kernels, const BP_T(bp_pr
           (int)product->n);
 }
 
-/* All orders of the operands, with and without c, b packed or not; pad is added to every stride. */
+/* One of 12 orders of the operands, with and without c, b packed or not; pad is added to every
+ * stride. */
+static BP_T(bp_product) BP_T(make_product)(const BP_T(bp_kernels) *kernels, const BP_T(problem) *q,
+                                           int v, int64_t pad) {
+    const int a_cols = v & 1, add = v >> 1 & 1, b_form = v >> 2;
+    const int64_t m = q->m, n = q->n, k = q->k;
+    BP_T(bp_product) p = {.m = m, .n = n, .k = k, .c_rs = n + pad, .accumulate = add};
+    p.a = BP_T(lay_out)(memory_a, q->a, m, k, a_cols, (a_cols ? m : k) + pad, &p.a_rs, &p.a_cs);
+    p.b = BP_T(lay_out)(memory_b, q->b, k, n, b_form == 1, (b_form == 1 ? k : n) + pad, &p.b_rs,
+                        &p.b_cs);
+    if (b_form == 2) {
+        p.b_packed = BP_T(make_packed)(kernels, q, p.b, p.b_rs, p.b_cs);
+        p.b = NULL;
+    }
+    p.c = BP_T(make_output)(memory_c, m, n, p.c_rs, add ? q->c : NULL);
+    return p;
+}
+
 static void BP_T(check_product)(const BP_T(bp_kernels) *kernels, int64_t m, int64_t n, int64_t k,
                                 int64_t pad, int parts, real *scratch) {
     BP_T(problem) q = BP_T(problem_new)(m, n, k);
     for (int v = 0; v < 12; v++) {
-        const int a_cols = v & 1, add = v >> 1 & 1, b_form = v >> 2;
-        BP_T(bp_product) p = {.m = m, .n = n, .k = k, .c_rs = n + pad, .accumulate = add};
-        p.a = BP_T(lay_out)(memory_a, q.a, m, k, a_cols, (a_cols ? m : k) + pad, &p.a_rs, &p.a_cs);
-        p.b = BP_T(lay_out)(memory_b, q.b, k, n, b_form == 1, (b_form == 1 ? k : n) + pad, &p.b_rs,
-                            &p.b_cs);
-        if (b_form == 2) {
-            p.b_packed = BP_T(make_packed)(kernels, &q, p.b, p.b_rs, p.b_cs);
-            p.b = NULL;
-        }
-        p.c = BP_T(make_output)(memory_c, m, n, p.c_rs, add ? q.c : NULL);
+        const BP_T(bp_product) p = BP_T(make_product)(kernels, &q, v, pad);
         BP_T(run_in_parts)(kernels, &p, parts, scratch);
-        CHECK(BP_T(output_is)(p.c, m, n, p.c_rs, add ? q.added : q.plain),
+        CHECK(BP_T(output_is)(p.c, m, n, p.c_rs, p.accumulate ? q.added : q.plain),
               "product %d bytes m %d n %d k %d pad %d parts %d variant %d", (int)sizeof(real),
               (int)m, (int)n, (int)k, (int)pad, parts, v);
     }
+    BP_T(problem_free)(&q);
+}
+
+/* Runs all orders of a problem one of whose entries is bad, and compares with its results: finite
+ * ones bit for bit, infinities with their signs, and a NaN with any NaN. */
+static void BP_T(compare_spoilt)(const BP_T(bp_kernels) *kernels, const BP_T(problem) *q, int where,
+                                 real *scratch) {
+    for (int v = 0; v < 12; v++) {
+        const BP_T(bp_product) p = BP_T(make_product)(kernels, q, v, 1);
+        const real *expected = p.accumulate ? q->added : q->plain;
+        BP_T(run_in_parts)(kernels, &p, 1 + v % 3, scratch);
+        for (int64_t i = 0; i < q->m; i++) {
+            for (int64_t j = 0; j < q->n; j++) {
+                const real wanted = expected[i * q->n + j];
+                real *c = p.c + i * p.c_rs + j;
+                if (isnan(*c) && isnan(wanted)) memcpy(c, &expected[i * q->n + j], sizeof *c);
+            }
+        }
+        CHECK(BP_T(output_is)(p.c, q->m, q->n, p.c_rs, expected),
+              "not finite: %d bytes m %d n %d k %d place %d variant %d", (int)sizeof(real),
+              (int)q->m, (int)q->n, (int)q->k, where, v);
+    }
+}
+
+/* A NaN or an infinity reaches its row of the result if it is in a, its column if it is in b, all
+ * of that, and nothing else. It is put at any k, into the last row or column or into any. */
+static void BP_T(check_not_finite)(const BP_T(bp_kernels) *kernels, int64_t m, int64_t n, int64_t k,
+                                   real *scratch) {
+    static const real bad[] = {(real)NAN, (real)INFINITY, -(real)INFINITY};
+    const size_t bytes = (size_t)(m * n) * sizeof(real);
+    BP_T(problem) q = BP_T(problem_new)(m, n, k);
+    real *plain = malloc(bytes), *added = malloc(bytes);
+    memcpy(plain, q.plain, bytes);
+    memcpy(added, q.added, bytes);
+    for (int where = 0; where < 12; where++) {
+        const int in_b = where & 1, last = where >> 1 & 1;
+        const real value = bad[where >> 2];
+        const int64_t p = random_below(k), lines = in_b ? n : m;
+        const int64_t line = last ? lines - 1 : random_below(lines);
+        real *entry = in_b ? q.b + p * n + line : q.a + line * k + p;
+        const real kept = *entry;
+        *entry = value;
+        for (int64_t other = 0; other < (in_b ? m : n); other++) {
+            const int64_t at = in_b ? other * n + line : line * n + other;
+            q.plain[at] = q.added[at] = value * (in_b ? q.a[other * k + p] : q.b[p * n + other]);
+        }
+        BP_T(compare_spoilt)(kernels, &q, where, scratch);
+        *entry = kept;
+        memcpy(q.plain, plain, bytes);
+        memcpy(q.added, added, bytes);
+    }
+    free(plain);
+    free(added);
     BP_T(problem_free)(&q);
 }
 
@@ -246,6 +308,19 @@ static void BP_T(check_epilogues)(const BP_T(bp_kernels) *kernels, int64_t m, in
     BP_T(problem_free)(&q);
 }
 
+/* Tails of rows and columns beside whole tiles, tails alone, narrow results, blocks of k. */
+static void BP_T(check_all_not_finite)(const BP_T(bp_kernels) *kernels, real *scratch) {
+    const int64_t mr = kernels->gemm.mr, nr = kernels->gemm.nr;
+    for (int64_t k = 1; k <= 35; k += 17) {
+        BP_T(check_not_finite)(kernels, 2 * mr + 1, 2 * nr + 3, k, scratch);
+        BP_T(check_not_finite)(kernels, mr - 1, nr - 1, k, scratch);
+        for (int64_t n = 1; n <= 5; n++)
+            BP_T(check_not_finite)(kernels, 60 + 17 * n, n, k, scratch);
+    }
+    BP_T(check_not_finite)(kernels, mr + 1, nr + 5, 1029, scratch);
+    if (step == 1) BP_T(check_not_finite)(kernels, 5 * mr + 1, 301, 200, scratch);
+}
+
 static void BP_T(check_all)(const BP_T(bp_kernels) *kernels) {
     static const int64_t depths[] = {0, 1, 2, 3, 17};
     const int64_t mr = kernels->gemm.mr, nr = kernels->gemm.nr;
@@ -263,6 +338,7 @@ static void BP_T(check_all)(const BP_T(bp_kernels) *kernels) {
         BP_T(check_product)(kernels, 60 + 17 * n, n, 7 * n, n, 1 + (int)n % 3, scratch);
     BP_T(check_epilogues)(kernels, mr + 3, nr + 5, 40, scratch);
     BP_T(check_epilogues)(kernels, 101, 2, 5, scratch);
+    BP_T(check_all_not_finite)(kernels, scratch);
     if (step == 1) {
         BP_T(check_product)(kernels, 100, 2, 5000, 1, 1, scratch);
         BP_T(check_product)(kernels, 100, 1, 4000, 1, 1, scratch);

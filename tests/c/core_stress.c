@@ -13,7 +13,7 @@
 #include "clock.h"
 #include "pybackprop.h"
 
-enum { ROWS = 192, N_IN = 24, N_OUT = 4, NETS = 3, MAX_PARAMETERS = 20000 };
+enum { ROWS = 192, N_IN = 24, N_OUT = 4, NETS = 3, MAX_PARAMETERS = 20000, MAX_RUN = 400 };
 
 #define CHECK(condition)                                                                           \
     do {                                                                                           \
@@ -24,7 +24,7 @@ enum { ROWS = 192, N_IN = 24, N_OUT = 4, NETS = 3, MAX_PARAMETERS = 20000 };
         }                                                                                          \
     } while (0)
 
-static int64_t deadline_ns;
+static int64_t started_ns, deadline_ns;
 static atomic_long trained;
 
 static int time_left(void) {
@@ -45,11 +45,11 @@ static bp_data data(void) {
 }
 
 /* Networks of different plans: in parts, in shared passes, and of one row of panels. */
-static bp_net *make_net(int which) {
+static bp_net *make_net(int which, double first_dropout) {
     static const int64_t hidden[NETS] = {40, 100, 7};
     const int64_t widths[] = {N_IN, hidden[which], hidden[which], N_OUT};
     const int32_t acts[] = {BP_ACT_RELU, BP_ACT_TANH, BP_ACT_IDENTITY};
-    const double dropout[] = {0.1, 0, 0};
+    const double dropout[] = {first_dropout, 0, 0};
     const bp_net_config config = {.n_layers = 3,
                                   .widths = widths,
                                   .activations = acts,
@@ -84,7 +84,7 @@ static void train(bp_net *net, int epochs) {
 
 /* Trains a new network and compares every bit. */
 static void train_and_compare(int which) {
-    bp_net *net = make_net(which);
+    bp_net *net = make_net(which, 0.1);
     train(net, 2);
     const size_t bytes = (size_t)bp_net_parameter_count(net) * sizeof(float);
     CHECK(memcmp(bp_net_parameters(net), wanted[which], bytes) == 0);
@@ -97,7 +97,7 @@ static void prepare(void) {
     bp_random_uniform(1, 1, ROWS * N_OUT, labels);
     bp_set_threads(1);
     for (int which = 0; which < NETS; which++) {
-        bp_net *net = make_net(which);
+        bp_net *net = make_net(which, 0.1);
         train(net, 2);
         memcpy(wanted[which], bp_net_parameters(net),
                (size_t)bp_net_parameter_count(net) * sizeof(float));
@@ -157,7 +157,7 @@ static void part_busy(void) {
     pthread_t thread[4];
     const bp_matrix x = matrix(inputs, N_IN);
     bp_set_threads(2);
-    shared = make_net(1);
+    shared = make_net(1, 0.1);
     CHECK(bp_net_predict(shared, &x, shared_out) == BP_OK);
     for (int i = 0; i < 4; i++)
         CHECK(pthread_create(&thread[i], NULL, hammer, NULL) == 0);
@@ -169,6 +169,112 @@ static void part_busy(void) {
         pthread_join(thread[i], NULL);
     CHECK(atomic_load(&admitted) > 0);
     printf("%ld calls admitted, %ld refused\n", atomic_load(&admitted), atomic_load(&refused));
+    bp_net_destroy(shared);
+}
+
+/* The shared network's states 0, 1, … steps after its parameters were set to those of state 0. */
+typedef struct {
+    float parameters[MAX_PARAMETERS], out[ROWS * N_OUT];
+    double cost;
+} state;
+
+static state *run;
+static atomic_long stepped, restarted;
+
+static int step_shared(double *cost) {
+    const bp_data all = data();
+    bp_optimizer optimizer = {.kind = BP_OPT_SGD, .lr = 0.05};
+    return bp_net_step(shared, &all, &optimizer, cost);
+}
+
+static int restart_shared(void) {
+    return bp_net_set_parameters(shared, 0, bp_net_parameter_count(shared), run[0].parameters);
+}
+
+static void record_run(void) {
+    const bp_matrix x = matrix(inputs, N_IN);
+    int64_t steps, epochs;
+    for (int i = 0; i < MAX_RUN; i++) {
+        CHECK(bp_net_get_state(shared, run[i].parameters, &steps, &epochs) == BP_OK);
+        CHECK(steps == i);
+        CHECK(bp_net_predict(shared, &x, run[i].out) == BP_OK);
+        CHECK(step_shared(&run[i].cost) == BP_OK);
+        /* Otherwise a call could not be told from one in another state. */
+        CHECK(i == 0 || memcmp(run[i].out, run[i - 1].out, sizeof run[i].out) != 0);
+    }
+}
+
+/* Whether a state of the run has all that is not NULL. */
+static int in_run(const float *parameters, const float *out, const double *cost) {
+    const size_t bytes = (size_t)bp_net_parameter_count(shared) * sizeof *parameters;
+    for (int i = 0; i < MAX_RUN; i++) {
+        if (parameters && memcmp(parameters, run[i].parameters, bytes) != 0) continue;
+        if (out && memcmp(out, run[i].out, sizeof run[i].out) != 0) continue;
+        if (cost && memcmp(cost, &run[i].cost, sizeof *cost) != 0) continue;
+        return 1;
+    }
+    return 0;
+}
+
+static void *hammer_updates(void *first) {
+    const bp_matrix x = matrix(inputs, N_IN);
+    float *parameters = malloc(MAX_PARAMETERS * sizeof *parameters), out[ROWS * N_OUT];
+    int64_t steps, epochs, last = 0;
+    double cost;
+    CHECK(parameters);
+    for (int n = *(const int *)first; time_left(); n++) {
+        const int call = n % 5;
+        int status = call == 0   ? restart_shared()
+                     : call == 1 ? bp_net_predict(shared, &x, out)
+                     : call == 2 ? bp_net_get_state(shared, parameters, &steps, &epochs)
+                                 : step_shared(&cost);
+        CHECK(status == BP_OK || status == BP_ERR_BUSY);
+        atomic_fetch_add(status == BP_OK ? &admitted : &refused, 1);
+        if (status != BP_OK) continue;
+        if (call == 0) atomic_fetch_add(&restarted, 1);
+        if (call == 1) CHECK(in_run(NULL, out, NULL));
+        if (call == 2) {
+            CHECK(in_run(parameters, NULL, NULL) && steps >= last);
+            last = steps;
+        }
+        if (call > 2) {
+            CHECK(in_run(NULL, NULL, &cost));
+            atomic_fetch_add(&stepped, 1);
+        }
+    }
+    free(parameters);
+    return NULL;
+}
+
+/* All threads train one network: each call finds it in a state between two calls, or is refused.
+ * Its masks would depend on the number of steps, so it has no dropout. */
+static void part_updates(void) {
+    static const int first[4] = {0, 1, 2, 3};
+    const bp_matrix x = matrix(inputs, N_IN);
+    float out[ROWS * N_OUT];
+    pthread_t thread[4];
+    int64_t steps, epochs;
+    bp_set_threads(2);
+    shared = make_net(1, 0);
+    run = calloc(MAX_RUN, sizeof *run);
+    CHECK(run);
+    record_run();
+    CHECK(bp_net_set_counters(shared, 0, 0) == BP_OK && restart_shared() == BP_OK);
+    atomic_store(&admitted, 0);
+    atomic_store(&refused, 0);
+    deadline_ns += bp_clock_ns() - started_ns;
+    for (int i = 0; i < 4; i++)
+        CHECK(pthread_create(&thread[i], NULL, hammer_updates, (void *)(uintptr_t)&first[i]) == 0);
+    for (int i = 0; i < 4; i++)
+        pthread_join(thread[i], NULL);
+    CHECK(bp_net_get_state(shared, NULL, &steps, &epochs) == BP_OK);
+    CHECK(steps == atomic_load(&stepped) && epochs == 0);
+    CHECK(atomic_load(&stepped) > 0 && atomic_load(&restarted) > 0);
+    CHECK(restart_shared() == BP_OK && bp_net_predict(shared, &x, out) == BP_OK);
+    CHECK(memcmp(out, run[0].out, sizeof out) == 0);
+    printf("%ld calls admitted, %ld of them steps, %ld refused\n", atomic_load(&admitted),
+           atomic_load(&stepped), atomic_load(&refused));
+    free(run);
     bp_net_destroy(shared);
 }
 
@@ -186,8 +292,8 @@ static void part_fork(void) {
     pthread_t thread;
     int forks = 0, cut_off = 0;
     bp_set_threads(2);
-    shared = make_net(0);
-    bp_net *idle = make_net(1);
+    shared = make_net(0, 0.1);
+    bp_net *idle = make_net(1, 0.1);
     train(idle, 1);
     CHECK(pthread_create(&thread, NULL, train_shared, NULL) == 0);
     while (time_left()) {
@@ -222,7 +328,8 @@ static void part_fork(void) {
 static const struct {
     const char *name;
     void (*run)(void);
-} parts[] = {{"nets", part_nets}, {"busy", part_busy}, {"fork", part_fork}};
+} parts[] = {
+    {"nets", part_nets}, {"busy", part_busy}, {"updates", part_updates}, {"fork", part_fork}};
 
 int main(int argc, char **argv) {
     double seconds = argc > 1 ? atof(argv[1]) : 0.3;
@@ -232,7 +339,8 @@ int main(int argc, char **argv) {
         for (int a = 2; a < argc; a++)
             chosen |= strcmp(argv[a], parts[i].name) == 0;
         if (!chosen) continue;
-        deadline_ns = bp_clock_ns() + (int64_t)(seconds * 1e9);
+        started_ns = bp_clock_ns();
+        deadline_ns = started_ns + (int64_t)(seconds * 1e9);
         parts[i].run();
         printf("%s ok\n", parts[i].name);
         fflush(stdout);

@@ -79,6 +79,7 @@ unsigned bp_fork_generation(void) {
 #    include <stdatomic.h>
 
 #    include "park.h"
+#    include "place.h"
 
 enum {
     STACK_BYTES = 1 << 20,
@@ -95,6 +96,7 @@ struct bp_team {
     int64_t spin_ns;
     _Alignas(128) atomic_int arrived;
     bp_word phase;
+    _Alignas(128) atomic_int cpu[BP_MAX_THREADS]; /* where each member was last seen */
 };
 
 typedef struct {
@@ -144,12 +146,27 @@ static unsigned current_phase(bp_team *team) {
     return atomic_load_explicit(&team->phase.value, memory_order_relaxed);
 }
 
+/* Notes on which CPU a member is. A helper that finds another member there leaves: the one with the
+ * lower number, that they do not both. */
+static void take_place(bp_team *team, int member) {
+    const int here = bp_place_cpu();
+    atomic_store_explicit(&team->cpu[member], here, memory_order_relaxed);
+    if (here < 0 || team->spin_ns == 0) return; /* unknown, or more members than CPUs */
+    for (int i = 0; i < member; i++) {
+        if (atomic_load_explicit(&team->cpu[i], memory_order_relaxed) != here) continue;
+        bp_place_avoid(team->cpu, member);
+        atomic_store_explicit(&team->cpu[member], bp_place_cpu(), memory_order_relaxed);
+        return;
+    }
+}
+
 void bp_team_barrier(bp_team *team, int member) {
-    (void)member;
     if (team->members == 1) return;
-    unsigned phase = current_phase(team);
-    if (!arrive(team, phase))
-        bp_word_wait(&team->phase, phase, BARRIER_SPINS * team->spin_ns, &barrier_habit);
+    const unsigned phase = current_phase(team), slept = barrier_habit.slept;
+    if (arrive(team, phase)) return;
+    bp_word_wait(&team->phase, phase, BARRIER_SPINS * team->spin_ns, &barrier_habit);
+    /* Maybe for want of a CPU of its own. */
+    if (barrier_habit.slept > slept) take_place(team, member);
 }
 
 /* ---- helpers ---- */
@@ -167,13 +184,16 @@ static void *helper_main(void *argument) {
     int64_t spin_ns = 0;
     bp_habit habit = {0, 0};
     for (;;) {
+        const unsigned slept = habit.slept;
         command = bp_word_wait(&self->command, command, spin_ns, &habit);
+        const int was_asleep = habit.slept != slept && habit.slept > 0;
         if (!take_ticket(self, command)) {
             habit = (bp_habit){0, 0}; /* roused: more work may come soon */
             continue;
         }
         if (pool.stopping) return NULL;
         spin_ns = pool.team.spin_ns;
+        if (was_asleep) take_place(&pool.team, self->member);
         uint64_t mode = bp_fp_enter();
         pool.fn(pool.context, &pool.team, self->member, pool.team.members);
         bp_fp_leave(mode);
@@ -280,6 +300,7 @@ static void run_together(int members, bp_team_fn fn, void *context, which_helper
     pool.context = context;
     team->members = members;
     team->spin_ns = members > pool.cpus ? 0 : SPIN_NS;
+    take_place(team, 0);
     for (int i = 0; i < members - 1; i++) {
         post_command(&pool.helper[i]);
     }

@@ -19,7 +19,7 @@ PACKAGE = Path(pybackprop.__file__).parent
 # A subject is a .c file with its headers; it may include what stands in a line above its own.
 LAYERS = [
     {"pybackprop"},
-    {"cgroup", "clock", "compiler", "fpmode", "once"},
+    {"cgroup", "clock", "compiler", "fpmode", "once", "place"},
     {"park"},
     {"cpu", "mem", "pool", "rng"},
     {"kernels", "thread_plan"},

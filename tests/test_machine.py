@@ -11,7 +11,7 @@ from cbuild import AARCH64, HASWELL, NATIVE, NEHALEM, Toolchain, run
 
 pytestmark = pytest.mark.native
 
-SOURCES = ("cgroup.c", "clock.c", "cpu.c", "park.c", "pool.c")
+SOURCES = ("cgroup.c", "clock.c", "cpu.c", "park.c", "place.c", "pool.c")
 ISAS = ["portable", "avx2", "avx512", "amx", "neon"]
 
 

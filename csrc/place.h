@@ -1,0 +1,17 @@
+/* The CPU that a thread runs on, and its way to another.
+ *
+ * Two threads that wait for each other in turn and came to be on one CPU stay there for long while
+ * others are idle: hardly ever do both want to run, so that the system sees nothing to balance. */
+#ifndef BP_PLACE_H
+#define BP_PLACE_H
+
+#include <stdatomic.h>
+
+/* The CPU of the calling thread; -1 where the system does not tell. */
+int bp_place_cpu(void);
+
+/* Moves the calling thread to a CPU that it may use and that is not among the n in `taken`, if
+ * there is one. It may use the same CPUs as before. */
+void bp_place_avoid(const atomic_int *taken, int n);
+
+#endif

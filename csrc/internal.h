@@ -9,6 +9,7 @@
 #include "mem.h"
 #include "pool.h"
 #include "rows.h"
+#include "thread_trial.h"
 
 /* The row stride of a buffer with n columns. Narrow rows lie next to each other, so that a block of
  * them is one run for the element-wise kernels; wide ones start on cache lines, and not at
@@ -68,6 +69,8 @@ struct bp_net {
     int64_t derive_bytes;
 
     void *workspace[4]; /* one for each bp_pass_flag in use, kept between calls, or NULL */
+
+    bp_thread_trial trial; /* of training */
 };
 
 /* The rows of one pass: a block of a batch, or all of it. */

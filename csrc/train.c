@@ -125,13 +125,22 @@ typedef struct {
     const double *lr;
     int64_t n_lr, lr_used;
     int64_t epochs, completed;
-    int64_t deadline;                    /* on the monotonic clock, in ns */
+    int64_t deadline, turn_end;          /* on the monotonic clock, in ns */
     int64_t checked, until_check, every; /* when the clock was read, and when it will be */
+    int64_t rows;                        /* that were trained on */
     double *costs;
-    int stop, status;
+    int stop, finished, status; /* stop: this turn; finished: the slice */
 } slice;
 
 enum { CLOCK_INTERVAL_NS = 1000000 }; /* how often the clock is worth reading */
+
+/* A turn with one number of threads: at least a batch, and at most so long. Gives when it began. */
+static int64_t begin_turn(slice *s, int64_t max_ns) {
+    const int64_t now = bp_clock_ns();
+    s->turn_end = s->deadline - now > max_ns ? now + max_ns : s->deadline;
+    s->until_check = 1;
+    return now;
+}
 
 /* Whether the time is up. The clock is read about once a millisecond, however short a batch is. */
 static int time_is_up(slice *s) {
@@ -143,14 +152,16 @@ static int time_is_up(slice *s) {
         s->every = s->every > 1 ? s->every / 2 : 1;
     s->checked = now;
     s->until_check = s->every - 1;
-    return now >= s->deadline;
+    s->finished = now >= s->deadline;
+    return now >= s->turn_end;
 }
 
 /* Sets up the coming batch, or stops. Member 0. */
 static void plan_next(slice *s, bp_batch *batch, bp_update *update) {
     bp_fit *fit = s->fit;
-    s->stop = s->status != BP_OK || s->completed == s->epochs || (s->lr && s->lr_used == s->n_lr) ||
-              time_is_up(s);
+    s->finished =
+        s->status != BP_OK || s->completed == s->epochs || (s->lr && s->lr_used == s->n_lr);
+    s->stop = s->finished || time_is_up(s);
     if (s->stop) return;
     if (fit->batch == 0) begin_epoch(fit);
     *batch = next_batch(fit);
@@ -166,6 +177,7 @@ static void count_batch(slice *s, double cost, const bp_batch *batch) {
                                                       : 0.0;
     fit->cost_sum += cost * weight;
     fit->cost_weight += weight;
+    s->rows += batch->n;
     s->optimizer->step++;
     fit->net->steps++;
     if (++fit->batch < fit->n_batches) return;
@@ -200,7 +212,6 @@ int bp_fit_run(bp_fit *fit, bp_optimizer *optimizer, const double *lr, int64_t n
         .epochs = epochs,
         .deadline = max_ns > INT64_MAX - now ? INT64_MAX : now + max_ns,
         .checked = now,
-        .until_check = 1,
         .every = 1,
         .costs = costs,
     };

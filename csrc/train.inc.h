@@ -97,7 +97,13 @@ static int BP_T(fit_slice)(slice *s) {
         .rest = rest,
         .slice = s,
     };
-    bp_pool_run(whole.threads, BP_T(train), &t);
+    while (!s->finished) {
+        const int threads = bp_trial_threads(&net->trial, batch, whole.threads);
+        const int64_t rows = s->rows, began = begin_turn(s, bp_trial_left(&net->trial));
+        bp_pool_run(threads, BP_T(train), &t);
+        s->finished |= s->status != BP_OK;
+        bp_trial_record(&net->trial, s->rows - rows, bp_clock_ns() - began);
+    }
     return s->status;
 }
 
@@ -144,7 +150,10 @@ static int BP_T(single_step)(bp_net *net, const bp_data *data, bp_optimizer *opt
         .weight_scale = bp_weight_scale(data, &all, data->x.rows),
         .dropout = 1,
     };
-    bp_run_work(plan.threads, plan.flops, BP_T(step), &one);
+    const int threads = bp_trial_threads(&net->trial, data->x.rows, plan.threads);
+    const int64_t began = plan.threads > 1 ? bp_clock_ns() : 0;
+    bp_run_work(threads, plan.flops, BP_T(step), &one);
+    if (plan.threads > 1) bp_trial_record(&net->trial, data->x.rows, bp_clock_ns() - began);
     if (one.job.user_status != BP_OK) return one.job.user_status;
     *cost = one.cost;
     if (isfinite(*cost)) {

@@ -22,7 +22,7 @@ LAYERS = [
     {"cgroup", "clock", "compiler", "fpmode", "once", "place"},
     {"park"},
     {"cpu", "mem", "pool", "rng"},
-    {"kernels", "thread_plan"},
+    {"kernels", "thread_plan", "thread_trial"},
     {"dispatch"},
     {"gemm", "rows"},
     {"bf16"},

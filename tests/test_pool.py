@@ -1,4 +1,5 @@
-"""The thread pool, alone: a C program that stresses it, plain and under ThreadSanitizer."""
+"""The thread pool, alone: a C program that stresses it, plain and under ThreadSanitizer; and what
+decides how many threads work, and where."""
 
 from __future__ import annotations
 
@@ -9,7 +10,7 @@ from cbuild import NATIVE, TSAN, Toolchain, run
 
 pytestmark = pytest.mark.native
 
-POOL = ("cgroup.c", "clock.c", "cpu.c", "park.c", "pool.c")
+POOL = ("cgroup.c", "clock.c", "cpu.c", "park.c", "place.c", "pool.c")
 PARTS = [
     "counts",
     "shared",
@@ -35,6 +36,10 @@ def test_stress(part: str, toolchain: Toolchain) -> None:
 
 def test_fewer_threads_than_wanted() -> None:
     assert run("pool_stress.c", "0", "scarce", sources=POOL) == "scarce ok\n"
+
+
+def test_where_threads_run_and_how_many() -> None:
+    assert run("check_threads.c", sources=("place.c", "thread_trial.c")).endswith("alone ok\n")
 
 
 @pytest.mark.timing

@@ -359,6 +359,16 @@ def test_bench_accuracy(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> N
     assert all(0.0 <= each <= 100.0 for found in accuracies.values() for each in found)
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="memory is read from /proc")
+def test_bench_memory(capsys: pytest.CaptureFixture[str]) -> None:
+    found = bench(capsys, "memory", "--only", "mnist")["figures"]["memory"]
+    assert [each["optimizer"] for each in found] == ["sgd", "adam"]
+    for each, states in zip(found, (1, 2), strict=True):
+        expected = (2 + states) * each["parameters"] + each["activations"]
+        assert each["parameters"] == 4 * (785 * 512 + 513 * 512 + 513 * 10)
+        assert each["parameters"] < each["taken"] < expected + 20e6
+
+
 def test_bench_epoch(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     # The last batch has fewer rows than the others.
     write_mnist(tmp_path, 3 * 128 + 5)

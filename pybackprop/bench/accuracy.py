@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import time
-from statistics import mean
+from statistics import mean, stdev
 
 import numpy as np
 
@@ -16,7 +17,6 @@ from .workloads import MNIST_WIDTHS
 # from float32 by less.
 _MOVED = "float32, one weight moved"
 _RUNS = {"float32": "float32", _MOVED: "float32", "bf16": "bf16", "bf16x3": "bf16x3"}
-_SEEDS = 5
 _EPOCHS = 10
 _BATCH = 128
 _QUICK_ROWS = 2048
@@ -33,7 +33,7 @@ def run(session: Session) -> Report:
         raise ValueError(f"expected test images and labels in {folder}, found none")
     rows = _QUICK_ROWS if options.quick else len(data.x)
     x, y, epochs = data.x[:rows], data.y[:rows], 1 if options.quick else _EPOCHS
-    seeds = range(1 if options.quick else min(_SEEDS, options.plan.rounds))
+    seeds = range(1 if options.quick else options.plan.rounds)
     accuracies: dict[str, list[float]] = {name: [] for name in _RUNS}
     seconds: dict[str, list[float]] = {name: [] for name in _RUNS}
     for seed in seeds:
@@ -71,13 +71,13 @@ def _network(precision: str, seed: int) -> Network:
 
 
 def _table(accuracies: dict[str, list[float]], seconds: dict[str, list[float]]) -> Table:
-    """Return means, differences from float32, and the range of the seeds."""
-    base = mean(accuracies["float32"])
+    """Return means, differences from float32 with standard errors, and the range of the seeds."""
+    base = accuracies["float32"]
     rows = [
         (
             name,
             f"{mean(found):.3f}",
-            f"{mean(found) - base:+.3f}",
+            _beside(found, base),
             f"{min(found):.2f} to {max(found):.2f}",
             time_text(mean(seconds[name])),
         )
@@ -85,3 +85,12 @@ def _table(accuracies: dict[str, list[float]], seconds: dict[str, list[float]]) 
     ]
     header = ("products", "mean accuracy", "beside float32", "lowest to highest", "training time")
     return Table("Test accuracy on MNIST", header, rows)
+
+
+def _beside(found: list[float], base: list[float]) -> str:
+    """Return the mean of the seeds' differences; behind it how far chance takes it, one sigma."""
+    differences = [a - b for a, b in zip(found, base, strict=True)]
+    text = f"{mean(differences):+.3f}"
+    if found is base or len(differences) < 2:
+        return text
+    return f"{text} (± {stdev(differences) / math.sqrt(len(differences)):.3f})"

@@ -28,7 +28,14 @@ _SUBJECTS = {
     "predict": "the outputs for one batch",
     "derivatives": "derivatives of outputs and cost, in inputs and parameters",
     "kernels": "matrix products and activations, as shares of the machine's peak",
+    "memory": "what training takes beside program and data",
     "scaling": "a step as batch, width, depth and threads grow",
+}
+
+# Subjects whose rounds are of another kind: how many, and what they are.
+_ROUNDS = {
+    "accuracy": (5, "seeds (5)"),
+    "memory": (2, "processes for each, of which the largest counts (2)"),
 }
 
 
@@ -54,11 +61,11 @@ def _add_options(parser: argparse.ArgumentParser, subject: str) -> None:
         )
     if subject in ("steps", "epoch"):
         parser.add_argument("--compile", action="store_true", help="let torch.compile take part")
-    if subject != "accuracy":
+    if subject not in ("accuracy", "memory"):
         parser.add_argument(
             "--peers", metavar="A,B", help="libraries to compare with, or none (all there are)"
         )
-    if subject not in ("scaling", "accuracy"):
+    if subject not in ("scaling", "accuracy", "memory"):
         parser.add_argument(
             "--threads",
             type=_threads,
@@ -67,10 +74,8 @@ def _add_options(parser: argparse.ArgumentParser, subject: str) -> None:
             metavar="N",
             help="numbers of threads, or default (1 default)",
         )
-    rounds = (
-        "seeds at most (5)" if subject == "accuracy" else "most rounds (21, or less where slow)"
-    )
-    parser.add_argument("--rounds", type=count(2), help=rounds)
+    default, rounds = _ROUNDS.get(subject, (None, "most rounds (21, or less where slow)"))
+    parser.add_argument("--rounds", type=count(2), default=default, help=rounds)
     parser.add_argument("--quick", action="store_true", help="a short run, to see that it works")
     parser.add_argument("--markdown", action="store_true", help="print the summary as Markdown")
     parser.add_argument("--json", metavar="FILE", help="write all figures to a file; - to print")

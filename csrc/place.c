@@ -12,16 +12,17 @@ int bp_place_cpu(void) {
 }
 
 /* Forbidding the CPU that a thread is on moves it at once; then it may use all as before. */
-void bp_place_avoid(const atomic_int *taken, int n) {
-    cpu_set_t all, free;
-    if (sched_getaffinity(0, sizeof all, &all) != 0) return;
-    free = all;
+int bp_place_avoid(const atomic_int *taken, int n) {
+    cpu_set_t all, others;
+    if (sched_getaffinity(0, sizeof all, &all) != 0) return 0;
+    others = all;
     for (int i = 0; i < n; i++) {
         const int cpu = atomic_load_explicit(&taken[i], memory_order_relaxed);
-        if (cpu >= 0 && cpu < CPU_SETSIZE) CPU_CLR(cpu, &free);
+        if (cpu >= 0 && cpu < CPU_SETSIZE) CPU_CLR(cpu, &others);
     }
-    if (CPU_COUNT(&free) > 0 && sched_setaffinity(0, sizeof free, &free) == 0)
-        sched_setaffinity(0, sizeof all, &all);
+    if (CPU_COUNT(&others) == 0 || sched_setaffinity(0, sizeof others, &others) != 0) return 0;
+    sched_setaffinity(0, sizeof all, &all);
+    return 1;
 }
 
 #else
@@ -30,9 +31,10 @@ int bp_place_cpu(void) {
     return -1;
 }
 
-void bp_place_avoid(const atomic_int *taken, int n) {
+int bp_place_avoid(const atomic_int *taken, int n) {
     (void)taken;
     (void)n;
+    return 0;
 }
 
 #endif

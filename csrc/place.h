@@ -10,8 +10,8 @@
 /* The CPU of the calling thread; -1 where the system does not tell. */
 int bp_place_cpu(void);
 
-/* Moves the calling thread to a CPU that it may use and that is not among the n in `taken`, if
- * there is one. It may use the same CPUs as before. */
-void bp_place_avoid(const atomic_int *taken, int n);
+/* Moves the calling thread to a CPU that it may use now and that is not among the n in `taken`; 0
+ * if there is none. From then on it may use all CPUs that it might use before. */
+int bp_place_avoid(const atomic_int *taken, int n);
 
 #endif

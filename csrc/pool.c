@@ -146,27 +146,29 @@ static unsigned current_phase(bp_team *team) {
     return atomic_load_explicit(&team->phase.value, memory_order_relaxed);
 }
 
-/* Notes on which CPU a member is. A helper that finds another member there leaves: the one with the
- * lower number, that they do not both. */
+/* Notes on which CPU a member is. Who finds one with a lower number there leaves, that they do not
+ * both: to a CPU of nobody's, or at least of none with a lower number. */
 static void take_place(bp_team *team, int member) {
     const int here = bp_place_cpu();
     atomic_store_explicit(&team->cpu[member], here, memory_order_relaxed);
     if (here < 0 || team->spin_ns == 0) return; /* unknown, or more members than CPUs */
     for (int i = 0; i < member; i++) {
         if (atomic_load_explicit(&team->cpu[i], memory_order_relaxed) != here) continue;
-        bp_place_avoid(team->cpu, member);
+        if (!bp_place_avoid(team->cpu, team->members)) bp_place_avoid(team->cpu, member);
         atomic_store_explicit(&team->cpu[member], bp_place_cpu(), memory_order_relaxed);
         return;
     }
 }
 
+/* Who has slept, or let another sleep, may have had no CPU of its own. */
 void bp_team_barrier(bp_team *team, int member) {
     if (team->members == 1) return;
     const unsigned phase = current_phase(team), slept = barrier_habit.slept;
-    if (arrive(team, phase)) return;
-    bp_word_wait(&team->phase, phase, BARRIER_SPINS * team->spin_ns, &barrier_habit);
-    /* Maybe for want of a CPU of its own. */
-    if (barrier_habit.slept > slept) take_place(team, member);
+    const int others_sleep = bp_word_has_sleepers(&team->phase);
+    const int is_last = arrive(team, phase);
+    if (!is_last) bp_word_wait(&team->phase, phase, BARRIER_SPINS * team->spin_ns, &barrier_habit);
+    if (is_last ? others_sleep && member > 0 : barrier_habit.slept > slept)
+        take_place(team, member);
 }
 
 /* ---- helpers ---- */
@@ -186,14 +188,14 @@ static void *helper_main(void *argument) {
     for (;;) {
         const unsigned slept = habit.slept;
         command = bp_word_wait(&self->command, command, spin_ns, &habit);
-        const int was_asleep = habit.slept != slept && habit.slept > 0;
+        const int is_new = command == 1 || habit.slept > slept;
         if (!take_ticket(self, command)) {
             habit = (bp_habit){0, 0}; /* roused: more work may come soon */
             continue;
         }
         if (pool.stopping) return NULL;
         spin_ns = pool.team.spin_ns;
-        if (was_asleep) take_place(&pool.team, self->member);
+        if (is_new) take_place(&pool.team, self->member);
         uint64_t mode = bp_fp_enter();
         pool.fn(pool.context, &pool.team, self->member, pool.team.members);
         bp_fp_leave(mode);
@@ -244,6 +246,7 @@ static int start_helper(helper *h, int member) {
     pthread_attr_setstacksize(&attributes, STACK_BYTES);
     bp_word_reset(&h->command);
     h->member = member;
+    atomic_store_explicit(&pool.team.cpu[member], -1, memory_order_relaxed);
     /* A helper inherits the mask: signals are for the threads of the program. */
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);

@@ -1,8 +1,8 @@
 /* The thread pool: the calling thread and lazily started helpers run one function together.
  *
- * One dispatch of bp_pool_run serves a whole slice of training; phases inside it are separated by
- * barriers. A call
- * while another caller holds the pool runs alone: results never depend on the number of threads.
+ * One dispatch of bp_pool_run serves many batches of training; phases inside it are separated by
+ * barriers. A call while another caller holds the pool runs alone: results never depend on the
+ * number of threads.
  */
 #ifndef BP_POOL_H
 #define BP_POOL_H

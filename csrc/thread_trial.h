@@ -2,9 +2,9 @@
  * cost model knows the work, but neither what else the machine does nor whether two of its CPUs are
  * one core. The bits of a result do not depend on it.
  *
- * The best number so far works most of the time. Now and then half as many threads have a turn, or
- * twice as many; then the best number has one, and both once more if it lost: who loses twice by
- * more than chance is the best no longer. A number that wins is tried again more rarely. */
+ * The best number so far works most of the time. Now and then half as many threads have a turn,
+ * twice as many, or one; then the best number has one, and both once more if it was clearly slower:
+ * if it is again, it is the best no longer. A number that wins is tried again more rarely. */
 #ifndef BP_THREAD_TRIAL_H
 #define BP_THREAD_TRIAL_H
 
@@ -13,9 +13,13 @@
 /* All zero before the first use. */
 typedef struct {
     int64_t rows;    /* the work: rows of a batch, */
-    int most;        /* and the most threads for it; other work begins anew */
+    int most;        /* and the most threads for it */
+    int like;        /* whether the last batch asked for was like that; others are not counted, */
+    int unlike;      /* until there are many in a row */
     int best;        /* threads, so far */
     int other;       /* threads to try, or to be tried next */
+    unsigned tried;  /* how many others were chosen */
+    int left;        /* threads that were the best before */
     int turn;        /* of a trial, in which odd ones are the other's; 0 between trials */
     int64_t rest_ns; /* between trials */
     int64_t turn_rows, turn_ns; /* done in this turn, and the time that it took */

@@ -138,7 +138,8 @@ enum { CLOCK_INTERVAL_NS = 1000000 }; /* how often the clock is worth reading */
 static int64_t begin_turn(slice *s, int64_t max_ns) {
     const int64_t now = bp_clock_ns();
     s->turn_end = s->deadline - now > max_ns ? now + max_ns : s->deadline;
-    s->until_check = 1;
+    s->checked = now;
+    s->until_check = s->every = 1; /* this number of threads may be far slower */
     return now;
 }
 
@@ -211,8 +212,6 @@ int bp_fit_run(bp_fit *fit, bp_optimizer *optimizer, const double *lr, int64_t n
         .n_lr = n_lr,
         .epochs = epochs,
         .deadline = max_ns > INT64_MAX - now ? INT64_MAX : now + max_ns,
-        .checked = now,
-        .every = 1,
         .costs = costs,
     };
     int status = bp_net_enter(fit->net);

@@ -22,6 +22,7 @@ PARTS = [
     "fork_idle",
     "fork_busy",
     "fork_inside",
+    "places",
 ]
 
 

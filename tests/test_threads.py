@@ -192,6 +192,22 @@ def test_eight_networks_in_eight_threads_give_the_bits_of_one(
             assert list(pool.map(train, range(THREADS))) == wanted
 
 
+def test_trials_of_other_numbers_of_threads_change_no_bit() -> None:
+    """Long enough for training to try one thread in between, with a short batch in each epoch."""
+    rng = np.random.default_rng(5)
+    x = rng.standard_normal((4 * 256 + 40, 64)).astype(np.float32)
+    y = rng.integers(0, 7, len(x))
+
+    def train(threads: int) -> list[np.ndarray[Any, Any]]:
+        net = bp.Network([64, 160, 160, 7], output="softmax", loss="cross_entropy", seed=0)
+        rate = bp.schedules.Cosine(1e-3, 6000)
+        with thread_limit(threads):
+            net.fit(x, y, epochs=1200, batch_size=256, optimizer=bp.Adam(rate), shuffle=True)
+        return [*net.weights, *net.biases]
+
+    assert all(map(np.array_equal, train(2), train(1)))
+
+
 @pytest.mark.parametrize("train", [train, *TEAMS])
 def test_thread_limit_changed_during_training_changes_no_bit(train: Training) -> None:
     with thread_limit(1):

@@ -2,6 +2,7 @@
  * Arguments: seconds to spend, then the parts to run (all if none is named). */
 #define _GNU_SOURCE
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdint.h>
@@ -377,6 +378,61 @@ static void part_scarce(void) {
     CHECK(check_run(MEMBERS, 5) == MEMBERS);
 }
 
+/* ---- places ---- */
+
+#if defined(__linux__)
+
+typedef struct {
+    cpu_set_t allowed;
+    atomic_int cpu[2]; /* of each member, after the last phase */
+    int phases;        /* until they were apart */
+} place_job;
+
+/* Both members come to one CPU, and may leave it again. */
+static void meet(place_job *job, bp_team *team, int member) {
+    atomic_store(&job->cpu[member], sched_getcpu());
+    bp_team_barrier(team, member);
+    cpu_set_t one;
+    CPU_ZERO(&one);
+    CPU_SET(atomic_load(&job->cpu[0]), &one);
+    CHECK(sched_setaffinity(0, sizeof one, &one) == 0);
+    CHECK(sched_setaffinity(0, sizeof job->allowed, &job->allowed) == 0);
+}
+
+static void run_together_then_apart(void *context, bp_team *team, int member, int members) {
+    enum { PHASE_NS = 30000, MOST_PHASES = 20000 };
+    place_job *job = context;
+    if (members < 2) return;
+    meet(job, team, member);
+    for (int phase = 0; phase < MOST_PHASES; phase++) {
+        for (const int64_t end = bp_clock_ns() + PHASE_NS; bp_clock_ns() < end;) {
+        }
+        atomic_store(&job->cpu[member], sched_getcpu());
+        bp_team_barrier(team, member);
+        if (member == 0) job->phases = phase;
+        const int apart = atomic_load(&job->cpu[0]) != atomic_load(&job->cpu[1]);
+        bp_team_barrier(team, member);
+        if (apart) return;
+    }
+}
+
+/* Members that came to one CPU are soon on two. */
+static void part_places(void) {
+    static place_job job;
+    bp_set_threads(2);
+    CHECK(sched_getaffinity(0, sizeof job.allowed, &job.allowed) == 0);
+    for (int n = 0; n < 20 && CPU_COUNT(&job.allowed) > 1; n++) {
+        bp_pool_run(2, run_together_then_apart, &job);
+        CHECK(job.phases < 1000);
+    }
+}
+
+#else
+
+static void part_places(void) {}
+
+#endif
+
 /* ---- latency ---- */
 
 static void run_barriers(void *context, bp_team *team, int member, int members) {
@@ -421,6 +477,7 @@ static const struct {
     {"awake", part_awake},         {"limits", part_limits},   {"callers", part_callers},
     {"nested", part_nested},       {"mode", part_mode},       {"fork_idle", part_fork_idle},
     {"fork_busy", part_fork_busy}, {"latency", part_latency}, {"fork_inside", part_fork_inside},
+    {"places", part_places},
 };
 
 int main(int argc, char **argv) {

@@ -58,13 +58,39 @@ static BP_T(bp_workspace) *BP_T(workspace_make)(const bp_net *net, int flags,
     return NULL;
 }
 
-/* Entries of the gradients that a plan needs; -1 where their count overflows. */
-static int64_t BP_T(gradient_entries)(const bp_net *net, const bp_plan *plan, int flags) {
+/* Rows of a layer whose bytes are at most so many, in whole units of packing. */
+static int64_t BP_T(rows_in)(const bp_net *net, const bp_layer *layer, int64_t bytes) {
+    const int64_t unit = BP_T(phases_of)(net)->pack_unit(net);
+    const int64_t rows = bytes / (layer->n_in * (int64_t)sizeof(real));
+    return rows > unit ? rows / unit * unit : unit;
+}
+
+/* Rows of a layer whose gradient a member forms and uses up at a time; 0 where the layer has so few
+ * that the members share its tiles, and its gradient is formed whole. */
+static int64_t BP_T(gradient_strip)(const bp_net *net, const bp_layer *layer, int members) {
+    if (layer->n_out < (int64_t)MEMBER_ROWS * members) return 0;
+    const int64_t rows = BP_T(rows_in)(net, layer, GRADIENT_BYTES);
+    const int64_t share =
+        bp_round_up((layer->n_out - 1) / members + 1, BP_T(phases_of)(net)->pack_unit(net));
+    return rows < share ? rows : share;
+}
+
+/* Entries of a gradient that a fused plan needs: room for a strip of each member, or for a layer.
+ */
+static int64_t BP_T(fused_entries)(const bp_net *net, const bp_layer *layer, int members) {
+    const int64_t strip = BP_T(gradient_strip)(net, layer, members);
+    return strip ? strip * (layer->n_in + 1) * members : layer->b + layer->n_out - layer->w;
+}
+
+/* Entries of the gradients that a plan needs with up to so many members; -1 where their count
+ * overflows. */
+static int64_t BP_T(gradient_entries)(const bp_net *net, const bp_plan *plan, int members,
+                                      int flags) {
     int64_t entries = 0;
     if (flags == BP_PASS_FORWARD) return 0;
     if (!plan->fused) return bp_mul_size(net->n_parameters, plan->parts, &entries) ? entries : -1;
     for (int l = 0; l < net->n_layers; l++) {
-        const int64_t count = net->layers[l].b + net->layers[l].n_out - net->layers[l].w;
+        const int64_t count = BP_T(fused_entries)(net, &net->layers[l], members);
         entries = entries > count ? entries : count;
     }
     return entries;
@@ -78,20 +104,22 @@ BP_T(bp_workspace) *BP_T(bp_workspace_reserve)(bp_net *net, const bp_plan *plan,
         .n_members = plan->threads,
         .n_parts = plan->parts,
         .capacity = plan->block,
-        .n_gradient = BP_T(gradient_entries)(net, plan, flags),
     };
-    if (want.n_gradient < 0) return NULL;
+    /* Calls that alternate between two shapes share one workspace that serves both. */
     if (old) {
-        if (old->n_passes >= want.n_passes && old->n_members >= want.n_members &&
-            old->n_parts >= want.n_parts && old->capacity >= want.capacity &&
-            old->n_gradient >= want.n_gradient)
-            return net->workspace[flags];
-        /* Calls that alternate between two shapes share one workspace that serves both. */
         want.n_passes = want.n_passes > old->n_passes ? want.n_passes : old->n_passes;
         want.n_members = want.n_members > old->n_members ? want.n_members : old->n_members;
         want.n_parts = want.n_parts > old->n_parts ? want.n_parts : old->n_parts;
         want.capacity = want.capacity > old->capacity ? want.capacity : old->capacity;
-        want.n_gradient = want.n_gradient > old->n_gradient ? want.n_gradient : old->n_gradient;
+    }
+    want.n_gradient = BP_T(gradient_entries)(net, plan, want.n_members, flags);
+    if (want.n_gradient < 0) return NULL;
+    if (old) {
+        if (want.n_gradient < old->n_gradient) want.n_gradient = old->n_gradient;
+        if (old->n_passes == want.n_passes && old->n_members == want.n_members &&
+            old->n_parts == want.n_parts && old->capacity == want.capacity &&
+            old->n_gradient == want.n_gradient)
+            return net->workspace[flags];
         BP_T(bp_workspace_release)(net, flags);
     }
     return net->workspace[flags] = BP_T(workspace_make)(net, flags, &want);
@@ -139,38 +167,61 @@ static void BP_T(update_range)(const BP_T(bp_job) *job, const bp_update *update,
                                 state[1], state[2], update);
 }
 
-/* Rows of a layer whose parameters, gradients and states stay in the cache from their update until
- * they are packed. */
-static int64_t BP_T(rows_in_strip)(const bp_net *net, const bp_layer *layer) {
-    const int64_t unit = BP_T(phases_of)(net)->pack_unit(net);
-    const int64_t rows = STRIP_BYTES / (layer->n_in * (int64_t)sizeof(real));
-    return rows > unit ? rows / unit * unit : unit;
-}
-
-/* This member's share of the update of a layer, and of its packed copy. */
-static void BP_T(update_layer)(BP_T(bp_job) *job, int l, int member, int members) {
+/* The update of rows begin <= i < end of a layer, and of their packed copy, from their gradient.
+ * Parameters, gradients and states stay in the cache from their update until they are packed. */
+static void BP_T(update_rows)(const BP_T(bp_job) *job, int l, int64_t begin, int64_t end,
+                              const real *dw, const real *db) {
     bp_net *net = job->net;
     const bp_layer *layer = &net->layers[l];
-    const int64_t strip = BP_T(rows_in_strip)(net, layer), n_in = layer->n_in;
+    const int64_t strip = BP_T(rows_in)(net, layer, STRIP_BYTES), n_in = layer->n_in;
     const int clips = job->optimizer->clip_norm > 0.0;
-    const real *dw = BP_T(gradient_of)(job, job->gradient, l);
-    const real *db = dw + (layer->b - layer->w);
     bp_update weights = job->update;
     if (!clips) { /* else the penalties are in the gradient already */
         weights.l1 = net->l1;
         weights.l2 = net->l2;
     }
-    int64_t begin, end;
-    bp_share(layer->n_out, BP_T(phases_of)(net)->pack_unit(net), member, members, &begin, &end);
     for (int64_t row = begin; row < end; row += strip) {
         const int64_t rows = end - row < strip ? end - row : strip;
         if (!clips) {
             BP_T(add_parts)(job, layer->w + row * n_in, rows * n_in);
             BP_T(add_parts)(job, layer->b + row, rows);
         }
-        BP_T(update_range)(job, &weights, layer->w + row * n_in, rows * n_in, dw + row * n_in);
-        BP_T(update_range)(job, &job->update, layer->b + row, rows, db + row);
+        BP_T(update_range)
+        (job, &weights, layer->w + row * n_in, rows * n_in, dw + (row - begin) * n_in);
+        BP_T(update_range)(job, &job->update, layer->b + row, rows, db + (row - begin));
         BP_T(phases_of)(net)->pack_rows(net, l, row, row + rows);
+    }
+}
+
+/* This member's share of the rows of a layer. */
+static void BP_T(share_of_rows)(const bp_net *net, int l, int member, int members, int64_t *begin,
+                                int64_t *end) {
+    bp_share(net->layers[l].n_out, BP_T(phases_of)(net)->pack_unit(net), member, members, begin,
+             end);
+}
+
+/* This member's share of the update of a layer, and of its packed copy. */
+static void BP_T(update_layer)(const BP_T(bp_job) *job, int l, int member, int members) {
+    const bp_layer *layer = &job->net->layers[l];
+    const real *dw = BP_T(gradient_of)(job, job->gradient, l), *db = dw + (layer->b - layer->w);
+    int64_t begin, end;
+    BP_T(share_of_rows)(job->net, l, member, members, &begin, &end);
+    BP_T(update_rows)(job, l, begin, end, dw + begin * layer->n_in, db + begin);
+}
+
+/* This member's share of the gradient and the update of a layer, strip by strip: the gradient is
+ * used up where it was formed, and hardly leaves the cache. */
+static void BP_T(update_in_strips)(const BP_T(bp_job) *job, const BP_T(bp_worker) *w,
+                                   const bp_block *block, int l, int64_t strip) {
+    const bp_layer *layer = &job->net->layers[l];
+    real *dw = job->gradient + w->member * strip * (layer->n_in + 1);
+    real *db = dw + strip * layer->n_in;
+    int64_t begin, end;
+    BP_T(share_of_rows)(job->net, l, w->member, w->members, &begin, &end);
+    for (int64_t row = begin; row < end; row += strip) {
+        const int64_t next = row + strip < end ? row + strip : end;
+        BP_T(phases_of)(job->net)->gradient_rows(w, block, l, row, next, dw, db);
+        BP_T(update_rows)(job, l, row, next, dw, db);
     }
 }
 
@@ -200,12 +251,20 @@ static double BP_T(penalties)(const BP_T(bp_job) *job) {
 static void BP_T(go_back)(BP_T(bp_job) *job, const BP_T(bp_worker) *w, const bp_block *block,
                           real *gradient, int accumulate) {
     const bp_net *net = job->net;
+    const BP_T(bp_phases) *phases = BP_T(phases_of)(net);
     real *dx = job->batch.dx ? (real *)job->batch.dx + block->offset * net->layers[0].n_in : NULL;
     for (int l = net->n_layers - 1; l >= 0; l--) {
-        BP_T(phases_of)(net)->backward(w, block, l, BP_T(gradient_of)(job, gradient, l), accumulate,
-                                       dx);
-        if (!job->plan.fused) continue;
-        BP_T(update_layer)(job, l, w->member, w->members);
+        const int fused = job->plan.fused;
+        const int64_t strip =
+            fused ? BP_T(gradient_strip)(net, &net->layers[l], job->workspace->n_members) : 0;
+        phases->backward(w, block, l, dx);
+        if (!strip) phases->gradient(w, block, l, BP_T(gradient_of)(job, gradient, l), accumulate);
+        bp_sync(w->team, w->member, w->members);
+        if (!fused) continue;
+        if (strip)
+            BP_T(update_in_strips)(job, w, block, l, strip);
+        else
+            BP_T(update_layer)(job, l, w->member, w->members);
         bp_sync(w->team, w->member, w->members);
     }
 }

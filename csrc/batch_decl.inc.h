@@ -7,7 +7,7 @@ typedef struct {
     BP_T(bp_pass) *passes; /* one, or one a member */
     real *scratch;         /* of all members */
     int64_t scratch_each;
-    real *gradients;    /* a flat vector for each part, or room for one layer */
+    real *gradients;    /* a flat vector for each part, or room for one layer at a time */
     int64_t n_gradient; /* entries of all of them */
     double *part_cost;  /* n_parts */
     double *partial;    /* sums of chunks of the parameters */

@@ -12,6 +12,29 @@ static int BP_T(keeps_z)(const bp_net *net, int l, int flags) {
            (flags != BP_PASS_FORWARD && bp_act_needs_z(net->layers[l].act));
 }
 
+/* Which layer's outputs make room for delta of layer l: when it is formed, those of all layers
+ * above have served, unless delta of the next layer lies there. -1 if none has as many columns. */
+static int BP_T(home_of_delta)(const BP_T(bp_pass) *pass, int l, int last, int next_home) {
+    for (int j = l + 1; j <= last; j++)
+        if (j != next_home && pass->ld[j + 1] >= pass->ld[l + 1]) return j;
+    return -1;
+}
+
+/* Places the deltas; those that find no room lie in two buffers, which take turns and have so many
+ * columns at most. */
+static void BP_T(place_deltas)(BP_T(bp_pass) *pass, int last, real *const turn[2],
+                               int64_t cols[2]) {
+    int home = -1, homeless = 0;
+    cols[0] = cols[1] = 0;
+    for (int l = last; l >= 0; l--) {
+        home = BP_T(home_of_delta)(pass, l, last, home);
+        pass->delta[l] = home < 0 ? turn[homeless & 1] : pass->out[home];
+        if (home >= 0) continue;
+        if (cols[homeless & 1] < pass->ld[l + 1]) cols[homeless & 1] = pass->ld[l + 1];
+        homeless++;
+    }
+}
+
 /* Distributes a block over the buffers, or counts what they need where block is NULL. */
 static int64_t BP_T(lay_out)(const bp_net *net, BP_T(bp_pass) *pass, real *block) {
     const int64_t rows = pass->capacity;
@@ -19,14 +42,11 @@ static int64_t BP_T(lay_out)(const bp_net *net, BP_T(bp_pass) *pass, real *block
     int64_t used = 0, widest = 0;
     for (int l = 0; l <= last; l++)
         if (widest < pass->ld[l + 1]) widest = pass->ld[l + 1];
-    real *turn[2] = {NULL, NULL}, *delta_turn[2] = {NULL, NULL};
-    if (flags == BP_PASS_FORWARD) {
-        turn[0] = BP_T(cut)(block, &used, rows * widest);
-        turn[1] = BP_T(cut)(block, &used, rows * widest);
-    } else if (flags == BP_PASS_BACKWARD) {
-        delta_turn[0] = BP_T(cut)(block, &used, rows * widest);
-        delta_turn[1] = BP_T(cut)(block, &used, rows * widest);
-    }
+    int64_t cols[2] = {widest, widest};
+    real *turn[2] = {NULL, NULL};
+    if (flags == BP_PASS_BACKWARD) BP_T(place_deltas)(pass, last, turn, cols);
+    for (int i = 0; flags != BP_PASS_KEEP && i < 2; i++)
+        turn[i] = BP_T(cut)(block, &used, rows * cols[i]);
     pass->x = BP_T(cut)(block, &used, rows * pass->ld[0]);
     for (int l = 0; l <= last; l++) {
         const int64_t count = rows * pass->ld[l + 1];
@@ -38,8 +58,9 @@ static int64_t BP_T(lay_out)(const bp_net *net, BP_T(bp_pass) *pass, real *block
         pass->out[l] = BP_T(cut)(block, &used, count);
         pass->passed[l] =
             net->layers[l].dropout > 0 ? BP_T(cut)(block, &used, count) : pass->out[l];
-        pass->delta[l] = flags == BP_PASS_KEEP ? BP_T(cut)(block, &used, count) : delta_turn[l & 1];
+        if (flags == BP_PASS_KEEP) pass->delta[l] = BP_T(cut)(block, &used, count);
     }
+    if (flags == BP_PASS_BACKWARD) BP_T(place_deltas)(pass, last, turn, cols);
     pass->y = BP_T(cut)(block, &used, rows * net->layers[last].n_out);
     pass->loss = BP_T(cut)(block, &used, rows);
     pass->row_scale = BP_T(cut)(block, &used, rows);
@@ -298,28 +319,42 @@ const real *BP_T(bp_pass_saved)(const bp_net *net, const BP_T(bp_pass) *pass, in
     return bp_act_needs_z(act) ? pass->z[l] : pass->out[l];
 }
 
-static void BP_T(backward)(const BP_T(bp_worker) *w, const bp_block *block, int l, real *gradient,
-                           int accumulate, real *dx) {
+static void BP_T(backward)(const BP_T(bp_worker) *w, const bp_block *block, int l, real *dx) {
     const bp_net *net = w->net;
     BP_T(bp_pass) *pass = w->pass;
-    const bp_layer *layer = &net->layers[l];
     const BP_T(bp_dense) dense = BP_T(dense_of)(w, l, block->n);
-    const real *delta = pass->delta[l];
-    const int64_t ldd = pass->ld[l + 1];
     if (l > 0) {
         BP_T(bp_tile)
-        tile = BP_T(bp_dense_bwd_x)(&dense, delta, ldd, net->layers[l - 1].act,
+        tile = BP_T(bp_dense_bwd_x)(&dense, pass->delta[l], pass->ld[l + 1], net->layers[l - 1].act,
                                     BP_T(bp_pass_saved)(net, pass, l - 1), pass->delta[l - 1],
                                     pass->ld[l]);
         if (block->dropout && net->layers[l - 1].dropout > 0)
             BP_T(bp_pass_drop_backward)(w, l - 1, tile);
     } else if (dx) {
-        BP_T(bp_dense_bwd_x)(&dense, delta, ldd, BP_ACT_IDENTITY, NULL, dx, layer->n_in);
+        BP_T(bp_dense_bwd_x)
+        (&dense, pass->delta[l], pass->ld[l + 1], BP_ACT_IDENTITY, NULL, dx, dense.n_in);
     }
+}
+
+static void BP_T(gradient)(const BP_T(bp_worker) *w, const bp_block *block, int l, real *gradient,
+                           int accumulate) {
+    const BP_T(bp_pass) *pass = w->pass;
+    const bp_layer *layer = &w->net->layers[l];
+    const BP_T(bp_dense) dense = BP_T(dense_of)(w, l, block->n);
     BP_T(bp_dense_bwd_w)
-    (&dense, pass->a[l], pass->ld[l], delta, ldd, gradient, gradient + (layer->b - layer->w),
-     accumulate);
-    bp_sync(w->team, w->member, w->members);
+    (&dense, pass->a[l], pass->ld[l], pass->delta[l], pass->ld[l + 1], gradient,
+     gradient + (layer->b - layer->w), accumulate);
+}
+
+static void BP_T(gradient_rows)(const BP_T(bp_worker) *w, const bp_block *block, int l,
+                                int64_t begin, int64_t end, real *dw, real *db) {
+    const BP_T(bp_pass) *pass = w->pass;
+    BP_T(bp_dense) dense = BP_T(dense_of)(w, l, block->n);
+    dense.n_out = end - begin;
+    dense.member = 0;
+    dense.members = 1;
+    BP_T(bp_dense_bwd_w)
+    (&dense, pass->a[l], pass->ld[l], pass->delta[l] + begin, pass->ld[l + 1], dw, db, 0);
 }
 
 static int64_t BP_T(scratch)(const bp_net *net) {
@@ -347,6 +382,8 @@ const BP_T(bp_phases) BP_T(bp_phases_plain) = {
     .forward = BP_T(forward),
     .loss = BP_T(loss),
     .backward = BP_T(backward),
+    .gradient = BP_T(gradient),
+    .gradient_rows = BP_T(gradient_rows),
     .pack_unit = BP_T(pack_unit),
     .pack_rows = BP_T(pack_rows),
 };

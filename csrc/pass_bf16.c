@@ -315,33 +315,60 @@ static void backward_inputs(const bp_worker_f32 *w, const bp_block *block, int l
     convert(w, out, product.c + tile.m0 * product.c_rs + tile.n0, product.c_rs, tile);
 }
 
-static void backward(const bp_worker_f32 *w, const bp_block *block, int l, float *gradient,
-                     int accumulate, float *dx) {
-    const bp_layer *layer = &w->net->layers[l];
+static void backward(const bp_worker_f32 *w, const bp_block *block, int l, float *dx) {
     if (l > 0 || dx) backward_inputs(w, block, l, dx);
-    const bp_bf16_product product = {
+}
+
+/* delta of layer l, transposed, times its inputs. */
+static bp_bf16_product weight_gradient(const bp_worker_f32 *w, const bp_block *block, int l,
+                                       float *dw, int accumulate) {
+    const bp_layer *layer = &w->net->layers[l];
+    return (bp_bf16_product){
         .m = layer->n_out,
         .n = layer->n_in,
         .k = block->n,
         .planes = planes_of(w->net),
         .a = turned_operand(w, l, block->n),
         .b = panels_operand(w, l, block->n),
-        .c = gradient,
+        .c = dw,
         .c_rs = layer->n_in,
         .accumulate = accumulate,
         .epilogue = BP_EPILOGUE_NONE,
     };
-    run_share(w, &product);
+}
+
+/* The gradient of b for outputs begin <= i < end, shared out among members. */
+static void bias_gradient(const bp_worker_f32 *w, const bp_block *block, int l, int64_t begin,
+                          int64_t end, int alone, float *db, int accumulate) {
     const bp_dense_f32 dense = {
         .kernels = w->kernels,
         .rows = block->n,
-        .n_out = layer->n_out,
-        .member = w->member,
-        .members = w->members,
+        .n_out = end - begin,
+        .member = alone ? 0 : w->member,
+        .members = alone ? 1 : w->members,
     };
-    bp_dense_bwd_w_f32(&dense, NULL, 0, w->pass->delta[l], w->pass->ld[l + 1], NULL,
-                       gradient + (layer->b - layer->w), accumulate);
-    bp_sync(w->team, w->member, w->members);
+    bp_dense_bwd_w_f32(&dense, NULL, 0, w->pass->delta[l] + begin, w->pass->ld[l + 1], NULL, db,
+                       accumulate);
+}
+
+static void gradient(const bp_worker_f32 *w, const bp_block *block, int l, float *gradient,
+                     int accumulate) {
+    const bp_layer *layer = &w->net->layers[l];
+    const bp_bf16_product product = weight_gradient(w, block, l, gradient, accumulate);
+    run_share(w, &product);
+    bias_gradient(w, block, l, 0, layer->n_out, 0, gradient + (layer->b - layer->w), accumulate);
+}
+
+static void gradient_rows(const bp_worker_f32 *w, const bp_block *block, int l, int64_t begin,
+                          int64_t end, float *dw, float *db) {
+    const bp_bf16_kernels kernels = kernels_of(w->net);
+    bp_bf16_product product = weight_gradient(w, block, l, dw, 0);
+    product.m = end - begin;
+    product.a.x += begin * BP_BF16_BLOCK;
+    kernels.bf16->begin();
+    bp_bf16_product_run(&kernels, &product, 0, product.m, 0, product.n, w->scratch);
+    kernels.bf16->end();
+    bias_gradient(w, block, l, begin, end, 1, db, 0);
 }
 
 const bp_phases_f32 bp_phases_bf16 = {
@@ -351,6 +378,8 @@ const bp_phases_f32 bp_phases_bf16 = {
     .forward = forward,
     .loss = loss,
     .backward = backward,
+    .gradient = gradient,
+    .gradient_rows = gradient_rows,
     .pack_unit = pack_unit,
     .pack_rows = pack_rows,
     .pack_for_inputs = pack_for_inputs,

@@ -11,7 +11,8 @@ typedef struct {
     real **out;       /* per layer: the activation before dropout */
     real **passed;    /* per layer: a[l + 1], writable; out[l] itself where there is no dropout */
     uint8_t **mask;   /* per layer: 1 for kept units (row stride n_out), or NULL */
-    real **delta;     /* per layer: dC/dz, stride ld[l + 1]; layers may share two buffers */
+    real **delta;     /* per layer: dC/dz, stride ld[l + 1]; layers may share buffers, also with
+                       outputs that have served */
     real *x;          /* room for a[0] where the caller's rows cannot be used as they are */
     real *y;          /* targets (n_out columns, no padding) */
     int64_t *labels;
@@ -33,7 +34,7 @@ typedef struct {
 } BP_T(bp_worker);
 
 /* What a pass consists of: a network's precision decides how. Phases are called by every member;
- * the caller puts bp_sync between them, the layers' own phases do it themselves. */
+ * the caller puts bp_sync between them; forward does it between its layers. */
 typedef struct {
     /* Makes the buffers for up to `capacity` rows of a network; BP_ERR_MEMORY, and nothing is held.
      */
@@ -55,11 +56,18 @@ typedef struct {
      * the output layer. A user's loss is called by member 0, for all rows. */
     int (*loss)(const BP_T(bp_worker) *w, const bp_block *block);
 
-    /* From delta of layer l to its gradient (W, then b; added to where accumulate), and to delta of
-     * the layer below, or from the first layer to the inputs (dx, rows x n_in) unless dx is NULL.
-     */
-    void (*backward)(const BP_T(bp_worker) *w, const bp_block *block, int l, real *gradient,
-                     int accumulate, real *dx);
+    /* From delta of layer l to delta of the layer below, or from the first layer to the inputs (dx,
+     * rows x n_in) unless dx is NULL. */
+    void (*backward)(const BP_T(bp_worker) *w, const bp_block *block, int l, real *dx);
+
+    /* This member's share of the gradient of layer l: W, then b; added to where accumulate. */
+    void (*gradient)(const BP_T(bp_worker) *w, const bp_block *block, int l, real *gradient,
+                     int accumulate);
+
+    /* Rows begin <= i < end of the gradient, cut at multiples of pack_unit, by this member alone:
+     * of W to dw, of b to db. */
+    void (*gradient_rows)(const BP_T(bp_worker) *w, const bp_block *block, int l, int64_t begin,
+                          int64_t end, real *dw, real *db);
 
     /* Brings rows begin <= i < end of a layer's W, cut at multiples of pack_unit, into the form
      * that products read, if that is another one. */

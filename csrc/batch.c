@@ -12,9 +12,10 @@ enum {
     ROWS_PER_PART = 32,  /* fewer rows are not worth a gradient of their own */
     FORWARD_BLOCK = 256, /* rows of a pass whose weights are packed already, at most */
     FORWARD_BLOCK_MIN = 32,
-    WEIGHT_ROWS = 4,    /* whose products take as long as reading the weights for them */
-    COST_BLOCK = 128,   /* the same where losses are summed, so by shape alone */
-    MEMBER_ROWS = 64,   /* of a layer for each member: fewer tiles could not be shared out evenly */
+    WEIGHT_ROWS = 4,  /* whose products take as long as reading the weights for them */
+    COST_BLOCK = 128, /* the same where losses are summed, so by shape alone */
+    MEMBER_ROWS = 64, /* of a layer for each member: fewer tiles could not be shared out evenly */
+    MEMBER_COLUMNS = 32,
     SHARED_BLOCK = 4096 /* rows of a pass that all members share */
 };
 
@@ -25,8 +26,9 @@ static const int64_t PARTS_BYTES = 256 * 1024;
 /* Bytes of parameters that are updated, and packed, before the next ones are touched. */
 static const int64_t STRIP_BYTES = 128 * 1024;
 
-/* Bytes of the gradient that a member forms before it uses them up: enough rows for the product to
- * read the activations from afar as rarely as its own blocks would. */
+/* Bytes of the gradient that a member forms before it uses them up: as many rows as a block of the
+ * product has, and MEMBER_ROWS where a row is so long that far fewer would fit, as the activations
+ * are read again for each strip. */
 static const int64_t GRADIENT_BYTES = 512 * 1024;
 
 /* Bytes of activations and deltas that a block of rows may fill. */

@@ -65,11 +65,14 @@ static int64_t BP_T(rows_in)(const bp_net *net, const bp_layer *layer, int64_t b
     return rows > unit ? rows / unit * unit : unit;
 }
 
-/* Rows of a layer whose gradient a member forms and uses up at a time; 0 where the layer has so few
- * that the members share its tiles, and its gradient is formed whole. */
+/* Rows of a layer whose gradient a member forms and uses up at a time, where there may be so many
+ * members (those of the workspace, so that its room serves every team); 0 where the layer has so
+ * few rows that the members share its tiles, or so few columns that there is nothing to save: then
+ * its gradient is formed whole. */
 static int64_t BP_T(gradient_strip)(const bp_net *net, const bp_layer *layer, int members) {
-    if (layer->n_out < (int64_t)MEMBER_ROWS * members) return 0;
-    const int64_t rows = BP_T(rows_in)(net, layer, GRADIENT_BYTES);
+    if (layer->n_out < (int64_t)MEMBER_ROWS * members || layer->n_in < MEMBER_COLUMNS) return 0;
+    const int64_t fit = BP_T(rows_in)(net, layer, GRADIENT_BYTES);
+    const int64_t rows = fit < MEMBER_ROWS / 2 ? MEMBER_ROWS : fit;
     const int64_t share =
         bp_round_up((layer->n_out - 1) / members + 1, BP_T(phases_of)(net)->pack_unit(net));
     return rows < share ? rows : share;

@@ -20,8 +20,8 @@ static int BP_T(home_of_delta)(const BP_T(bp_pass) *pass, int l, int last, int n
     return -1;
 }
 
-/* Places the deltas; those that find no room lie in two buffers, which take turns and have so many
- * columns at most. */
+/* Places the deltas. Those that find no room lie in two buffers, which take turns; how many columns
+ * these need is known after a first call without them. */
 static void BP_T(place_deltas)(BP_T(bp_pass) *pass, int last, real *const turn[2],
                                int64_t cols[2]) {
     int home = -1, homeless = 0;

@@ -38,7 +38,8 @@ static int is_like(const bp_thread_trial *t, int64_t rows, int most) {
 int bp_trial_threads(bp_thread_trial *t, int64_t rows, int most) {
     t->like = is_like(t, rows, most);
     t->unlike = t->like ? 0 : t->unlike + 1;
-    if (t->most == 0 || t->unlike > UNLIKE) begin_anew(t, rows, most);
+    /* What is worth more threads matters more than what was measured so far. */
+    if (most > t->most || t->unlike > UNLIKE) begin_anew(t, rows, most);
     const int threads = t->like && t->turn % 2 ? t->other : t->best;
     return threads < most ? threads : most;
 }

@@ -4,7 +4,7 @@
  *
  * The best number so far works most of the time. Now and then half as many threads have a turn,
  * twice as many, or one; then the best number has one, and both once more if it was clearly slower:
- * if it is again, it is the best no longer. A number that wins is tried again more rarely. */
+ * if it is again, it is the best no longer. One that wins is challenged more rarely. */
 #ifndef BP_THREAD_TRIAL_H
 #define BP_THREAD_TRIAL_H
 

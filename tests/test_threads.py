@@ -192,6 +192,40 @@ def test_eight_networks_in_eight_threads_give_the_bits_of_one(
             assert list(pool.map(train, range(THREADS))) == wanted
 
 
+KINDS = [("float64", "float32"), *(("float32", each) for each in ("float32", "bf16", "bf16x3"))]
+
+
+@pytest.mark.parametrize(("dtype", "precision"), KINDS)
+def test_layers_updated_in_strips_are_right_to_the_bit(dtype: str, precision: str) -> None:
+    """Layers whose gradient is formed some rows at a time, by any number of threads."""
+    rng = np.random.default_rng(3)
+    x = rng.standard_normal((256 + 33, 1200)).astype(dtype)
+    y = rng.standard_normal((len(x), 700)).astype(dtype)
+    settings: dict[str, Any] = {"dtype": dtype, "precision": precision, "seed": 1}
+
+    def train(threads: list[int]) -> np.ndarray[Any, Any]:
+        net = bp.Network(
+            [1200, 300, 130, 700], activation=["tanh", "gelu"], dropout=0.1, **settings
+        )
+        rule = bp.SGD(lr=0.1, momentum=0.5)
+        for count in threads:
+            with thread_limit(count):
+                net.fit(x, y, epochs=1, batch_size=128, optimizer=rule)
+                net.step(x[:40], y[:40], rule)
+                net.backprop(x[:7], y[:7])
+        return np.array(net.parameters)
+
+    wanted = train([1, 1, 1, 1])
+    for threads in ([2, 2, 2, 2], [3, 1, 8, 2], [8, 2, 1, 3]):
+        np.testing.assert_array_equal(train(threads), wanted)
+
+    # The update is that of a gradient which is formed whole.
+    net = bp.Network([1200, 300, 130, 700], **settings)
+    before, gradient = np.array(net.parameters), net.backprop(x, y).flat
+    net.step(x, y, bp.SGD(lr=0.1))
+    np.testing.assert_allclose(net.parameters, before - 0.1 * gradient, rtol=1e-5, atol=1e-7)
+
+
 def test_trials_of_other_numbers_of_threads_change_no_bit() -> None:
     """Long enough for training to try one thread in between, with a short batch in each epoch."""
     rng = np.random.default_rng(5)

@@ -145,7 +145,10 @@ static void check_leaves_alone(void) {
     CHECK(bp_trial_threads(&t, ROWS + 1, MOST) == MOST / 2);
     for (int i = 0; i < 20; i++)
         CHECK(bp_trial_threads(&t, 3 * ROWS, 4) == 4); /* from then on it is that */
-    CHECK(bp_trial_threads(&t, ROWS, MOST) == 4);
+    for (int i = 0; i < 20; i++) { /* work that is worth more threads gets them at once */
+        CHECK(bp_trial_threads(&t, ROWS, MOST) == MOST);
+        CHECK(bp_trial_threads(&t, 1, 1) == 1);
+    }
     printf("alone ok\n");
 }
 

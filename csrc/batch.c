@@ -16,6 +16,7 @@ enum {
     COST_BLOCK = 128, /* the same where losses are summed, so by shape alone */
     MEMBER_ROWS = 64, /* of a layer for each member: fewer tiles could not be shared out evenly */
     MEMBER_COLUMNS = 32,
+    LONG_ROW_BYTES = 4096,
     SHARED_BLOCK = 4096 /* rows of a pass that all members share */
 };
 

@@ -78,11 +78,19 @@ static int64_t BP_T(gradient_strip)(const bp_net *net, const bp_layer *layer, in
     return rows < share ? rows : share;
 }
 
+/* The row stride of a strip: padded where rows would compete for the same sets of the nearest
+ * cache; shorter ones lie next to each other, as one run for the update. */
+static int64_t BP_T(strip_stride)(const bp_layer *layer) {
+    const int64_t n_in = layer->n_in, size = sizeof(real);
+    return n_in * size < LONG_ROW_BYTES ? n_in : bp_row_stride(n_in, size);
+}
+
 /* Entries of a gradient that a fused plan needs: room for a strip of each member, or for a layer.
  */
 static int64_t BP_T(fused_entries)(const bp_net *net, const bp_layer *layer, int members) {
     const int64_t strip = BP_T(gradient_strip)(net, layer, members);
-    return strip ? strip * (layer->n_in + 1) * members : layer->b + layer->n_out - layer->w;
+    return strip ? strip * (BP_T(strip_stride)(layer) + 1) * members
+                 : layer->b + layer->n_out - layer->w;
 }
 
 /* Entries of the gradients that a plan needs with up to so many members; -1 where their count
@@ -173,7 +181,7 @@ static void BP_T(update_range)(const BP_T(bp_job) *job, const bp_update *update,
 /* The update of rows begin <= i < end of a layer, and of their packed copy, from their gradient.
  * Parameters, gradients and states stay in the cache from their update until they are packed. */
 static void BP_T(update_rows)(const BP_T(bp_job) *job, int l, int64_t begin, int64_t end,
-                              const real *dw, const real *db) {
+                              const real *dw, int64_t lddw, const real *db) {
     bp_net *net = job->net;
     const bp_layer *layer = &net->layers[l];
     const int64_t strip = BP_T(rows_in)(net, layer, STRIP_BYTES), n_in = layer->n_in;
@@ -189,8 +197,10 @@ static void BP_T(update_rows)(const BP_T(bp_job) *job, int l, int64_t begin, int
             BP_T(add_parts)(job, layer->w + row * n_in, rows * n_in);
             BP_T(add_parts)(job, layer->b + row, rows);
         }
-        BP_T(update_range)
-        (job, &weights, layer->w + row * n_in, rows * n_in, dw + (row - begin) * n_in);
+        const int64_t together = lddw == n_in ? rows : 1;
+        for (int64_t i = row; i < row + rows; i += together)
+            BP_T(update_range)
+        (job, &weights, layer->w + i * n_in, together * n_in, dw + (i - begin) * lddw);
         BP_T(update_range)(job, &job->update, layer->b + row, rows, db + (row - begin));
         BP_T(phases_of)(net)->pack_rows(net, l, row, row + rows);
     }
@@ -209,7 +219,8 @@ static void BP_T(update_layer)(const BP_T(bp_job) *job, int l, int member, int m
     const real *dw = BP_T(gradient_of)(job, job->gradient, l), *db = dw + (layer->b - layer->w);
     int64_t begin, end;
     BP_T(share_of_rows)(job->net, l, member, members, &begin, &end);
-    BP_T(update_rows)(job, l, begin, end, dw + begin * layer->n_in, db + begin);
+    BP_T(update_rows)
+    (job, l, begin, end, dw + begin * layer->n_in, layer->n_in, db + begin);
 }
 
 /* This member's share of the gradient and the update of a layer, strip by strip: the gradient is
@@ -217,14 +228,14 @@ static void BP_T(update_layer)(const BP_T(bp_job) *job, int l, int member, int m
 static void BP_T(update_in_strips)(const BP_T(bp_job) *job, const BP_T(bp_worker) *w,
                                    const bp_block *block, int l, int64_t strip) {
     const bp_layer *layer = &job->net->layers[l];
-    real *dw = job->gradient + w->member * strip * (layer->n_in + 1);
-    real *db = dw + strip * layer->n_in;
+    const int64_t lddw = BP_T(strip_stride)(layer);
+    real *dw = job->gradient + w->member * strip * (lddw + 1), *db = dw + strip * lddw;
     int64_t begin, end;
     BP_T(share_of_rows)(job->net, l, w->member, w->members, &begin, &end);
     for (int64_t row = begin; row < end; row += strip) {
         const int64_t next = row + strip < end ? row + strip : end;
-        BP_T(phases_of)(job->net)->gradient_rows(w, block, l, row, next, dw, db);
-        BP_T(update_rows)(job, l, row, next, dw, db);
+        BP_T(phases_of)(job->net)->gradient_rows(w, block, l, row, next, dw, lddw, db);
+        BP_T(update_rows)(job, l, row, next, dw, lddw, db);
     }
 }
 

@@ -91,7 +91,7 @@ void BP_T(bp_dense_bwd_w)(const BP_T(bp_dense) *d, const real *x, int64_t ldx, c
             .b_rs = ldx,
             .b_cs = 1,
             .c = dw,
-            .c_rs = d->n_in,
+            .c_rs = d->lddw ? d->lddw : d->n_in,
             .accumulate = accumulate,
             .epilogue = BP_EPILOGUE_NONE,
         };

@@ -4,6 +4,7 @@
 typedef struct {
     const BP_T(bp_kernels) *kernels;
     int64_t rows, n_in, n_out;
+    int64_t lddw;       /* row stride of dw, or 0 for n_in */
     const real *w;      /* (n_out x n_in) */
     const real *packed; /* the panels of W^T, or NULL */
     int member, members;
@@ -22,7 +23,7 @@ BP_T(bp_tile)
 BP_T(bp_dense_bwd_x)(const BP_T(bp_dense) *d, const real *delta, int64_t ldd, int act,
                      const real *saved, real *dx, int64_t lddx);
 
-/* dw (n_out x n_in) = delta^T x and db (n_out) = column sums of delta, or added to them where
- * accumulate. Either may be NULL. */
+/* dw (n_out x n_in, stride lddw) = delta^T x and db (n_out) = column sums of delta, or added to
+ * them where accumulate. Either may be NULL. */
 void BP_T(bp_dense_bwd_w)(const BP_T(bp_dense) *d, const real *x, int64_t ldx, const real *delta,
                           int64_t ldd, real *dw, real *db, int accumulate);

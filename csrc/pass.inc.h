@@ -347,10 +347,11 @@ static void BP_T(gradient)(const BP_T(bp_worker) *w, const bp_block *block, int 
 }
 
 static void BP_T(gradient_rows)(const BP_T(bp_worker) *w, const bp_block *block, int l,
-                                int64_t begin, int64_t end, real *dw, real *db) {
+                                int64_t begin, int64_t end, real *dw, int64_t lddw, real *db) {
     const BP_T(bp_pass) *pass = w->pass;
     BP_T(bp_dense) dense = BP_T(dense_of)(w, l, block->n);
     dense.n_out = end - begin;
+    dense.lddw = lddw;
     dense.member = 0;
     dense.members = 1;
     BP_T(bp_dense_bwd_w)

@@ -360,10 +360,11 @@ static void gradient(const bp_worker_f32 *w, const bp_block *block, int l, float
 }
 
 static void gradient_rows(const bp_worker_f32 *w, const bp_block *block, int l, int64_t begin,
-                          int64_t end, float *dw, float *db) {
+                          int64_t end, float *dw, int64_t lddw, float *db) {
     const bp_bf16_kernels kernels = kernels_of(w->net);
     bp_bf16_product product = weight_gradient(w, block, l, dw, 0);
     product.m = end - begin;
+    product.c_rs = lddw;
     product.a.x += begin * BP_BF16_BLOCK;
     kernels.bf16->begin();
     bp_bf16_product_run(&kernels, &product, 0, product.m, 0, product.n, w->scratch);

@@ -67,7 +67,7 @@ typedef struct {
     /* Rows begin <= i < end of the gradient, cut at multiples of pack_unit, by this member alone:
      * of W to dw, of b to db. */
     void (*gradient_rows)(const BP_T(bp_worker) *w, const bp_block *block, int l, int64_t begin,
-                          int64_t end, real *dw, real *db);
+                          int64_t end, real *dw, int64_t lddw, real *db);
 
     /* Brings rows begin <= i < end of a layer's W, cut at multiples of pack_unit, into the form
      * that products read, if that is another one. */

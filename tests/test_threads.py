@@ -199,13 +199,13 @@ KINDS = [("float64", "float32"), *(("float32", each) for each in ("float32", "bf
 def test_layers_updated_in_strips_are_right_to_the_bit(dtype: str, precision: str) -> None:
     """Layers whose gradient is formed some rows at a time, by any number of threads."""
     rng = np.random.default_rng(3)
-    x = rng.standard_normal((256 + 33, 1200)).astype(dtype)
+    x = rng.standard_normal((256 + 33, 1100)).astype(dtype)
     y = rng.standard_normal((len(x), 700)).astype(dtype)
     settings: dict[str, Any] = {"dtype": dtype, "precision": precision, "seed": 1}
 
     def train(threads: list[int]) -> np.ndarray[Any, Any]:
         net = bp.Network(
-            [1200, 300, 130, 700], activation=["tanh", "gelu"], dropout=0.1, **settings
+            [1100, 300, 130, 700], activation=["tanh", "gelu"], dropout=0.1, **settings
         )
         rule = bp.SGD(lr=0.1, momentum=0.5)
         for count in threads:
@@ -220,7 +220,7 @@ def test_layers_updated_in_strips_are_right_to_the_bit(dtype: str, precision: st
         np.testing.assert_array_equal(train(threads), wanted)
 
     # The update is that of a gradient which is formed whole.
-    net = bp.Network([1200, 300, 130, 700], **settings)
+    net = bp.Network([1100, 300, 130, 700], **settings)
     before, gradient = np.array(net.parameters), net.backprop(x, y).flat
     net.step(x, y, bp.SGD(lr=0.1))
     np.testing.assert_allclose(net.parameters, before - 0.1 * gradient, rtol=1e-5, atol=1e-7)

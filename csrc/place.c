@@ -18,7 +18,7 @@ int bp_place_avoid(const atomic_int *taken, int n) {
     others = all;
     for (int i = 0; i < n; i++) {
         const int cpu = atomic_load_explicit(&taken[i], memory_order_relaxed);
-        if (cpu >= 0 && cpu < CPU_SETSIZE) CPU_CLR(cpu, &others);
+        if (cpu >= 0 && cpu < CPU_SETSIZE) CPU_CLR((size_t)cpu, &others);
     }
     if (CPU_COUNT(&others) == 0 || sched_setaffinity(0, sizeof others, &others) != 0) return 0;
     sched_setaffinity(0, sizeof all, &all);

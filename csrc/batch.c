@@ -15,9 +15,9 @@ enum {
     WEIGHT_ROWS = 4,  /* whose products take as long as reading the weights for them */
     COST_BLOCK = 128, /* the same where losses are summed, so by shape alone */
     MEMBER_ROWS = 64, /* of a layer for each member: fewer tiles could not be shared out evenly */
-    MEMBER_COLUMNS = 32,
-    LONG_ROW_BYTES = 4096,
-    SHARED_BLOCK = 4096 /* rows of a pass that all members share */
+    MEMBER_COLUMNS = 32,   /* fewer make a gradient that is small as a whole */
+    LONG_ROW_BYTES = 4096, /* from there on equal columns of rows may share a set of the cache */
+    SHARED_BLOCK = 4096    /* rows of a pass that all members share */
 };
 
 /* Networks up to this many bytes of parameters are trained in parts: weights and gradients stay in

@@ -65,7 +65,7 @@ typedef struct {
                      int accumulate);
 
     /* Rows begin <= i < end of the gradient, cut at multiples of pack_unit, by this member alone:
-     * of W to dw, of b to db. */
+     * of W to dw, with row stride lddw, of b to db. */
     void (*gradient_rows)(const BP_T(bp_worker) *w, const bp_block *block, int l, int64_t begin,
                           int64_t end, real *dw, int64_t lddw, real *db);
 

@@ -10,6 +10,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* The largest step or epoch count accepted from a caller. It leaves enough room that the count
+ * cannot overflow in practice. */
+#define BP_MAX_COUNT ((int64_t)1 << 62)
+
 /* cffi: begin */
 
 typedef enum {
@@ -105,14 +109,17 @@ typedef struct {
     uint64_t seed; /* of dropout and shuffling */
 } bp_net_config;
 
-/* An optimizer with its state. The state vectors belong to the caller; each has n_parameters
- * entries of the network's type, zero before the first step (sum of Adagrad: its initial value). */
+/* An optimizer with its state, for n parameters of one type: a call for another number or
+ * type of parameters is refused. The state vectors belong to the caller; each has n entries of that
+ * type, zero before the first step (sum of Adagrad: its initial value). */
 typedef struct {
-    int32_t kind; /* bp_opt */
+    int32_t kind;  /* bp_opt */
+    int32_t dtype; /* BP_FLOAT32 or BP_FLOAT64 */
+    int64_t n;
     int32_t nesterov, centered;
     double lr, momentum, beta1, beta2, alpha, eps, weight_decay, lr_decay;
     double clip_norm; /* 0 for none */
-    int64_t step;     /* updates done so far; advanced by every update */
+    int64_t step;     /* updates done so far, at most BP_MAX_COUNT; advanced by every update */
     void *state[3];   /* sgd: momentum; adam: m, v; rmsprop: square, momentum, mean; adagrad: sum */
 } bp_optimizer;
 
@@ -188,7 +195,7 @@ int bp_net_status(const bp_net *net);
 /* Training steps and epochs done, which key dropout and shuffling; and, unless NULL, a copy of the
  * parameters at the same moment, n_parameters entries of the network's type. */
 int bp_net_get_state(bp_net *net, void *parameters, int64_t *steps, int64_t *epochs);
-int bp_net_set_counters(bp_net *net, int64_t steps, int64_t epochs);
+int bp_net_set_counters(bp_net *net, int64_t steps, int64_t epochs); /* 0 ... BP_MAX_COUNT */
 
 /* out (rows, n_out), C-contiguous, of the network's type: a_L for each row of x. */
 int bp_net_predict(bp_net *net, const bp_matrix *x, void *out);

@@ -3,7 +3,7 @@
 Tells malignant from benign breast tumours by 30 measurements of cell nuclei (the Wisconsin
 diagnostic data, which come with scikit-learn). The search runs in two processes.
 
-    pip install "pybackprop[sklearn]"
+    pip install scikit-learn
     python tabular_classification.py
 """
 

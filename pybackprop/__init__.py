@@ -3,6 +3,17 @@
 import sys
 from typing import TYPE_CHECKING, Any
 
+from . import _main_interpreter as _main_interpreter
+
+try:
+    from . import _core as _core
+except ImportError as error:
+    from ._import_errors import explain_core
+
+    if (explained := explain_core(error)) is not None:
+        raise explained from None
+    raise
+
 from . import initializers, schedules
 from ._version import __version__
 from .network import Network
@@ -11,7 +22,12 @@ from .results import EpochEnd, Gradients, History, Trace
 from .runtime import cpu_info, get_threads, set_threads
 
 if TYPE_CHECKING:
+    from . import datasets as datasets
+    from . import graph as graph
     from . import kernels
+    from . import lessons as lessons
+    from . import sklearn as sklearn
+    from . import view as view
     from .check import check_gradients
     from .flow import GradientFlow, gradient_flow
     from .threadpools import register_threadpoolctl
@@ -41,7 +57,7 @@ __all__ = [
     "set_threads",
 ]
 
-# Names of modules that are imported on first use, to keep the import of the package short.
+# For names in `__all__` that are imported on first use, the module that defines each.
 _LAZY = {
     "GradientFlow": "flow",
     "check_gradients": "check",
@@ -49,15 +65,28 @@ _LAZY = {
     "kernels": "kernels",
     "register_threadpoolctl": "threadpools",
 }
+# Public modules, imported on first use as well. ``from pybackprop import *`` leaves them out.
+_MODULES = ("datasets", "graph", "lessons", "sklearn", "view")
 
 
 def __getattr__(name: str) -> Any:
-    if name in _LAZY:
-        from importlib import import_module
+    if name not in _LAZY and name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
 
-        module = import_module(f"{__name__}.{_LAZY[name]}")
-        return module if name == _LAZY[name] else getattr(module, name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    try:
+        module = import_module(f"{__name__}.{_LAZY.get(name, name)}")
+    except ModuleNotFoundError as error:
+        # Tools that look up every name, such as help(), expect only AttributeError.
+        raise AttributeError(str(error)) from error
+    value = module if name in (*_MODULES, "kernels") else getattr(module, name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    dunder = (name for name in globals() if name.startswith("__"))
+    return sorted({*__all__, *_MODULES, *dunder})
 
 
 if "threadpoolctl" in sys.modules:

@@ -2,92 +2,22 @@
 
 from __future__ import annotations
 
-import copy
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ._core import Array
-from .inputs import as_count, as_inputs, as_real, as_targets
-from .kernels import activation_derivative
-from .optimizers import Optimizer, as_optimizer
-from .results import EpochEnd, Trace
+from .doctor import Finding, LayerFlow, LayerHistograms, Patient, examine, histograms, measure
+from .inputs import as_choice, as_count, as_inputs, as_real, as_reals, as_targets
+from .optimizers import SGD, Optimizer, as_optimizer
+from .training.history import EpochEnd
 
 if TYPE_CHECKING:
-    from .network import Network
+    from .model import Model
+    from .training.trials import Trials
 
-__all__ = ["FlowReport", "GradientFlow", "LayerFlow", "gradient_flow"]
-
-# A layer's delta a hundred times smaller or larger than the output's is no accident of the first
-# weights. With He's, ln of the norm of delta varies by about sqrt(5 d / n) / 2 over d layers of
-# n ReLU units (Hanin, "Which neural net architectures give rise to exploding and vanishing
-# gradients?", 2018, bounds its growth by exp(O(d / n))): 0.9 for 20 layers of 32, and ln 100 is
-# 4.6. A sigmoid, whose slope is at most 1/4, loses as much in four layers.
-VANISHING = 1e-2
-EXPLODING = 1e2
-
-# A slope below a twentieth of the activation's largest counts as flat: a sigmoid beyond |z| = 4.4.
-FLAT = 0.05
-
-# No update brings back a unit whose slope is below this for every example.
-DEAD_SLOPE = 1e-6
-
-# Random units that tell how many dead ones chance makes, and how far beyond it is too many.
-_PROBES = 256
-_DEVIATIONS = 4.0
-
-_BOUNDED = frozenset({"sigmoid", "tanh", "softmax"})
-
-# The largest |act'|; that of gelu, silu and mish is a little above 1, where 1 serves as well.
-_STEEPEST = {"sigmoid": 0.25, "selu": 1.7580993408473766}
-
-
-@dataclass(frozen=True)
-class LayerFlow:
-    """What flows through one layer.
-
-    Attributes
-    ----------
-    layer : int
-        1 … L.
-    width : int
-        n_l.
-    activation : str
-        Its activation.
-    activation_norm, delta_norm : float
-        Root mean square over the examples of the 2-norm of a_l, and of delta_l = dC/dz_l for the
-        cost of the example alone, so that they do not depend on the number of examples.
-    weight_norm, gradient_norm : float
-        Frobenius norms of W_l and of dC/dW_l.
-    update_ratio : float
-        Norm of the next update of W_l over the norm of W_l.
-    saturated : float
-        Share of the pairs of example and unit with |act'(z)| below a twentieth of the largest
-        slope of the activation; for ReLU that is the share of zeros, about a half where all is
-        well. NaN for softmax.
-    dead : int
-        Units whose slope is below 1e-6 for every example: ReLUs that are always zero.
-    dead_by_chance : float
-        The dead units to be expected of random weights without bias on these activations.
-    jacobian_norm, jacobian_norm_median : float
-        Mean and median over the sample of the spectral norm of diag(act'(z_l)) W_l.
-    """
-
-    layer: int
-    width: int
-    activation: str
-    activation_norm: float
-    delta_norm: float
-    weight_norm: float
-    gradient_norm: float
-    update_ratio: float
-    saturated: float
-    dead: int
-    dead_by_chance: float
-    jacobian_norm: float
-    jacobian_norm_median: float
+__all__ = ["Finding", "FlowReport", "GradientFlow", "LayerFlow", "gradient_flow"]
 
 
 @dataclass(frozen=True)
@@ -102,23 +32,48 @@ class FlowReport:
         Mean over the sample of the spectral norm of J_L … J_1 = da_L/da_0.
     norm_product : float
         Mean over the sample of the product of the layers' spectral norms, which bounds it.
-    diagnosis : {"healthy", "vanishing", "exploding", "dead"}
-        In one word.
+    findings : tuple of Finding
+        What is wrong, the most causal first; see `gradient_flow` for the names of causes.
+    diagnosis : str
+        The cause of the first finding; "healthy" without any.
     verdict : str
-        In a sentence, with the layer it starts from.
+        The first finding in a sentence.
     advice : tuple of str
-        What to change.
+        The advice of all findings, lines of Python; see `Finding`.
     """
 
     layers: tuple[LayerFlow, ...]
     product_norm: float
     norm_product: float
-    diagnosis: str
-    verdict: str
-    advice: tuple[str, ...]
+    findings: tuple[Finding, ...]
+    _patient: Patient = field(repr=False, compare=False)
+
+    @property
+    def diagnosis(self) -> str:
+        """The cause of the first finding; "healthy" without any."""
+        return self.findings[0].cause if self.findings else "healthy"
+
+    @property
+    def verdict(self) -> str:
+        """The first finding in a sentence."""
+        return self.findings[0].text if self.findings else _healthy(self.layers)
+
+    @property
+    def advice(self) -> tuple[str, ...]:
+        """The advice of all findings, each line once."""
+        return tuple(dict.fromkeys(line for each in self.findings for line in each.advice))
+
+    def __repr__(self) -> str:
+        return f"FlowReport({self.verdict}; {len(self.layers)} layers)"
+
+    def _repr_html_(self) -> str:
+        """Return the printed report, for notebooks."""
+        from .markup import preformatted
+
+        return preformatted(str(self))
 
     def __str__(self) -> str:
-        """Return the table, one line a layer, and the verdict."""
+        """Return the table, one line a layer, and the findings with their advice."""
         heads = ("|delta|", "|dW|", "update/|W|", "saturated", "dead", "|J|", "median |J|")
         lines = [f"{'layer':<22}" + "".join(f"{head:>12}" for head in heads)]
         for each in self.layers:
@@ -133,11 +88,65 @@ class FlowReport:
             f"norm of the product of Jacobians {self.product_norm:.3g} <= "
             f"product of their norms {self.norm_product:.3g}"
         )
-        lines.append(f"verdict: {self.verdict}")
-        return "\n".join(lines + [f"  - {each}" for each in self.advice])
+        if self.findings:
+            lines.append(f"verdict: {self.diagnosis}; what is wrong, the most causal first:")
+        else:
+            lines.append(f"verdict: {self.verdict}")
+        numbered = (f"{number}. {each}" for number, each in enumerate(self.findings, 1))
+        return "\n".join([*lines, *numbered])
+
+    def try_advice(self, *, epochs: int = 20, verbose: bool = True) -> Trials:
+        """Follow each advice on a copy of the network, train it briefly, and print what comes out.
+
+        Parameters
+        ----------
+        epochs : int
+            How long, in batches of 32; on at most 1,024 of the examples, evenly spaced.
+        verbose : bool
+            Whether to print the table.
+
+        Returns
+        -------
+        tuple of Trial
+            The first is of training without a change. Each has the `cause`, the `line` that was
+            run, and the cost `before` and `after`, over that of the best constant outputs. `str()`
+            gives the table.
+
+        Raises
+        ------
+        TypeError, ValueError
+            `epochs` is not a whole number of at least 1.
+
+        Notes
+        -----
+        Trials begin with the network as it is when they are made; the report keeps the network
+        itself, and not a copy.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import pybackprop as bp
+        >>> X = np.random.default_rng(0).normal(1000.0, 1.0, (200, 3))
+        >>> y = X[:, :1] - X[:, 1:2]
+        >>> net = bp.Network([3, 32, 1], seed=0)
+        >>> report = bp.gradient_flow(net, X, y, verbose=False)
+        >>> report.diagnosis, report.advice[0]
+        ('inputs_offset', 'net.set_scaling(X.mean(axis=0), 1 / X.std(axis=0))')
+        >>> without, first = report.try_advice(epochs=60, verbose=False)[:2]
+        >>> first.after < 0.1 < without.after
+        True
+        """
+        from .training.trials import try_lines
+
+        count = as_count(epochs, "epochs", low=1)
+        patient = self._patient
+        trials = try_lines(patient.net, *patient.given, patient.optimizer, self.findings, count)
+        if verbose:
+            print(trials)
+        return trials
 
     def plot(self) -> Any:
-        """Draw norms, shares and Jacobians by layer; needs matplotlib (the extra `plot`).
+        """Draw norms, shares and Jacobians by layer; needs matplotlib.
 
         Returns
         -------
@@ -145,34 +154,48 @@ class FlowReport:
         """
         from .plot import plot_flow
 
-        return plot_flow(self)
+        return plot_flow(self.layers, self.verdict)
+
+
+def _healthy(layers: tuple[LayerFlow, ...]) -> str:
+    """Return the verdict where nothing is wrong."""
+    top = layers[-1].delta_norm
+    if top == 0.0:
+        return "healthy, with nothing to learn: every delta is 0"
+    ratios = [each.delta_norm / top for each in layers]
+    dead = sum(each.dead for each in layers)
+    note = f"; {dead} dead units, no more than chance makes" if dead else ""
+    return (
+        f"healthy: delta stays within {min(ratios):.2g} to {max(ratios):.2g} of the output's{note}"
+    )
 
 
 def gradient_flow(
-    net: Network,
+    net: Model,
     X: Any,
     y: Any,
     *,
     optimizer: str | Optimizer | None = None,
-    lr: float = 0.01,
+    lr: float | None = None,
     sample: int = 8,
     verbose: bool = True,
 ) -> FlowReport:
-    """Measure how gradients flow through a network, print it, and say what is wrong.
+    """Measure how gradients flow through a network, and find out why it does not learn.
 
     Parameters
     ----------
     net : Network
         The network; it is not changed.
     X : array_like, (N, n_0)
-        Inputs; a batch or two, as they are trained on.
+        Inputs; as many as there are, up to a few thousand, since some causes lie in the data.
     y : array_like
         Targets, as for `Network.cost`.
     optimizer : str or Optimizer, optional
-        Whose next update is compared with the weights; its state is used and left alone. By
-        default it is that of plain gradient descent, lr * dC/dW.
-    lr : float
-        Its learning rate, without `optimizer`.
+        The one in use: its next update is compared with the weights, and its coming steps are
+        tried on a copy of the network. Its state is used and left alone.
+    lr : float, optional
+        Of plain gradient descent, without `optimizer`. If neither is given, updates are those of
+        0.01 dC/dW, and steps are not judged.
     sample : int
         Examples, evenly spaced, of which Jacobians are formed.
     verbose : bool
@@ -181,21 +204,62 @@ def gradient_flow(
     Returns
     -------
     FlowReport
-        With `str()` the printed table, and with `plot()` a picture.
+        With the figures of every layer and `findings`, the most causal first. `str()` gives the
+        printed text, `plot()` a picture, and `try_advice()` follows the advice.
 
     Raises
     ------
     TypeError, ValueError
         An argument is not as described.
+
+    Notes
+    -----
+    The causes that are looked for, in the order in which they bring each other about. A step
+    comes after what makes it too large or too small at a usual learning rate.
+
+    | cause | what is wrong |
+    |---|---|
+    | `inputs_not_finite`, `targets_not_finite` | a number that the network's type cannot hold |
+    | `inputs_constant` | half of the inputs or more are the same in all examples |
+    | `inputs_scale`, `inputs_offset` | columns too large, too small, too unlike, too far from 0 |
+    | `inputs_duplicated` | most examples repeat others, perhaps with other targets |
+    | `targets_constant`, `classes_unbalanced` | one value or class, or hardly anything besides |
+    | `targets_out_of_range` | targets that the output activation cannot reach |
+    | `targets_scale`, `targets_offset` | targets too large, too small, too far from 0 |
+    | `symmetric_units` | units with equal weights, which stay equal |
+    | `step_too_large`, `step_oscillates`, `step_too_small` | of the optimizer in use |
+    | `saturated_units`, `saturated_outputs` | bounded activations where they are flat |
+    | `penalty_dominates` | penalties pull harder than the data |
+    | `linear_units` | no hidden unit bends |
+    | `dead` | units whose slope is 0 for all examples |
+    | `exploding`, `vanishing` | delta grows or shrinks from layer to layer |
+    | `too_deep` | so many layers that examples become alike on the way |
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import pybackprop as bp
+    >>> rng = np.random.default_rng(0)
+    >>> X, y = rng.standard_normal((200, 3)), rng.standard_normal((200, 1))
+    >>> net = bp.Network([3, 16, 1], init="zeros", seed=0)
+    >>> report = bp.gradient_flow(net, X, y, verbose=False)
+    >>> print(report.findings[0])
+    symmetric_units: 15 of 16 units of layer 1 have the same weights and bias as another (all zero)\
+; units that are alike get the same gradient, and count as one
+        net.parameters = bp.Network(net.widths, seed=net.seed).parameters
     """
     count = as_count(sample, "sample", low=1)
-    rate = as_real(lr, "lr", low=0.0)
+    rate = 0.01 if lr is None else as_real(lr, "lr", low=0.0)
     chosen = None if optimizer is None else as_optimizer(optimizer)
-    x = as_inputs(X, net.widths[0], net.dtype)
-    targets = as_targets(y, len(x), net.widths[-1], net.loss, net.dtype)
+    given = as_reals(X, "X"), as_reals(y, "y")
+    x = as_inputs(given[0], net.widths[0], net.dtype)
+    targets = as_targets(given[1], len(x), net.widths[-1], net.loss, net.dtype)
+    judged = SGD(rate) if chosen is None and lr is not None else chosen
+    patient = Patient(net, x, targets, judged, given)
     # Numbers that overflow are what is looked for, and no reason to warn.
     with np.errstate(all="ignore"):
-        report = _measure(net, x, targets, chosen, rate, count)
+        layers, product, bound = measure(patient, chosen, rate, count)
+    report = FlowReport(layers, product, bound, examine(patient, layers), patient)
     if verbose:
         print(report)
     return report
@@ -211,8 +275,8 @@ class GradientFlow:
     every : int
         Epochs from one report to the next; the first comes after the first epoch.
     optimizer : Optimizer, optional
-        The one that trains, for the ratio of update to weight; by default lr * dC/dW with the
-        learning rate of the epoch.
+        The optimizer whose next update is compared with the weights; by default the one that
+        trains.
     sample : int
         As for `gradient_flow`.
 
@@ -222,6 +286,24 @@ class GradientFlow:
         The epochs reported on, counted from 0 over all fits that used this object.
     reports : list of FlowReport
         Their reports.
+    histograms : list of tuple of LayerHistograms
+        Of each report, for layers 1 … L, the histograms of `weights`, `activations` and
+        `gradients`, each with `counts` and `edges`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import pybackprop as bp
+    >>> rng = np.random.default_rng(0)
+    >>> X = rng.standard_normal((200, 3))
+    >>> y = np.sin(X[:, :1])
+    >>> flow = bp.GradientFlow(X, y, every=5)
+    >>> net = bp.Network([3, 16, 1], activation="tanh", seed=0)
+    >>> _ = net.fit(X, y, epochs=20, callbacks=flow)
+    >>> flow.epochs, {report.diagnosis for report in flow.reports}
+    ([0, 5, 10, 15], {'healthy'})
+    >>> int(flow.histograms[0][0].weights.counts.sum())  # 3 * 16 weights
+    48
     """
 
     def __init__(
@@ -237,10 +319,11 @@ class GradientFlow:
         self.every = as_count(every, "every", low=1)
         self.sample = as_count(sample, "sample", low=1)
         if optimizer is not None and not isinstance(optimizer, Optimizer):
-            raise TypeError(f"optimizer must be the Optimizer that trains, got {optimizer!r}")
+            raise TypeError(f"optimizer must be an Optimizer or None, got {optimizer!r}")
         self.optimizer = optimizer
         self.epochs: list[int] = []
         self.reports: list[FlowReport] = []
+        self.histograms: list[tuple[LayerHistograms, ...]] = []
         self._seen = 0
 
     def __call__(self, figures: EpochEnd) -> None:
@@ -252,231 +335,38 @@ class GradientFlow:
                 figures.network,
                 self.X,
                 self.y,
-                optimizer=self.optimizer,
-                lr=figures.lr,
+                optimizer=self.optimizer or figures.optimizer,
                 sample=self.sample,
                 verbose=False,
             )
             self.epochs.append(epoch)
             self.reports.append(report)
+            self.histograms.append(histograms(report._patient))
+            report._patient.forget()
 
-    def plot(self) -> Any:
-        """Draw the norms of every layer over the epochs; return the Axes, (2,)."""
-        from .plot import plot_flow_history
+    def plot(self, kind: str = "norms") -> Any:
+        """Draw how the layers change over the epochs; needs matplotlib.
 
-        return plot_flow_history(self)
+        Parameters
+        ----------
+        kind : str
+            norms: the norms of delta and the updates of every layer. histogram: how weights,
+            activations and gradients of at most six layers are spread, the first, the last and
+            evenly spaced ones between, an upright strip for every report; the darker, the more
+            values.
 
+        Returns
+        -------
+        ndarray of matplotlib.axes.Axes
+            (2,) for norms; (3, layers) for histogram.
 
-# Measuring --------------------------------------------------------------------------------------
+        Raises
+        ------
+        ValueError
+            `kind` is another word.
+        """
+        from .plot import plot_flow_histograms, plot_flow_history
 
-
-def _measure(
-    net: Network, x: Array, y: Array, optimizer: Optimizer | None, lr: float, sample: int
-) -> FlowReport:
-    """Compute the report from checked arguments."""
-    trace, gradients = net.trace(x, y), net.backprop(x, y)
-    assert trace.delta is not None
-    updates = _updates(net, gradients.flat, optimizer, lr)
-    rows = np.unique(np.linspace(0, len(x) - 1, min(sample, len(x))).round().astype(np.intp))
-    norms, product = _jacobians(net, trace, rows)
-    layers = []
-    for at, (name, weights) in enumerate(zip(net.activations, net.weights, strict=True)):
-        saturated, dead = _flat_units(name, trace.z[at])
-        layers.append(
-            LayerFlow(
-                layer=at + 1,
-                width=net.widths[at + 1],
-                activation=name,
-                activation_norm=_norm(trace.a[at + 1]) / math.sqrt(len(x)),
-                # The deltas of a trace are of the mean cost, so N times too small.
-                delta_norm=_norm(trace.delta[at]) * math.sqrt(len(x)),
-                weight_norm=_norm(weights),
-                gradient_norm=_norm(gradients.weights[at]),
-                update_ratio=_ratio(_norm(updates[at]), _norm(weights)),
-                saturated=saturated,
-                dead=dead,
-                dead_by_chance=_dead_by_chance(name, trace.a[at], net.widths[at + 1]),
-                jacobian_norm=float(np.mean(norms[at])),
-                jacobian_norm_median=float(np.median(norms[at])),
-            )
-        )
-    bound = float(np.mean(np.prod(norms, axis=0)))
-    diagnosis, verdict, advice = _diagnose(layers)
-    return FlowReport(
-        tuple(layers), float(np.mean(product)), bound, diagnosis, verdict, tuple(advice)
-    )
-
-
-def _norm(array: Array) -> float:
-    return float(np.linalg.norm(array.astype(np.float64)))
-
-
-def _ratio(above: float, below: float) -> float:
-    return above / below if below > 0.0 else math.inf if above > 0.0 else 0.0
-
-
-def _updates(net: Network, gradient: Array, optimizer: Optimizer | None, lr: float) -> list[Array]:
-    """Return the change of every layer's weights that the next step would make."""
-    if optimizer is None:
-        change = lr * gradient.astype(np.float64)
-    else:
-        after = net.parameters.copy()
-        copy.deepcopy(optimizer).update(after, gradient)
-        change = after.astype(np.float64) - net.parameters
-    return list(net._split(change)[0])
-
-
-def _flat_units(name: str, z: Array) -> tuple[float, int]:
-    """Return the share of saturated pairs of example and unit, and the number of dead units."""
-    if name == "softmax":
-        return math.nan, 0
-    slope = np.abs(activation_derivative(name, z))
-    flat = slope < FLAT * _STEEPEST.get(name, 1.0)
-    dead = (slope < DEAD_SLOPE).all(axis=0)
-    return float(flat.mean()), int(dead.sum())
-
-
-def _dead_by_chance(name: str, inputs: Array, width: int) -> float:
-    """Return how many of a layer's units random weights would make dead.
-
-    The deeper a ReLU network, the more alike the activations of different examples, and the
-    likelier that a random direction has all of them on its dark side: at most every second one.
-    Laplace's rule of succession keeps the estimate off 0 and 1.
-    """
-    if name != "relu":
-        return 0.0
-    rng = np.random.default_rng(0)
-    probes = rng.standard_normal((inputs.shape[1], _PROBES)).astype(inputs.dtype)
-    dark = int((inputs @ probes <= 0.0).all(axis=0).sum())
-    return width * (dark + 1) / (_PROBES + 2)
-
-
-def _jacobians(net: Network, trace: Trace, rows: Array) -> tuple[Array, Array]:
-    """Return the spectral norms of all layers' Jacobians, (L, S), and of their product, (S,)."""
-    norms = np.empty((len(net.weights), len(rows)))
-    products = np.empty(len(rows))
-    for column, row in enumerate(rows):
-        product: Array | None = None
-        # From the outputs down, where the product has the fewest rows.
-        for at in reversed(range(len(net.weights))):
-            jacobian = _layer_jacobian(net, trace, at, row)
-            norms[at, column] = _spectral_norm(jacobian)
-            product = jacobian if product is None else product @ jacobian
-        assert product is not None
-        products[column] = _spectral_norm(product)
-    return norms, products
-
-
-def _layer_jacobian(net: Network, trace: Trace, at: int, row: int) -> Array:
-    """Return da_l/da_(l-1) of one example in float64: diag(act'(z)) W, for softmax with its own."""
-    weights = net.weights[at].astype(np.float64)
-    if net.activations[at] == "softmax":
-        p = trace.a[at + 1][row].astype(np.float64)
-        return np.asarray(p[:, None] * (weights - p @ weights))
-    z = trace.z[at][row].astype(np.float64)
-    return np.asarray(activation_derivative(net.activations[at], z)[:, None] * weights)
-
-
-def _spectral_norm(matrix: Array) -> float:
-    """Return the largest singular value; infinite if entries are not finite."""
-    largest = float(np.abs(matrix).max())
-    if largest == 0.0 or not math.isfinite(largest):
-        return 0.0 if largest == 0.0 else math.inf
-    # The Gram matrix of the shorter side costs a fraction of a singular value decomposition and
-    # has its largest eigenvalue as accurately; scaling keeps the squares in range.
-    scaled = matrix / largest
-    gram = scaled @ scaled.T if scaled.shape[0] <= scaled.shape[1] else scaled.T @ scaled
-    return largest * math.sqrt(max(float(np.linalg.eigvalsh(gram)[-1]), 0.0))
-
-
-# Judging ----------------------------------------------------------------------------------------
-
-
-def _diagnose(layers: list[LayerFlow]) -> tuple[str, str, list[str]]:
-    """Return the diagnosis, the verdict and the advice.
-
-    What stops a gradient for good comes first: numbers that are not finite, then dead units, which
-    make deltas vanish below them; then the growth of delta from the output down.
-    """
-    top = layers[-1].delta_norm
-    numbers = [(each.activation_norm, each.delta_norm, each.gradient_norm) for each in layers]
-    for at, row in enumerate(numbers):
-        if not np.isfinite(row).all():
-            return "exploding", f"exploding from layer {at + 1}: numbers overflow", _calm(layers)
-    dying = [each for each in layers if _too_many_dead(each)]
-    if dying:
-        return "dead", _dead_verdict(layers, dying), _revive()
-    if top == 0.0:
-        return "healthy", "healthy, with nothing to learn: every delta is 0", []
-    ratios = [each.delta_norm / top for each in layers]
-    large = [at for at, ratio in enumerate(ratios, 1) if ratio > EXPLODING]
-    if large:
-        verdict = (
-            f"exploding from layer {large[-1]} down: delta grows from {top:.3g} at the output "
-            f"to {layers[0].delta_norm:.3g} at layer 1"
-        )
-        return "exploding", verdict, _calm(layers)
-    small = [at for at, ratio in enumerate(ratios, 1) if ratio < VANISHING]
-    if small:
-        verdict = (
-            f"vanishing from layer {small[-1]} down: delta shrinks from {top:.3g} at the output "
-            f"to {layers[0].delta_norm:.3g} at layer 1"
-        )
-        return "vanishing", verdict, _strengthen(layers)
-    dead = sum(each.dead for each in layers)
-    note = f"; {dead} dead units, no more than chance makes" if dead else ""
-    low, high = min(ratios), max(ratios)
-    verdict = f"healthy: delta stays within {low:.2g} to {high:.2g} of the output's{note}"
-    return "healthy", verdict, []
-
-
-def _too_many_dead(layer: LayerFlow) -> bool:
-    """Tell whether a layer has more dead units than random weights explain."""
-    expected = layer.dead_by_chance
-    spread = math.sqrt(expected * (1.0 - expected / layer.width))
-    return layer.dead == layer.width or layer.dead > expected + _DEVIATIONS * spread
-
-
-def _dead_verdict(layers: list[LayerFlow], dying: list[LayerFlow]) -> str:
-    """Name the layers with dead units, up to the first that has no other."""
-    closed = next((each.layer for each in dying if each.dead == each.width), len(layers))
-    counted = [each for each in dying if each.layer <= closed]
-    places = ", ".join(f"{each.dead} of {each.width} in layer {each.layer}" for each in counted)
-    dead = sum(each.dead for each in counted)
-    verdict = f"{dead} dead units: {places}, whose slope is 0 for every example"
-    if layers[closed - 1].dead == layers[closed - 1].width:
-        verdict += f"; no gradient comes back through layer {closed}"
-    return verdict
-
-
-def _revive() -> list[str]:
-    return [
-        "start the biases at 0 and the weights with init='he' or 'auto'",
-        "lower the learning rate, or set clip_norm: large steps push units below 0 for good",
-        "use leaky_relu, elu or gelu, whose slope below 0 is not 0",
-        "standardise the inputs (set_scaling)",
-    ]
-
-
-def _calm(layers: list[LayerFlow]) -> list[str]:
-    steep = max(layers, key=lambda each: each.jacobian_norm)
-    return [
-        f"make the weights smaller, with init='auto' (layer {steep.layer} stretches most, "
-        f"|J| = {steep.jacobian_norm:.3g})",
-        "set clip_norm in the optimizer, and lower the learning rate",
-        "standardise inputs and targets",
-        "add an l2 penalty",
-    ]
-
-
-def _strengthen(layers: list[LayerFlow]) -> list[str]:
-    advice = []
-    bounded = sorted({each.activation for each in layers[:-1]} & _BOUNDED)
-    if any(each.saturated > 0.5 and each.activation in _BOUNDED for each in layers):
-        advice.append("units are saturated: standardise the inputs, make the weights smaller")
-    if bounded:
-        names = " and ".join(bounded)
-        advice.append(f"replace {names} in the hidden layers by relu, gelu or selu")
-    advice.append("draw the first weights with init='auto', which fits the activation")
-    advice.append("use fewer layers, or train with adam, which rescales every gradient")
-    return advice
+        if as_choice(kind, "kind", ("norms", "histogram")) == "norms":
+            return plot_flow_history(self.epochs, self.reports)
+        return plot_flow_histograms(self.epochs, self.histograms)

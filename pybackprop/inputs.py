@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import operator
+import os
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ import numpy as np
 from ._core import FLOAT32, FLOAT64, INT64, UINT8, Array
 
 _PASSED_AS_THEY_ARE = (FLOAT32, FLOAT64, UINT8)
+_MAX_COUNTER = 2**53
 
 
 def as_real(
@@ -49,6 +51,22 @@ def as_count(value: Any, name: str, low: int = 0, high: int = 2**63 - 1) -> int:
     return number
 
 
+def as_counter(value: Any, name: str) -> int:
+    """Return a count of steps or epochs, up to 2^53, where float64 is still exact."""
+    return as_count(value, name, high=_MAX_COUNTER)
+
+
+def as_path(value: Any, name: str = "path") -> str:
+    """Return the path of a file, given as str, bytes or os.PathLike, as text."""
+    try:
+        path = os.fsdecode(value)
+    except TypeError as error:
+        raise TypeError(f"{name} must be a path, got {value!r}") from error
+    if not path:
+        raise ValueError(f"{name} must be a path, got {value!r}")
+    return path
+
+
 def as_flag(value: Any, name: str) -> bool:
     """Return a bool."""
     if not isinstance(value, (bool, np.bool_)):
@@ -80,14 +98,52 @@ def as_dtype(value: Any) -> np.dtype[Any]:
 def as_reals(value: Any, name: str) -> Array:
     """Return real numbers as an array of any shape and of any real dtype."""
     try:
-        array = np.asarray(value)
+        table = _from_table(value)
+        array = np.asarray(value) if table is None else table
     except (ValueError, TypeError, OverflowError) as error:
         raise ValueError(f"{name} must be an array of numbers: {error}") from error
     if array.dtype.kind not in "fiub":
-        raise TypeError(f"{name} must hold real numbers, got dtype {array.dtype}")
+        raise TypeError(f"{name} must hold real numbers, got {_describe_type(value, array)}")
     if isinstance(value, np.ma.MaskedArray) and np.ma.is_masked(value):
         raise ValueError(f"{name} must not have masked entries; fill or drop them first")
     return array
+
+
+def _columns_of(value: Any) -> list[tuple[Any, Any]]:
+    """Return the names and dtypes of a DataFrame or Series of pandas; none of anything else."""
+    if not hasattr(value, "to_numpy") or not hasattr(value, "dtypes"):
+        return []
+    if hasattr(value, "columns"):
+        return list(zip(value.columns, value.dtypes, strict=True))
+    return [(getattr(value, "name", None), value.dtypes)]
+
+
+def _from_table(value: Any) -> Array | None:
+    """Return a DataFrame or Series whose columns are all of real numbers; None for all else.
+
+    NumPy would give dtype object for bool columns beside float ones and for nullable columns; here
+    missing entries become NaN.
+    """
+    dtypes = [dtype for _, dtype in _columns_of(value)]
+    if not dtypes or any(getattr(dtype, "kind", "O") not in "fiub" for dtype in dtypes):
+        return None
+    # Nullable types name that of their numbers, sparse ones that of what they hold.
+    plain = (getattr(each, "numpy_dtype", getattr(each, "subtype", each)) for each in dtypes)
+    common = np.result_type(*plain)
+    try:
+        found: Array = value.to_numpy(dtype=common)
+    except (ValueError, TypeError):  # an entry is missing
+        common = common if common.kind == "f" else FLOAT64
+        found = value.to_numpy(dtype=common, na_value=np.nan)
+    return found
+
+
+def _describe_type(value: Any, array: Array) -> str:
+    """Describe the dtype that is not real."""
+    for name, dtype in _columns_of(value) if array.ndim == 2 else ():
+        if getattr(dtype, "kind", "O") not in "fiub":
+            return f"dtype {dtype} in column {name!r}"
+    return f"dtype {array.dtype}"
 
 
 def _native(array: Array, dtype: np.dtype[Any]) -> Array:

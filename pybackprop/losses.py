@@ -3,29 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from importlib import import_module
 from typing import Any
 
 import numpy as np
 
 Array = np.ndarray[Any, np.dtype[Any]]
 LossFunction = Callable[[Array, Array], tuple[Any, Any]]
-
-
-def _is_main_interpreter() -> bool:
-    """Return whether this is the first interpreter of the process."""
-    for name in ("_interpreters", "_xxsubinterpreters"):
-        try:
-            interpreters = import_module(name)
-        except ImportError:
-            continue
-        return bool(interpreters.get_current() == interpreters.get_main())
-    return True
-
-
-if not _is_main_interpreter():
-    # The core would call a loss in the main interpreter, where it is not known.
-    raise ImportError("pybackprop does not support subinterpreters; use processes or threads")
 
 
 class _Memory:

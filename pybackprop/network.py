@@ -2,29 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from itertools import accumulate, pairwise
-from typing import Any
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
+from .model import Model
+from .optimizers import Optimizer, state_to_save
+from .training.history import History
 
-from . import _core
-from ._core import Array
-from .derivatives import Derivatives
-from .exchange.methods import Exchange
-from .fitting import Fitting
-from .initializers import NAMES as INITIALIZERS
-from .initializers import initial_weights
-from .inputs import as_choice, as_count, as_inputs, as_vector
-from .losses import LossFunction
-from .optimizers import Optimizer
-from .results import Gradients, Trace
-from .settings import as_metadata
+if TYPE_CHECKING:
+    from ._core import Array
+    from .exchange.c import QuantizationLoss
+    from .graph import Explanation, NetworkGraph
+    from .view import Page
 
 __all__ = ["Network"]
 
 
-class Network(Derivatives, Exchange, Fitting):
+class Network(Model):
     """A multilayer perceptron.
 
     A_0 = X; Z_l = A_(l-1) W_l^T + b_l and A_l = act_l(Z_l) for l = 1 … L. The cost is the mean of
@@ -76,386 +70,607 @@ class Network(Derivatives, Exchange, Fitting):
     bits for any number of threads and however training is cut into calls.
     """
 
-    def __init__(
+    # ---- training on many batches ----
+
+    def fit(
         self,
-        widths: Sequence[int],
+        X: Any,
+        y: Any,
         *,
-        activation: str | Sequence[str] = "relu",
-        output: str = "identity",
-        loss: str | LossFunction = "mse",
-        init: str = "auto",
-        dropout: float | Sequence[float] = 0.0,
-        l1: float = 0.0,
-        l2: float = 0.0,
-        dtype: Any = "float32",
-        precision: str = "float32",
-        seed: int | None = None,
-    ) -> None:
-        super().__init__(
-            widths, activation, output, loss, init, dropout, l1, l2, dtype, precision, seed
-        )
-        self._scaling: tuple[Array, Array] | None = None
-        self._metadata: dict[str, Any] = {}
-        self._create()
-        self._initialize()
-
-    def _create(self) -> None:
-        """Make the network of the C core, and the views of its parameters."""
-        self._net = _core.Net(
-            widths=self._widths,
-            activations=self._activations,
-            loss=self._loss,
-            dtype=self._dtype,
-            precision=self._precision,
-            dropout=self._dropout,
-            l1=self._l1,
-            l2=self._l2,
-            seed=self._seed,
-        )
-        self._weights, self._biases = self._split(self._net.parameters)
-        sizes = (n_out * (n_in + 1) for n_in, n_out in pairwise(self._widths))
-        self._offsets = tuple(accumulate(sizes, initial=0))
-
-    def _initialize(self) -> None:
-        """Draw the first weights."""
-        for layer, name in enumerate(self._activations):
-            n_in, n_out = self._widths[layer : layer + 2]
-            w = initial_weights(self._init, name, self._seed, layer, n_out, n_in)
-            self.set_layer(layer, w, np.zeros(n_out))
-
-    def _split(self, flat: Array) -> tuple[tuple[Array, ...], tuple[Array, ...]]:
-        """Return views of a flat vector as the weights and the biases of the layers."""
-        weights, biases = [], []
-        offset = 0
-        for n_in, n_out in pairwise(self._widths):
-            weights.append(flat[offset : offset + n_out * n_in].reshape(n_out, n_in))
-            offset += n_out * n_in
-            biases.append(flat[offset : offset + n_out])
-            offset += n_out
-        return tuple(weights), tuple(biases)
-
-    # ---- what it is ----
-
-    @property
-    def n_parameters(self) -> int:
-        """Number of weights and biases."""
-        return self._net.n_parameters
-
-    @property
-    def parameters(self) -> Array:
-        """The flat vector W_1, b_1, W_2, b_2, …, (n_parameters,); assigning to it copies in.
-
-        A read-only view, which follows training.
-        """
-        return self._net.parameters
-
-    @parameters.setter
-    def parameters(self, values: Any) -> None:
-        self._net.set_parameters(
-            0, as_vector(values, "parameters", (self.n_parameters,), self.dtype)
-        )
-
-    @property
-    def weights(self) -> tuple[Array, ...]:
-        """W_1 … W_L, each (n_l, n_(l-1)); read-only views."""
-        return self._weights
-
-    @property
-    def biases(self) -> tuple[Array, ...]:
-        """b_1 … b_L, each (n_l,); read-only views."""
-        return self._biases
-
-    @property
-    def metadata(self) -> dict[str, Any]:
-        """A dict of the user's, of what JSON can hold; saved with the network.
-
-        As JSON it may have 8 MiB and 600,000 values, keys, lists and objects counted.
-        """
-        return self._metadata
-
-    @metadata.setter
-    def metadata(self, value: dict[str, Any]) -> None:
-        self._metadata = as_metadata(value)
-
-    @property
-    def scaling(self) -> tuple[Array, Array] | None:
-        """Shift and scale of the inputs, (n_0,) float64 each, or None; see `set_scaling`."""
-        if self._scaling is None:
-            return None
-        return self._scaling[0].copy(), self._scaling[1].copy()
-
-    def __repr__(self) -> str:
-        layers = "".join(
-            f" -> {width} {name}"
-            for width, name in zip(self._widths[1:], self._activations, strict=True)
-        )
-        loss = (
-            self._loss
-            if isinstance(self._loss, str)
-            else getattr(self._loss, "__name__", type(self._loss).__name__)
-        )
-        precision = "" if self._precision == "float32" else f"precision={self._precision}, "
-        return (
-            f"Network({self._widths[0]}{layers}; loss={loss}, dtype={self.dtype}, {precision}"
-            f"n_parameters={self.n_parameters})"
-        )
-
-    # ---- changing it ----
-
-    def set_layer(self, i: int, W: Any, b: Any) -> None:
-        """Replace the weights and biases of one layer.
+        epochs: int = 1,
+        batch_size: int = 32,
+        optimizer: str | Optimizer = "adam",
+        validation: Any = None,
+        patience: int | None = None,
+        shuffle: bool = True,
+        sample_weight: Any = None,
+        callbacks: Any = (),
+        progress: bool = False,
+        checkpoint: Any = None,
+        checkpoint_every: int | str = 1,
+        resume: Any = None,
+        _slice_ns: int | None = None,
+    ) -> History:
+        """Train on minibatches.
 
         Parameters
         ----------
-        i : int
-            0 … L - 1.
-        W : array_like, (n_(i+1), n_i)
-            Weights.
-        b : array_like, (n_(i+1),)
-            Biases.
-        """
-        layer = as_count(i, "i", high=len(self._weights) - 1)
-        shape = self._weights[layer].shape
-        w = as_vector(W, "W", shape, self.dtype)
-        values = np.concatenate([w.ravel(), as_vector(b, "b", shape[:1], self.dtype)])
-        self._net.set_parameters(self._offsets[layer], values)
-
-    def set_scaling(self, shift: Any, scale: Any) -> None:
-        """Let inputs become (x - shift) * scale on their way in; None, None for no scaling.
-
-        Parameters
-        ----------
-        shift, scale : array_like, (n_0,), or both None
-            Finite numbers. To standardise: the means and one over the standard deviations.
-        """
-        if (shift is None) != (scale is None):
-            raise ValueError("shift and scale must both be given, or both be None")
-        if shift is None:
-            self._net.set_scaling(None, None)
-            self._scaling = None
-            return
-        pair = []
-        for name, values in (("shift", shift), ("scale", scale)):
-            vector = np.array(as_vector(values, name, self._widths[:1], np.dtype(np.float64)))
-            if not np.isfinite(vector).all():
-                raise ValueError(f"{name} must hold finite numbers")
-            pair.append(vector)
-        self._net.set_scaling(pair[0], pair[1])
-        self._scaling = pair[0], pair[1]
-
-    # ---- evaluating it ----
-
-    def predict(self, X: Any, out: Array | None = None) -> Array:
-        """Return the outputs A_L.
-
-        Parameters
-        ----------
-        X : array_like, (N, n_0)
-            Inputs of any real dtype; N may be 0.
-        out : ndarray, (N, n_L), optional
-            Where to write; of the network's type and C-contiguous.
+        X, y, sample_weight
+            As for `cost`; float32, float64 and uint8 arrays of any strides are read batch by
+            batch, without a copy of the whole, so that an np.memmap may be larger than memory. A
+            batch's cost is the mean weighted by its weights.
+        epochs : int
+            Passes over the data, at least 1.
+        batch_size : int
+            Rows of an update; the last batch of an epoch may have fewer.
+        optimizer : str or Optimizer
+            sgd, adam, adamw, rmsprop or adagrad for a new one with its defaults. An object keeps
+            its state from one call to the next.
+        validation : float or pair of array_like, optional
+            (Xv, yv), or a fraction of the rows: the last part of a permutation keyed by the
+            network's seed, the same in every call. Rows to train on are copied then, in their own
+            dtype.
+        patience : int, optional
+            Stop after this many epochs in a row without a lower validation cost; at the end, the
+            parameters of the epoch with the lowest are put back. Needs validation.
+        shuffle : bool
+            Whether rows come in another order in every epoch.
+        callbacks : callable or sequence of callables
+            Each is called after every epoch with an `EpochEnd`; one that returns True ends the
+            fit. What it raises ends the fit too, with the network as it is then.
+        progress : bool
+            Show progress on standard error: a tqdm bar where it is installed, else lines.
+        checkpoint : path-like, optional
+            A file to write during the fit and at its end. It holds everything that is needed to
+            continue. Each new file replaces the old one atomically, so there is always a complete
+            one. `Network.load` and `Optimizer.load` read it too. With patience it holds the
+            latest parameters, not the best.
+        checkpoint_every : int or str
+            How often: a number of epochs, or a text with a unit, such as "100 steps" (updates),
+            "30 s", "5 min", "2 h", "3 epochs".
+        resume : path-like or True, optional
+            A checkpoint to go on from; True for that at `checkpoint` if there is one. Data,
+            settings, `epochs` aside, and the network's arguments, its seed included, must be
+            those of the run that wrote it. Then everything ends up with the same bits as in a run
+            that was not stopped, on the same machine, and the history holds the epochs of both. The
+            network's metadata become those of the file. A run that a callback ended goes on.
+            Loss, lr and callbacks that are functions are those given now; callbacks are not told
+            again of epochs that have ended, and what they remember is theirs to keep.
 
         Returns
         -------
-        ndarray, (N, n_L)
-            The outputs; `out`, where it was given.
+        History
+            The figures of every epoch.
 
         Raises
         ------
         TypeError, ValueError
-            An argument is not as described.
+            An argument is not as described; nothing has been changed. Or a callback has replaced
+            the optimizer's lr by a function, which the next checkpoint cannot hold.
+        FloatingPointError
+            The cost, or the parameters at the end of an epoch, stopped being finite; the message
+            names epoch and batch, and a likely cause with what to change, as `gradient_flow` finds
+            it. The parameters are as after the last finite epoch, and the optimizer starts afresh.
+        KeyboardInterrupt
+            Ctrl-C; the network is as after a whole batch.
+        OSError
+            A checkpoint cannot be read or written. The file is the one before, whole, and the
+            network as after a whole batch.
         RuntimeError
-            The network is in use in another thread.
+            The network or the optimizer is in use in another call.
         """
-        result = self._net.try_predict(X, out)
-        return self._predict_any(X, out) if result is None else result
+        from .training.loop import fit
 
-    __call__ = predict
+        return fit(self, locals())
 
-    def _predict_any(self, X: Any, out: Array | None) -> Array:
-        """Predict from inputs of any accepted kind."""
-        net = self._net
-        x = as_inputs(X, net.n_in, net.dtype, empty=True)
-        shape = len(x), net.n_out
-        if out is None:
-            out = np.empty(shape, net.dtype)
-        elif not isinstance(out, np.ndarray) or out.dtype != net.dtype:
-            raise TypeError(f"out must be an array of {net.dtype}")
-        elif out.shape != shape or not out.flags.carray:
-            raise ValueError(f"out must be C-contiguous and writable, of shape {shape}")
-        elif np.may_share_memory(x, out):
-            raise ValueError("out must not share memory with X")
-        if len(x):
-            net.predict(x, out)
-        return out
-
-    def cost(self, X: Any, y: Any, sample_weight: Any = None) -> float:
-        """Return the cost: the mean loss over the examples plus the penalties, without dropout.
+    def fit_stream(
+        self,
+        batches: Any,
+        *,
+        optimizer: str | Optimizer = "adam",
+        epochs: int = 1,
+        steps: int | None = None,
+        validation: Any = None,
+        callbacks: Any = (),
+        checkpoint: Any = None,
+        checkpoint_every: int | str = 1,
+        resume: Any = None,
+    ) -> History:
+        """Train on batches that come one by one, of which only one is in memory at a time.
 
         Parameters
         ----------
-        X : array_like, (N, n_0)
-            Inputs, N >= 1.
-        y : array_like
-            Targets: (N, n_L), or (N,) if n_L = 1; for cross_entropy integer labels (N,) or
-            probabilities (N, n_L).
-        sample_weight : array_like, (N,), optional
-            Weights >= 0 of the examples.
+        batches : iterable, or function that returns one
+            Of (X, y) or (X, y, sample_weight), each an update as by `step`. An iterator, such as
+            a generator, can be gone through once.
+        optimizer
+            As for `fit`.
+        epochs : int
+            How often to go through the batches.
+        steps : int, optional
+            Let an epoch be this many batches of a stream, which may be endless and goes on from
+            one epoch to the next; the fit ends when the stream does.
+        validation : pair of array_like, optional
+            (Xv, yv).
+        callbacks, checkpoint, checkpoint_every
+            As for `fit`.
+        resume
+            As for `fit`. The batches trained already are drawn from the stream again, compared by
+            a checksum and passed over, so that it goes on with those that would have come.
+
+        Returns
+        -------
+        History
+            The figures of every epoch; costs are means over the rows.
+
+        Raises
+        ------
+        TypeError, ValueError
+            An argument is not as described, or a batch, which is named; the updates before it
+            remain.
+        FloatingPointError
+            The cost of a batch, which is named, is not finite; the updates before it remain.
+        OSError
+            A checkpoint cannot be read or written; the updates before it remain.
         """
-        return self._net.cost(self._data(X, y, sample_weight))
+        from .training.stream import fit_stream
 
-    def backprop(self, X: Any, y: Any, sample_weight: Any = None) -> Gradients:
-        """Return the cost and its derivatives in the parameters and in the inputs.
+        return fit_stream(self, locals())
 
-        Parameters are those of `cost`; nothing is updated and there is no dropout.
-        """
-        net = self._net
-        data = self._data(X, y, sample_weight)
-        flat = np.empty(net.n_parameters, net.dtype)
-        inputs = np.empty((data.rows, net.n_in), net.dtype)
-        cost = net.backprop(data, flat, inputs)
-        return Gradients(cost, flat, *self._split(flat), inputs)
+    # ---- files ----
 
-    def trace(self, X: Any, y: Any = None) -> Trace:
-        """Return every pre-activation and activation and, with targets, every delta.
+    def save(self, path: Any, optimizer: Optimizer | None = None) -> None:
+        """Write the network, and the optimizer with its state, to a file.
+
+        Training that goes on from the file gives the same bits as if it had not stopped. The file
+        replaces an existing one in one move, and nothing in it is pickled.
 
         Parameters
         ----------
-        X : array_like, (N, n_0)
-            Inputs, N >= 1.
-        y : array_like, optional
-            Targets, as for `cost`.
+        path : path-like
+            The file, named exactly so. One that ends in .safetensors is of that format, which
+            PyTorch and others read: tensors layers.0.weight, layers.0.bias and so on, all else
+            in its metadata; to write it takes the package safetensors. One that ends in .npz, or
+            has no suffix, is an .npz file. Other suffixes are refused.
+        optimizer : Optimizer, optional
+            Saved with the network; `Optimizer.load(path)` reads it back.
+
+        Raises
+        ------
+        TypeError, ValueError
+            `path` is not a path, or has another format's suffix. Or the loss, or the optimizer's
+            lr, is a function, which no file can hold.
+        OSError
+            The file cannot be written.
+        ModuleNotFoundError
+            The format's package is not installed.
         """
-        net = self._net
-        if y is None:
-            data = _core.Data(as_inputs(X, net.n_in, net.dtype))
-        else:
-            data = self._data(X, y, None)
-        z, a, delta = (
-            [np.empty((data.rows, width), net.dtype) for width in self._widths[1:]]
-            for _ in range(3)
-        )
-        net.trace(data, z, a, None if y is None else delta)
-        x = data.arrays[0].astype(net.dtype)
-        if self._scaling is not None:
-            shift, scale = (each.astype(net.dtype) for each in self._scaling)
-            x = (x - shift) * scale
-        return Trace(z, [x, *a], None if y is None else delta)
+        from .exchange.networks import save_network
+
+        save_network(path, self, None if optimizer is None else partial(state_to_save, optimizer))
+
+    @staticmethod
+    def load(path: Any) -> Network:
+        """Return the network that `save` wrote; the suffix tells the format.
+
+        The file may come from anyone: nothing in it is executed, and what it claims to hold is held
+        against its size before memory is taken for it.
+
+        Raises
+        ------
+        OSError
+            The file cannot be read.
+        ValueError
+            It is not a model file, or is malformed; the message says what is wrong.
+        """
+        from .exchange.networks import load_network
+
+        return load_network(Network, path)
+
+    def to_c(
+        self, path: Any, *, name: str | None = None, weights: str | None = None, data: Any = None
+    ) -> QuantizationLoss | None:
+        """Write the network as one C99 file that needs nothing but <math.h>.
+
+        It defines void NAME_predict(const float *x, float *y), from n_0 raw inputs to n_L outputs,
+        the scaling included; of double for float64. It allocates nothing and keeps no state. The
+        same network always gives the same text.
+
+        Parameters
+        ----------
+        path : path-like
+            The file, which is replaced in one move.
+        name : str, optional
+            NAME, with which everything in the file begins; by default made from the file's name.
+        weights : str, optional
+            float32, float64 or int8; by default the type of the network. int8 takes a quarter of
+            the memory: every row of a weight matrix is rounded to its largest entry times
+            -127 … 127, over 127; all else is float32.
+        data : (N, n_0) array_like, or tuple (X, y), optional
+            Examples on which to measure what int8 weights do to outputs, cost and accuracy.
+
+        Returns
+        -------
+        QuantizationLoss or None
+            What was measured, where data were given; print it to read it.
+
+        Raises
+        ------
+        TypeError, ValueError
+            An argument is not as described, or a parameter is not finite; no file is touched.
+        OSError
+            The file cannot be written.
+        """
+        from .exchange import c
+
+        return c.save_c(self.copy(), path, name, weights, data)
+
+    # ---- PyTorch and scikit-learn ----
+
+    @classmethod
+    def from_torch(
+        cls, model: Any, *, activation: Any = None, output: str | None = None, **settings: Any
+    ) -> Network:
+        """Return a network with the layers and parameters of a model of PyTorch.
+
+        It predicts what the model computes in evaluation mode; dropout acts in training only. A
+        module that is used several times becomes several layers, with equal parameters at first.
+
+        Parameters
+        ----------
+        model : nn.Sequential or state_dict
+            Of dense layers that follow each other. An nn.Sequential may hold nn.Linear, the
+            activations that a network can have, nn.Dropout, nn.Identity, a first nn.Flatten, and
+            others of its kind; subclasses too, but not with a forward of their own, nor modules
+            with forward hooks. Parameters are read as the modules use them, pruned or
+            parametrized. A state_dict, of tensors or arrays, holds weights and biases only;
+            layers come in the order of their numbers or, if they differ otherwise, in its own.
+        activation : str or sequence of str
+            For a state_dict: of the hidden layers, as for `Network`.
+        output : str, optional
+            Activation of the output layer; by default that of the model, for a state_dict
+            identity. Give softmax for a model that ends with logits.
+        **settings
+            Further arguments of `Network`, such as l2 and seed; the type is the model's. The
+            loss is by default cross_entropy if output is softmax, binary_cross_entropy if it is
+            sigmoid, else mse.
+
+        Raises
+        ------
+        TypeError, ValueError
+            The model has a module, a hook or a tensor that a network cannot express (the message
+            names it), or an argument is not as described.
+        """
+        from .exchange import torch
+
+        return torch.from_torch(cls, model, activation, output, settings)
+
+    def to_torch(self) -> Any:
+        """Return an nn.Sequential in evaluation mode with copies of the parameters.
+
+        A scaling becomes its first module. Of a softmax network, leave out the last module to have
+        the logits that nn.CrossEntropyLoss takes.
+
+        Raises
+        ------
+        ModuleNotFoundError
+            PyTorch is not installed.
+        """
+        from .exchange import torch
+
+        return torch.to_torch(self.copy())
+
+    @classmethod
+    def from_sklearn(cls, estimator: Any, **settings: Any) -> Network:
+        """Return a network with the layers of a fitted estimator of scikit-learn.
+
+        Parameters
+        ----------
+        estimator : MLPClassifier, MLPRegressor or Pipeline
+            Of scikit-learn or of `pybackprop.sklearn`, or of a subclass that computes the same. A
+            Pipeline may have one StandardScaler before the estimator; it becomes the scaling.
+            Steps that are "passthrough" are left out.
+        **settings
+            Further arguments of `Network`, such as l2 and seed. The loss is by default
+            cross_entropy if the output is softmax, binary_cross_entropy if it is sigmoid, else mse.
+
+        Returns
+        -------
+        Network
+            Whose `predict` gives what predict_proba gives, or predict of a regressor; two classes
+            have two outputs. Names of classes are in its metadata, and those of inputs if the
+            estimator or the Pipeline was fitted on a DataFrame.
+
+        Raises
+        ------
+        TypeError, ValueError
+            The estimator is of another kind, not fitted, has an activation that a network has
+            not, such as the exp of loss="poisson", or comes after a step that is named.
+        """
+        from .exchange import sklearn
+
+        return sklearn.from_sklearn(cls, estimator, settings)
+
+    # ---- ONNX ----
+
+    def to_onnx(self, path: Any) -> None:
+        """Write the network as ONNX, of the lowest opset that has its operators.
+
+        The graph takes x, (N, n_0), and gives y, (N, n_L), in the network's type; a scaling is
+        part of it. The properties of the file hold all else, names of classes among them. In
+        float64, activations are put together from operators that ONNX Runtime has in that type;
+        it has none for gelu, so it does not run float64 networks with gelu.
+
+        Parameters
+        ----------
+        path : path-like
+            The file, which is replaced in one move.
+
+        Raises
+        ------
+        OSError
+            The file cannot be written.
+        ModuleNotFoundError
+            The package onnx is not installed.
+        """
+        from .exchange import onnx
+
+        onnx.save_onnx(self.copy(), path)
+
+    @classmethod
+    def from_onnx(cls, path: Any, **settings: Any) -> Network:
+        """Return the network in an ONNX file, be it of `to_onnx` or of another exporter.
+
+        Layers are Gemm, or MatMul and Add, with constant weights, and follow each other; what is
+        between them must compute an activation that a network can have, in one node or several.
+        Sub, Add, Mul and Div before the first layer become the scaling. Constants must be the same
+        for every row of the inputs. Casts between floating-point types are left out.
+
+        Parameters
+        ----------
+        path : path-like
+            The file.
+        **settings
+            Further arguments of `Network`, such as loss and seed, in the place of those in the
+            file. Where a file has none, the loss is cross_entropy if the output is softmax,
+            binary_cross_entropy if it is sigmoid, else mse.
+
+        Raises
+        ------
+        OSError
+            The file cannot be read.
+        ValueError
+            It is malformed, has a node that a network cannot express (the message names it), or
+            is of an opset before 7.
+        ModuleNotFoundError
+            The package onnx is not installed.
+        """
+        from .exchange import onnx
+
+        return onnx.load_onnx(cls, path, settings)
+
+    # ---- seeing it ----
 
     def show(
         self,
         X: Any,
         y: Any,
-        path: Any,
+        path: Any = None,
         *,
         examples: int = 8,
         neurons: int = 12,
         image_shape: tuple[int, int] | None = None,
-    ) -> None:
-        """Write a web page on which the passes of single examples can be followed layer by layer.
+        title: str | None = None,
+    ) -> Page | None:
+        """Make a web page on which the network can be followed layer by layer, and trained.
 
         One HTML file with the network drawn, every value forward and every derivative backward,
-        and the formula of each step; it loads nothing else. See `pybackprop.view.make_page`.
+        and the formula of each step; weights and inputs can be changed, and networks trained in
+        the page. It loads nothing else. See `pybackprop.view.make_page`.
 
         Parameters
         ----------
         X, y
             As for `cost`; the cost on the page is that of one example alone.
-        path : path-like
-            The file, which is replaced in one move.
+        path : path-like, optional
+            The file, which is replaced in one move. Without it the page is returned; a notebook
+            shows it in place.
         examples : int
             How many rows of X, from the first on, the page offers.
         neurons : int
             How many neurons of a layer are drawn; of a wider layer, evenly spaced ones.
         image_shape : (int, int), optional
             Height and width of the inputs as a grey picture, to tell examples apart.
-        """
-        from .view import write_page
-
-        write_page(self, X, y, path, examples=examples, neurons=neurons, image_shape=image_shape)
-
-    def dropout_masks(self, batch: int) -> list[Array]:
-        """Return the dropout masks that the next training step would use.
-
-        Parameters
-        ----------
-        batch : int
-            Rows of that step.
+        title : str, optional
+            What the page is about, as the name of the data.
 
         Returns
         -------
-        list of ndarray of bool, (batch, n_l), l = 1 … L - 1
-            True for a unit that is kept (and scaled by 1 / (1 - rate)).
+        pybackprop.view.Page or None
+            The page, whose `save` writes it to a file; None where `path` is given.
+
+        Raises
+        ------
+        TypeError, ValueError
+            An argument is not as described.
+        OSError
+            The file cannot be written.
+
+        Examples
+        --------
+        >>> import pybackprop as bp
+        >>> net = bp.Network([2, 3, 1], seed=0)
+        >>> page = net.show([[1.0, 2.0]], [[1.0]])
+        >>> page.html.startswith("<!DOCTYPE html>")
+        True
         """
-        rows = as_count(batch, "batch", low=1)
-        return [
-            self._net.dropout_mask(layer, rows, width)
-            for layer, width in enumerate(self._widths[1:-1])
-        ]
+        from .view import Page, make_page
 
-    # ---- training it ----
+        html = make_page(
+            self,
+            X,
+            y,
+            examples=examples,
+            neurons=neurons,
+            image_shape=image_shape,
+            title=title,
+        )
+        page = Page(html, repr(self))
+        if path is None:
+            return page
+        page.save(path)
+        return None
 
-    def step(self, X: Any, y: Any, optimizer: Optimizer, sample_weight: Any = None) -> float:
-        """Do one update from all rows of X; return the cost before it, with dropout.
+    # ---- explaining it ----
 
-        Where the cost is not finite, nothing is updated.
+    def graph(self, X: Any, y: Any, sample_weight: Any = None) -> NetworkGraph:
+        """Return the cost of a batch as a computational graph, on which `backward` has run.
 
         Parameters
         ----------
         X, y, sample_weight
             As for `cost`.
-        optimizer : Optimizer
-            Its state is made on first use and belongs to it.
+
+        Returns
+        -------
+        pybackprop.graph.NetworkGraph
+            Its `cost`, `weights`, `z` and so on are Variables, whose `value` and `grad` are
+            float64 whatever the type of the network; ``graph.cost.to_svg()`` draws it.
 
         Raises
         ------
         TypeError, ValueError
-            An argument is not as described, or the optimizer's state is of another size.
-        RuntimeError
-            The network or the optimizer is in use in another call.
-        """
-        if not isinstance(optimizer, Optimizer):
-            raise TypeError(f"optimizer must be an Optimizer, whose state lasts, got {optimizer!r}")
-        net = self._net
-        if sample_weight is None:
-            state = optimizer._state
-            if state.key is net.key:
-                cost = net.try_step(X, y, state)
-                if cost is not None:
-                    return cost
-        data = self._data(X, y, sample_weight)
-        return net.step(data, optimizer._bind(net.key))
+            An argument is not as described.
 
-    # ---- keeping it ----
+        Examples
+        --------
+        >>> import pybackprop as bp
+        >>> net = bp.Network([2, 3, 1], loss="squared_error", dtype="float64", seed=0)
+        >>> graph = net.graph([[1.0, 2.0]], [[1.0]])
+        >>> [W.name for W in graph.weights], graph.weights[0].grad.shape
+        (['W1', 'W2'], (3, 2))
+        >>> bool(abs(graph.cost.value - net.cost([[1.0, 2.0]], [[1.0]])) < 1e-12)
+        True
+        """
+        from .graph import from_network
+
+        self._data(X, y, sample_weight)
+        return from_network(self, X, y, sample_weight)
+
+    def explain(
+        self,
+        X: Any,
+        y: Any,
+        layer: int,
+        i: int,
+        j: int | None = None,
+        *,
+        sample_weight: Any = None,
+        max_paths: int = 8,
+    ) -> Explanation:
+        """Print the chain rule for the cost's derivative in one weight or bias, path by path.
+
+        Parameters
+        ----------
+        X, y, sample_weight
+            As for `cost`.
+        layer : int
+            0 … L - 1, as in ``weights[layer]``, which is called W1 where `layer` is 0.
+        i : int
+            The neuron, a row of ``weights[layer]``.
+        j : int or None
+            The neuron below, a column; None for the bias ``biases[layer][i]``.
+        max_paths : int
+            How many paths to follow, at most 10,000. There are as many as the product of N and
+            the widths above `layer`, one for each way through the neurons; all are counted, and
+            their sum is computed without following each.
+
+        Returns
+        -------
+        pybackprop.graph.Explanation
+            What was printed, as numbers and names; all is in float64.
+
+        Raises
+        ------
+        TypeError, ValueError
+            An argument is not as described.
+
+        Examples
+        --------
+        >>> import pybackprop as bp
+        >>> net = bp.Network([1, 1], output="tanh", loss="squared_error", dtype="float64")
+        >>> net.set_layer(0, [[0.5]], [0.0])
+        >>> found = net.explain([[1.0]], [[1.0]], 0, 0, 0)
+        C = (a1[0] - y[0])**2 = 0.289318
+        a1[0] = tanh(z1[0]) = 0.462117
+        z1[0] = W1[0, 0]*x[0] + b1[0] = 0.5
+        <BLANKLINE>
+        1 path from C to W1[0, 0]
+        <BLANKLINE>
+        path 1: C -> a1[0] -> z1[0] -> W1[0, 0]
+            dC/da1[0] = 2*(a1[0] - y[0]) = -1.07577
+            da1[0]/dz1[0] = 1 - a1[0]**2 = 0.786448
+            dz1[0]/dW1[0, 0] = x[0] = 1
+            product: -1.07577 * 0.786448 * 1 = -0.846033
+        <BLANKLINE>
+        dC/dW1[0, 0] = -0.846033
+        """
+        from .graph import explain_weight
+
+        self._data(X, y, sample_weight)
+        return explain_weight(
+            self, X, y, layer, i, j, sample_weight=sample_weight, max_paths=max_paths
+        )
+
+    def layer_jacobians(self, X: Any) -> list[Array]:
+        """Return the Jacobian of every layer; their product is that of the network.
+
+        J_l = diag(act_l'(z_l)) W_l holds the derivatives of the outputs of layer l in its inputs.
+        By the chain rule, J_L … J_2 J_1 is the `jacobian` of the network. Backpropagation
+        multiplies by their transposes, from the last to the first.
+
+        Parameters
+        ----------
+        X : array_like, (N, n_0)
+            Inputs, N >= 1.
+
+        Returns
+        -------
+        list of ndarray, (N, n_l, n_(l-1)), l = 1 … L
+            Entry [k, i, j] of the array of layer l is d a_l[k, i] / d a_(l-1)[k, j]; of the
+            first, in X as it is given, before any scaling.
+
+        Raises
+        ------
+        TypeError, ValueError
+            An argument is not as described, or the arrays of so many rows would take more than
+            2 GiB; the message says how many rows may come at once.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import pybackprop as bp
+        >>> net = bp.Network([3, 5, 4, 2], activation="tanh", dtype="float64", seed=0)
+        >>> X = np.array([[1.0, 2.0, 3.0], [0.5, 0.0, -1.0]])
+        >>> J1, J2, J3 = net.layer_jacobians(X)
+        >>> J1.shape, J2.shape, J3.shape
+        ((2, 5, 3), (2, 4, 5), (2, 2, 4))
+        >>> np.allclose(J3 @ J2 @ J1, net.jacobian(X), rtol=1e-12, atol=0)
+        True
+        """
+        from .jacobians import layer_jacobians
+
+        return layer_jacobians(self, X)
+
+    # ---- copies: always of class Network, because a subclass may take other arguments ----
 
     @staticmethod
-    def _restore(
-        settings: dict[str, Any],
-        parameters: Array,
-        counters: tuple[int, int],
-        scaling: tuple[Array, Array] | None,
-        metadata: dict[str, Any],
-    ) -> Network:
-        """Return a network in a state that was kept."""
-        network = Network(**{**settings, "init": "zeros"})
-        network._init = as_choice(settings["init"], "init", INITIALIZERS)
-        network.parameters = parameters
-        network._net.set_counters(*counters)
-        if scaling is not None:
-            network.set_scaling(*scaling)
-        network.metadata = metadata
-        return network
+    def _restore(*state: Any) -> Network:
+        """Return a network in a state that was kept; pickles name this function."""
+        return Network._from_state(*state)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        parameters = np.empty_like(self.parameters)
-        counters = self._net.get_counters(parameters)
-        return Network._restore, (
-            self._settings(),
-            parameters,
-            counters,
-            self.scaling,
-            as_metadata(self._metadata),
-        )
+        return Network._restore, self._state()
 
     def copy(self) -> Network:
         """Return an independent network in the same state."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 from typing import Any
 
 from . import _core
@@ -11,11 +13,28 @@ from .inputs import as_count
 __all__ = ["cpu_info", "get_threads", "set_threads"]
 
 
+_MOST_THREADS = 2**31 - 1
+
+
+def _check_environment() -> None:
+    """Refuse a number of threads that the core would ignore."""
+    text = os.environ.get("PYBACKPROP_NUM_THREADS", "")
+    # The first number of a list, as in OMP_NUM_THREADS.
+    number = re.fullmatch(r"\s*\+?([0-9]+) *(,[0-9, ]*)?", text)
+    if text and not (number and 1 <= int(number[1]) <= _MOST_THREADS):
+        raise ImportError(f"PYBACKPROP_NUM_THREADS must be an integer of at least 1, got {text!r}")
+
+
+_check_environment()
+
+
 def set_threads(n: int) -> None:
     """Set the largest number of threads that a call may use.
 
     Results do not depend on it, bit for bit. The default is PYBACKPROP_NUM_THREADS, then
-    OMP_NUM_THREADS, else the CPUs that this process may use.
+    OMP_NUM_THREADS, else the CPUs that this process may use. Of a list such as 4,2 the first number
+    counts. With anything else in PYBACKPROP_NUM_THREADS, pybackprop cannot be imported; what
+    OMP_NUM_THREADS may say to others is ignored.
 
     Parameters
     ----------
@@ -27,7 +46,7 @@ def set_threads(n: int) -> None:
     TypeError, ValueError
         n is not an integer, or is below 1.
     """
-    _core.set_threads(as_count(n, "n", low=1, high=2**31 - 1))
+    _core.set_threads(as_count(n, "n", low=1, high=_MOST_THREADS))
 
 
 def get_threads() -> int:

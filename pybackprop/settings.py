@@ -87,7 +87,7 @@ def as_metadata(value: Any) -> dict[str, Any]:
         raise TypeError(f"metadata must be a dict, got {type(value).__name__}")
     import json
 
-    from .untrusted import MAX_METADATA, MAX_METADATA_VALUES, parse_json
+    from .files.read import MAX_METADATA, MAX_METADATA_VALUES, parse_json
 
     try:
         # Within an object, as in a file, whose depth has a bound too.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import struct
 import zipfile
 import zlib
@@ -95,12 +96,12 @@ CSV: dict[str, Attack] = {
     "torn character": lambda: b"a,b\n1,\xf0\x9f\x98",
     "surrogate": lambda: b"a,b\n1,\xed\xa0\x80\n",
     "huge number": lambda: b"1" * 100_000 + b",2\n1e400,3\n",
-    "tiny number": lambda: b"1e-400,2\nx,3\n",
+    "tiny number": lambda: b"1e-400,2\n1,3\n",
     "number with groups": lambda: b"1,2\n1_000,3\n",
     "infinite target": lambda: b"1,2\n2,inf\n3,-inf\n",
     "long cell": lambda: b"a,b\n" + b"x" * 200_000 + b",1\n",
     "long name": lambda: b"x" * 130_000 + b",b\n,1\n",
-    "long class": lambda: b"1," + b"x" * 130_000 + b"\n2," + b"x" * 130_000 + b"\n",
+    "long class": lambda: b"1," + b"x" * 130_000 + b"\n2," + b"y" * 130_000 + b"\n",
     "long text in a numeric column": lambda: b"1,2\n" * 300 + b"x" * 130_000 + b",2\n",
     "wide characters": lambda: "😀,".encode() * 20_000 + b"1\n",
     "formula": lambda: b"=cmd|'/c calc'!A1,2\n1,3\n",
@@ -108,6 +109,20 @@ CSV: dict[str, Attack] = {
     "nothing": lambda: b"",
     "byte order mark alone": lambda: b"\xef\xbb\xbf",
     "an archive": lambda: valid("data.npz"),
+}
+# What the encoding of the valid table must have in its first row, so that the fault is met.
+ENCODING: dict[str, Attack] = {
+    "blank lines after a row": lambda: b"1,u,0\n" + b"\n" * 10_000_000,
+    "quote within": lambda: b'1,u,0\n3,"u"v,0\n"6"7,u,0\n',
+    "zero bytes": lambda: b"1,u,0\n" + bytes(1_000_000),
+    "no UTF-8": lambda: b"1,u,0\n\xff\xfe,u,0\n",
+    "huge number": lambda: b"1" * 100_000 + b",u,0\n1e400,v,0\n",
+    "tiny number": lambda: b"1e-400,u,0\n1,v,1\n",
+    "number with groups": lambda: b"1,u,0\n1_000,v,1\n",
+    "infinite target": lambda: b"1,u,0\n2,v,inf\n",
+    "long class": lambda: b"1,u,0\n1,v," + b"x" * 130_000 + b"\n",
+    "long text in a numeric column": lambda: b"1,u,0\n" * 300 + b"x" * 130_000 + b",u,0\n",
+    "a fault at the end": lambda: b"1,u,0\n" * 150_000 + b"1\n",
 }
 CSV_GZ: dict[str, Attack] = {
     "line of 50 MB": lambda: long_gzip(b"1" * (1 << 20), 50),
@@ -191,7 +206,7 @@ IDX: dict[str, Attack] = {
     "no dimensions": lambda: _idx(data=b"1"),
     "dimensions of nothing": lambda: _idx(0, TOP, TOP),
     "many rows of nothing": lambda: _idx(TOP, TOP, 0),
-    "more dimensions than bytes": lambda: _idx(2, 2, data=bytes(4), dims=250),
+    "more dimensions than bytes": lambda: _idx(2, 2, data=bytes(4), dims=20),
     "floats": lambda: _idx(1, 2, 1, kind=0x0D, data=bytes(8)),
     "beyond the end": lambda: _idx(1000, 1000, 1000, data=bytes(1000)),
     "within the end": lambda: _idx(2, 2, 2, data=bytes(1_000_000)),
@@ -317,11 +332,13 @@ def _attribute(**attributes: Any) -> bytes:
     return _changed(change)
 
 
-def _typed(kind: int, raw: bytes) -> bytes:
+def _typed(kind: int, bits: int, missing: int = 0) -> bytes:
+    """All tensors of a type whose values take so many bits, less some bytes."""
+
     def change(model: Any) -> None:
         for tensor in model.graph.initializer:
             tensor.data_type = kind
-            tensor.raw_data = raw
+            tensor.raw_data = bytes(-(-math.prod(tensor.dims) * bits // 8) - missing)
 
     return _changed(change)
 
@@ -354,12 +371,12 @@ ONNX: dict[str, Attack] = {
     "numbers without end": lambda: b"\xff" * 1_000_000,
     "a field beyond the end": lambda: b"\x3a\xff\xff\xff\xff\x07",
     "a fixed field beyond the end": lambda: valid("onnx") + b"\x09\x00",
-    "texts as weights": lambda: _typed(8, b"12345678"),
-    "complex weights": lambda: _typed(14, bytes(16)),
-    "weights of four bits": lambda: _typed(22, bytes(1)),
-    "weights of no type": lambda: _typed(0, bytes(8)),
-    "weights of unknown type": lambda: _typed(99, bytes(8)),
-    "too few bytes": lambda: _typed(1, bytes(3)),
+    "texts as weights": lambda: _typed(8, 32),
+    "complex weights": lambda: _typed(14, 64),
+    "weights of four bits": lambda: _typed(22, 4),
+    "weights of no type": lambda: _typed(0, 32),
+    "weights of unknown type": lambda: _typed(99, 32),
+    "too few bytes": lambda: _typed(1, 32, missing=1),
     "unknown attribute": lambda: _attribute(surprise=1),
     "attribute of texts": lambda: _attribute(alpha="a" * 1_000_000),
     "attribute of numbers": lambda: _attribute(alpha=[1.0] * 1_000_000),
@@ -377,7 +394,7 @@ def _register() -> None:
         ATTACKS["csv.gz"][name] = lambda change=change: change(valid("csv"))
         ATTACKS["idx.gz"][name] = lambda change=change: change(IMAGES)
     ATTACKS["csv"].update(CSV)
-    ATTACKS["encoding"].update(CSV)
+    ATTACKS["encoding"].update({**CSV, **ENCODING})
     ATTACKS["csv.gz"].update(CSV_GZ)
     ATTACKS["idx"].update(IDX)
     ATTACKS["idx.gz"].update({name: lambda make=make: member(make()) for name, make in IDX.items()})

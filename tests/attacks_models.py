@@ -292,11 +292,13 @@ JSON: dict[str, Attack] = {
     "integer of a million digits": lambda: b"1" * 1_000_000,
     "integer of 4000 digits": lambda: b"1" * 4000,
     "float beyond the largest": lambda: b"1e999999999",
-    "infinity": lambda: b"[Infinity, NaN]",
+    "infinity": lambda: b'{"a": Infinity}',
+    "infinity below": lambda: b"-Infinity",
+    "not a number": lambda: b"[NaN]",
     "lone surrogate": lambda: b'"\\ud800"',
     "endless text": lambda: b'"' + b"\\" * 4_000_000,
     "text beyond the limit": lambda: b'"' + b"a" * (9 << 20) + b'"',
-    "wide characters": lambda: ('"' + "\U0001f600" * 1_000_000 + '"').encode(),
+    "wide characters": lambda: ('"' + "\U0001f600" * 1_100_000 + '"').encode(),
     "no UTF-8": lambda: b'"\xff\xfe"',
     "UTF-16": lambda: '{"a": 1}'.encode("utf-16"),
     "byte order mark": lambda: b"\xef\xbb\xbf{}",
@@ -325,7 +327,7 @@ WIDTHS: dict[str, Any] = {
 }
 SETTINGS: dict[str, Any] = {
     "no number as dropout": {"dropout": "NaN"},
-    "dropout below zero": {"dropout": [-0.5]},
+    "dropout below zero": {"dropout": -0.5},
     "dropout for other layers": {"dropout": [0.5] * 100_000},
     "l2 beyond": {"l2": -1e308},
     "l1 as a list": {"l1": [[]]},
@@ -360,7 +362,7 @@ POSITIONS: dict[str, dict[str, Any]] = {
     "epochs beyond": {"epochs": 2**63 - 1},
     "negative epochs": {"epochs": -1},
     "batch beyond": {"batch": 2**63 - 1},
-    "a batch too many": {"batch": 5},
+    "a batch too many": {"batch": 3},
     "best epoch beyond": {"best_epoch": 10**18},
     "version beyond": {"version": 10**18},
     "run of nothing": {"run": {}},
@@ -380,8 +382,9 @@ POSITIONS: dict[str, dict[str, Any]] = {
 
 
 def _safetensors(header: Any, data: bytes = b"", length: int | None = None) -> bytes:
-    text = header if isinstance(header, bytes) else json.dumps(header).encode()
-    return struct.pack("<Q", len(text) if length is None else length) + text + data
+    if not isinstance(header, bytes):
+        header = json.dumps(header, ensure_ascii=False).encode("utf-8", "surrogatepass")
+    return struct.pack("<Q", len(header) if length is None else length) + header + data
 
 
 def _parts() -> tuple[dict[str, Any], bytes]:
@@ -415,6 +418,31 @@ def _put(name: str, **changes: Any) -> Callable[[dict[str, Any]], Any]:
     return lambda header: header[name].update(changes)
 
 
+def _moved(last: str | None, by: int) -> bytes:
+    """The last tensor, or all of them, moved; the file is as long as its tensors say."""
+    header, data = _parts()
+    tensors = {name: each for name, each in header.items() if name != "__metadata__"}
+    assert last is None or tensors[last]["data_offsets"][1] == len(data), "it is not the last"
+    for name in tensors if last is None else [last]:
+        tensors[name]["data_offsets"] = [at + by for at in tensors[name]["data_offsets"]]
+    return _safetensors(header, (data + bytes(8))[: len(data) + by])
+
+
+def _add_tensor(size: int) -> Callable[[dict[str, Any]], Any]:
+    """A tensor after the others, of more bytes than there are."""
+
+    def change(header: dict[str, Any]) -> None:
+        end = max(each["data_offsets"][1] for each in header.values() if "data_offsets" in each)
+        header["more"] = {"dtype": "U8", "shape": [size], "data_offsets": [end, end + size]}
+
+    return change
+
+
+def _renamed(name: str) -> bytes:
+    """The tensor is there, under a name that nobody asks for."""
+    return _tensors(lambda header: header.update({name + ".": header.pop(name)}))
+
+
 def _many_tensors(count: int) -> bytes:
     empty = b'{"dtype":"U8","shape":[0],"data_offsets":[0,0]}'
     return _safetensors(
@@ -422,7 +450,7 @@ def _many_tensors(count: int) -> bytes:
     )
 
 
-W, B = "layers.0.weight", "layers.0.bias"
+W, B, SHIFT = "layers.0.weight", "layers.0.bias", "scaling.shift"
 SAFETENSORS: dict[str, Attack] = {
     "header of 2^64": lambda: _safetensors({}, length=2**64 - 1),
     "header of 2^63": lambda: _safetensors({}, length=2**63),
@@ -441,9 +469,11 @@ SAFETENSORS: dict[str, Attack] = {
     "shape as text": lambda: _tensors(_put(W, shape="12")),
     "reversed offsets": lambda: _tensors(_put(W, data_offsets=[12, 4])),
     "negative offsets": lambda: _tensors(_put(W, data_offsets=[-8, 0])),
-    "overlapping offsets": lambda: _tensors(_put(W, data_offsets=[0, 8])),
-    "offsets that leave a hole": lambda: _tensors(_put(W, data_offsets=[400, 408]), bytes(400)),
-    "offsets beyond the end": lambda: _tensors(_put(W, data_offsets=[2**40, 2**40 + 8])),
+    "overlapping offsets": lambda: _moved(W, -4),
+    "offsets of another tensor": lambda: _tensors(_put(SHIFT, data_offsets=[0, 16])),
+    "offsets that leave a hole": lambda: _moved(W, 4),
+    "offsets that leave a hole at the beginning": lambda: _moved(None, 4),
+    "offsets beyond the end": lambda: _tensors(_add_tensor(2**40)),
     "offsets of 2^63": lambda: _tensors(_put(W, data_offsets=[2**63 - 8, 2**63])),
     "three offsets": lambda: _tensors(_put(W, data_offsets=[4, 12, 12])),
     "no offsets": lambda: _tensors(lambda header: header[W].pop("data_offsets")),
@@ -453,8 +483,8 @@ SAFETENSORS: dict[str, Attack] = {
     "dtype as a list": lambda: _tensors(_put(W, dtype=["F32"])),
     "other dtype": lambda: _tensors(_put(W, dtype="I32")),
     "tensor as null": lambda: _tensors(lambda header: header.update({W: None})),
-    "missing tensor": lambda: _tensors(lambda header: header.pop(B)),
-    "metadata as a list": lambda: _tensors(lambda header: header.update(__metadata__=[])),
+    "missing tensor": lambda: _renamed(B),
+    "all metadata as a list": lambda: _tensors(lambda header: header.update(__metadata__=[])),
     "metadata of numbers": lambda: _tensors(lambda header: header.update(__metadata__={"a": 1})),
     "own metadata as a number": lambda: _tensors(
         lambda header: header["__metadata__"].update(pybackprop=1)
@@ -480,6 +510,7 @@ def _register() -> None:
         ATTACKS["safetensors"][f"own JSON: {name}"] = lambda make=make: _own_header(make())
     for name, change in HEADERS.items():
         npz[name] = lambda change=change: with_header(change)
+        assert name not in SAFETENSORS
         ATTACKS["safetensors"][name] = lambda change=change: _own_header(change)
     ATTACKS["safetensors"].update(SAFETENSORS)
     for name, changes in POSITIONS.items():

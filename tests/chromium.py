@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import fcntl
 import json
 import os
@@ -105,15 +106,54 @@ class Chromium:
             self._receive()
 
     def evaluate(self, code: str) -> Any:
-        """Return the value of an expression of JavaScript."""
-        result = self.send("Runtime.evaluate", expression=code, returnByValue=True)
+        """Return the value of an expression of JavaScript; of a promise, what it comes to."""
+        result = self.send(
+            "Runtime.evaluate", expression=code, returnByValue=True, awaitPromise=True
+        )
         assert "exceptionDetails" not in result, result["exceptionDetails"]
         return result["result"].get("value")
 
+    def resize(self, width: int, height: int = 1000, *, touch: bool = False) -> None:
+        """Show the page in a window of another size, or on a telephone with a touch screen."""
+        self.send(
+            "Emulation.setDeviceMetricsOverride",
+            width=width,
+            height=height,
+            deviceScaleFactor=1,
+            mobile=touch,
+        )
+        self.send("Emulation.setTouchEmulationEnabled", enabled=touch, maxTouchPoints=1)
+
+    def use_colours(self, scheme: str) -> None:
+        """Prefer the "light" or the "dark" colours from now on."""
+        feature = {"name": "prefers-color-scheme", "value": scheme}
+        self.send("Emulation.setEmulatedMedia", features=[feature])
+
+    def screenshot(self, path: Path, whole: bool = True) -> None:
+        """Write a picture of the page as it looks now."""
+        answer = self.send("Page.captureScreenshot", captureBeyondViewport=whole)
+        path.write_bytes(base64.b64decode(answer["data"]))
+
+    def move(self, x: float, y: float) -> None:
+        """Move the mouse to a point of the window."""
+        self.send("Input.dispatchMouseEvent", type="mouseMoved", x=x, y=y)
+
+    def click(self, x: float, y: float) -> None:
+        """Move the mouse to a point of the window and press its left button there."""
+        self.move(x, y)
+        for kind in ("mousePressed", "mouseReleased"):
+            self.send("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", clickCount=1)
+
+    def tap(self, x: float, y: float) -> None:
+        """Touch a point of the window for a moment, as a fingertip does."""
+        self.send("Input.dispatchTouchEvent", type="touchStart", touchPoints=[{"x": x, "y": y}])
+        self.send("Input.dispatchTouchEvent", type="touchEnd", touchPoints=[])
+
     def press(self, key: str, shift: bool = False) -> None:
         """Press a key and let it go."""
-        text = {"text": key} if len(key) == 1 else {}
+        text = {"text": key} if len(key) == 1 else {"text": "\r"} if key == "Enter" else {}
         code = {"ArrowLeft": 37, "ArrowUp": 38, "ArrowRight": 39, "ArrowDown": 40, "Tab": 9}
+        code |= {"Enter": 13, "Escape": 27}
         for kind in ("keyDown", "keyUp"):
             self.send(
                 "Input.dispatchKeyEvent",

@@ -1,8 +1,9 @@
 """Which instruction sets the object files of the core use, by disassembling them.
 
-    python tests/disassembly.py FOLDER      the object files in a folder, each named as its source
+    python tests/disassembly.py FOLDER      the object files in a folder
 
-Everything runs on any x86-64 but csrc/arch/kern_<isa>.c, and those stay within their own set.
+Everything runs on any x86-64 but csrc/kernels/arch/kern_<isa>.c, and each of those stays within its
+own set.
 """
 
 from __future__ import annotations
@@ -99,7 +100,7 @@ def main(folder: str) -> str:
     """Check every object file of a folder; return what is wrong."""
     counts, wrong = [], []
     for path in sorted(Path(folder).glob("*.o")):
-        count, found = beyond(path, allowed_in(path.stem))
+        count, found = beyond(path, allowed_in(path.stem.rpartition("-")[2]))
         counts.append(count)
         wrong += found
     if not counts:

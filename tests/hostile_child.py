@@ -21,7 +21,7 @@ from loaders import reset_peak, status
 
 # Address space is taken in larger pieces than memory.
 ROOM = 160 << 20
-SECONDS = 5
+SECONDS = 20
 
 
 def measure(kind: str, path: Path) -> dict[str, Any]:

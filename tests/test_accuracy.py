@@ -7,7 +7,7 @@ import re
 from dataclasses import replace
 
 import pytest
-from cbuild import AARCH64, CSRC, NATIVE, Toolchain, run
+from cbuild import AARCH64, NATIVE, Toolchain, kernel_sources, run
 
 pytestmark = pytest.mark.native
 
@@ -21,11 +21,10 @@ VECTORS = replace(NATIVE.with_flags("-O3", "-DBP_VECTOR_LIBM"), link=("-lmvec", 
 
 def sweep(*arguments: str, toolchain: Toolchain = NATIVE, timeout: float = 120) -> set[str]:
     """Return the instruction sets that were swept; a broken bound fails the program."""
-    arch = sorted(path.relative_to(CSRC).as_posix() for path in CSRC.glob("arch/*.c"))
     out = run(
         "ulp_sweep.c",
         *arguments,
-        sources=("cgroup.c", "cpu.c", "dispatch.c", *arch),
+        sources=kernel_sources(),
         toolchain=toolchain,
         timeout=timeout,
     )
@@ -43,6 +42,7 @@ def test_errors_stay_within_their_bounds_on_arm() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.exhaustive
 @pytest.mark.skipif(platform.machine() != "x86_64", reason="needs glibc's libmvec")
 @pytest.mark.parametrize("function", [*FUNCTIONS, *ACTIVATIONS, *SLOPES, *BENDS])
 def test_errors_stay_within_their_bounds_at_every_float(function: str) -> None:

@@ -80,6 +80,21 @@ def test_any_real_array_gives_the_same_bits(
     np.testing.assert_array_equal(before[1], y)
 
 
+@pytest.mark.parametrize("arrangement", sorted(ARRANGEMENTS))
+@pytest.mark.parametrize("dtype", ["f4", "f8", "u1"])
+def test_inputs_of_any_arrangement_are_scaled_alike(arrangement: str, dtype: str) -> None:
+    rng = np.random.default_rng(1)
+    for network_dtype in ("float32", "float64"):
+        network = bp.Network([9, 3, 2], activation="tanh", seed=3, dtype=network_dtype)
+        network.set_scaling(np.linspace(-1, 1, 9), np.linspace(0.01, 0.02, 9))
+        x = rng.integers(0, 100, size=(7, 9)).astype(dtype)
+        got = network.predict(ARRANGEMENTS[arrangement](x))
+        np.testing.assert_array_equal(got, network.predict(x.astype(network_dtype)))
+        shift, scale = network.scaling or ()
+        network.set_scaling(None, None)
+        np.testing.assert_allclose(network.predict((x - shift) * scale), got, rtol=2e-5, atol=1e-6)
+
+
 @pytest.mark.parametrize("dtype", ["i1", "u1", "i4", "u8", ">i8", "?"])
 @pytest.mark.parametrize("shape", [(6,), (6, 1)])
 def test_labels_of_any_integer_dtype(dtype: str, shape: tuple[int, ...]) -> None:
@@ -447,7 +462,7 @@ def test_callback_may_evaluate_but_not_train() -> None:
         assert end.network is network
         values.append((network.predict(X), network.cost(X, Y), network.backprop(X, Y)))
         for call in (lambda: network.step(X, Y, bp.SGD()), lambda: network.fit(X, Y)):
-            with pytest.raises(RuntimeError, match="a fit of this network is in progress"):
+            with pytest.raises(RuntimeError, match="a fit of it is in progress"):
                 call()
 
     network.fit(X, Y, epochs=3, callbacks=[evaluate])

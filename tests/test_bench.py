@@ -19,12 +19,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pybackprop.bench import agreement, contenders, numpy_, own, runner, scaling, workloads
+from pybackprop.bench import agreement, contenders, runner, workloads
 from pybackprop.bench.contenders import Contender
+from pybackprop.bench.peers import numpy as numpy_peer
+from pybackprop.bench.peers import own
 from pybackprop.bench.processes import Process, ProcessError, Processes, environment
 from pybackprop.bench.report import Table, time_text
 from pybackprop.bench.runner import Entry, Result, compare_with_best
 from pybackprop.bench.statistics import geometric_mean, quantile, ratio, spread
+from pybackprop.bench.suites import scaling
 from pybackprop.bench.transforms import WAYS
 from pybackprop.bench.workloads import Derivative, Prediction, Product, Training
 from pybackprop.cli import main
@@ -107,7 +110,7 @@ def test_widths_text() -> None:
 @pytest.mark.parametrize("workload", TRAININGS, ids=lambda each: each.name)
 @pytest.mark.parametrize("mode", ["step", "fit", "numpy"])
 def test_training_agrees(workload: Training, mode: str) -> None:
-    make = numpy_.make if mode == "numpy" else own.make
+    make = numpy_peer.make if mode == "numpy" else own.make
     found = verdict(workload, make(workload, mode, None))
     assert found.ok, found.detail
 
@@ -143,8 +146,8 @@ def test_wrong_training_is_rejected(monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patch:
         patch.setattr(own, "MOMENTUM", 0.0)
         assert not verdict(TANH, own.make(TANH, "step", None)).ok
-    monkeypatch.setattr(numpy_._Training, "_forward", lambda self, x, outputs: None)
-    assert not verdict(RELU, numpy_.make(RELU, "loop", None)).ok
+    monkeypatch.setattr(numpy_peer._Training, "_forward", lambda self, x, outputs: None)
+    assert not verdict(RELU, numpy_peer.make(RELU, "loop", None)).ok
 
 
 def test_not_finite_evidence_is_rejected() -> None:
@@ -163,7 +166,7 @@ def test_predictions_agree(activation: str, output: str) -> None:
     for task in (
         own.make(workload, "predict", None),
         own.make(workload, "out", None),
-        numpy_.make(workload, "loop", None),
+        numpy_peer.make(workload, "loop", None),
     ):
         found = verdict(workload, task)
         assert found.ok, found.detail
@@ -174,7 +177,7 @@ def test_predictions_agree(activation: str, output: str) -> None:
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_products_agree(dtype: str) -> None:
     workload = Product("p", 17, 19, 23, dtype)
-    for make in (own.make, numpy_.make):
+    for make in (own.make, numpy_peer.make):
         found = verdict(workload, make(workload, "product", None))
         assert found.ok, found.detail
     assert not verdict(workload, own.make(replace(workload, seed=2), "product", None)).ok
@@ -186,9 +189,9 @@ def test_functions_agree(workload: workloads.Elementwise) -> None:
     assert found.ok, found.detail
     if workload.function == "gelu":
         with pytest.raises(NotImplementedError, match="erf"):
-            numpy_.make(workload, "elementwise", None)
+            numpy_peer.make(workload, "elementwise", None)
     else:
-        assert verdict(workload, numpy_.make(workload, "elementwise", None)).ok
+        assert verdict(workload, numpy_peer.make(workload, "elementwise", None)).ok
 
 
 @pytest.mark.parametrize("function", WAYS)
@@ -199,7 +202,7 @@ def test_derivatives_agree(function: str) -> None:
     for wrong in (replace(workload, seed=2), replace(workload, batch=5)):
         assert not verdict(workload, own.make(wrong, "call", None)).ok
     with pytest.raises(NotImplementedError, match="derivatives"):
-        numpy_.make(workload, "call", None)
+        numpy_peer.make(workload, "call", None)
 
 
 def test_every_derivative_is_timed_once() -> None:

@@ -347,14 +347,23 @@ def test_precision_travels(precision: str, tmp_path: Path) -> None:
     net = network([10, 40, 3], precision)
     x, y = data([10, 3], 50)
     net.fit(x, y, epochs=1)
-    twins = [net.copy(), copy.deepcopy(net), pickle.loads(pickle.dumps(net))]
-    for name in ("net.npz", "net.safetensors"):
-        net.save(tmp_path / name)
-        twins.append(bp.Network.load(tmp_path / name))
-    for twin in twins:
+    net.save(tmp_path / "net.npz")
+    loaded = bp.Network.load(tmp_path / "net.npz")
+    for twin in (loaded, net.copy(), copy.deepcopy(net), pickle.loads(pickle.dumps(net))):
         assert twin.precision == precision
         assert np.array_equal(twin.predict(x), net.predict(x))
     assert f"precision={precision}" in repr(net)
+
+
+@pytest.mark.parametrize("precision", LOW)
+def test_precision_travels_in_safetensors(precision: str, tmp_path: Path) -> None:
+    pytest.importorskip("safetensors")
+    net = network([10, 40, 3], precision)
+    net.save(tmp_path / "net.safetensors")
+    loaded = bp.Network.load(tmp_path / "net.safetensors")
+    x = data([10, 3], 50)[0]
+    assert loaded.precision == precision
+    assert np.array_equal(loaded.predict(x), net.predict(x))
 
 
 @pytest.mark.parametrize("precision", LOW)

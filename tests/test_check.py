@@ -135,6 +135,7 @@ def test_nothing_compared_is_not_agreement():
     result = check_gradients(net, x, net.predict(x))
     assert not any(array.checked for array in result.arrays)
     assert not result
+    assert "NOTHING COMPARED" in str(result)
 
 
 def test_entries_are_drawn_from_the_seed_and_the_net_is_left_alone():

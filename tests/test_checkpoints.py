@@ -18,7 +18,7 @@ import training_runs
 from training_runs import N_BATCHES, RUNS, WEIGHTS, X, Y, figures, make, state, train
 
 import pybackprop as bp
-from pybackprop import checkpoints, streaming, training
+from pybackprop.training import checkpoints, loop, stream
 
 PROGRAM = str(Path(training_runs.__file__))
 
@@ -171,7 +171,7 @@ def test_seconds(tmp_path: Path, monkeypatch: Any) -> None:
             raise Stopped
 
     monkeypatch.setattr(checkpoints.Checkpoints, "write", write)
-    monkeypatch.setattr(training, "_SLICE_NS", 10**12)
+    monkeypatch.setattr(loop, "_SLICE_NS", 10**12)
     with pytest.raises(Stopped):
         net.fit(X, Y, epochs=10**9, batch_size=1, checkpoint=path, checkpoint_every="0.05 s")
     assert np.diff(times).min() >= 0.05
@@ -350,6 +350,36 @@ def test_a_callback_ends_only_its_own_call_of_streams(tmp_path: Path) -> None:
     assert results[0] == results[1]
 
 
+def other_value(batch: int, array: int) -> Any:
+    """The stream of `pieces` with one value changed in its last bit."""
+
+    def changed() -> Any:
+        for number, arrays in enumerate(pieces()):
+            copies = [each.copy() for each in arrays]
+            if number == batch:
+                value = copies[array].reshape(-1)[-1:]
+                value[...] = np.nextafter(value, np.inf)
+            yield tuple(copies)
+
+    return changed
+
+
+@pytest.mark.parametrize("array", [0, 1, 2], ids=["X", "y", "sample_weight"])
+def test_a_stream_with_another_value_is_another_stream(tmp_path: Path, array: int) -> None:
+    path = tmp_path / "run.npz"
+    run = "adam-float32-float32"
+    train_stream(run, pieces, checkpoint=path)
+    count = len(list(pieces()))
+    for batch in (0, count - 1):
+        with pytest.raises(ValueError, match="are not those that the checkpoint"):
+            train_stream(run, other_value(batch, array), resume=path)
+    train_stream(run, other_value(count, array), resume=path)
+    for order in ([1, 0, *range(2, count)], [*range(count - 2), count - 1, count - 2]):
+        batches = list(pieces())
+        with pytest.raises(ValueError, match="are not those that the checkpoint"):
+            train_stream(run, [batches[at] for at in order], resume=path)
+
+
 def test_streams_that_do_not_match(tmp_path: Path) -> None:
     path = tmp_path / "run.npz"
     run = "adam-float32-float32"
@@ -358,4 +388,4 @@ def test_streams_that_do_not_match(tmp_path: Path) -> None:
         train_stream(run, lambda: pieces(8), resume=path)
     with pytest.raises(ValueError, match="steps is 6 here, not given in the checkpoint"):
         train_stream(run, pieces, steps=6, resume=path)
-    assert streaming.math.isfinite(train_stream(run, pieces, resume=path)["cost"][-1])
+    assert stream.math.isfinite(train_stream(run, pieces, resume=path)["cost"][-1])

@@ -14,8 +14,8 @@ import training_runs
 from training_runs import WEIGHTS, X, Y, state
 
 import pybackprop as bp
-from pybackprop import checkpoints, training
 from pybackprop.exchange import npz
+from pybackprop.training import checkpoints, loop
 
 
 def run_small(**arguments: Any) -> None:
@@ -136,7 +136,7 @@ def test_relative_paths_stay_where_they_were(tmp_path: Path, monkeypatch: Any) -
 def test_large_data_are_sampled(monkeypatch: Any, small: Path) -> None:
     run_small(resume=small)
     monkeypatch.setattr(checkpoints, "_SAMPLE_BYTES", 1000)
-    one, two = (checkpoints.describe_data(training.Split(net, X, Y, None, None).training)
+    one, two = (checkpoints.describe_data(loop.Split(net, X, Y, None, None).training)
                 for net in (bp.Network([4, 2]), bp.Network([4, 3, 2])))  # fmt: skip
     assert one == two
     assert one["X"]["checksum"] == checkpoints.checksum(X[::3])

@@ -208,9 +208,12 @@ def test_check_prints_a_table_and_returns_its_verdict(run, tmp_path):
     assert re.search(r"^W1\[0, 1\] .*\nW1: 30 more\n", out, re.M)
     options = ["--activation", "gelu", "--loss", "cross_entropy", "--dtype", "float32"]
     assert run("check", "4-8-3", *options)[0] == 0
-    code, out, _ = run("check", "4-8-3", "--tolerance", "1e-30")
+    code, out, _ = run("check", "4-8-3", "--dtype", "float32", "--tolerance", "1e-12")
     assert code == 1
     assert "GRADIENTS DISAGREE" in out
+    code, out, _ = run("check", "4-8-3", "--tolerance", "1e-30")
+    assert code == 1
+    assert "NOTHING COMPARED" in out
     model = tmp_path / "houses.npz"
     run("train", write_houses(tmp_path / "houses.csv"), "--epochs", 3, "--save", model)
     code, out, _ = run("check", model, "--entries", 20)

@@ -14,7 +14,18 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from cbuild import AARCH64, ASAN, HASWELL, NATIVE, NEHALEM, TSAN, Toolchain, build, run
+from cbuild import (
+    AARCH64,
+    ASAN,
+    HASWELL,
+    NATIVE,
+    NEHALEM,
+    TSAN,
+    Toolchain,
+    build,
+    clean_environment,
+    run,
+)
 
 pytestmark = pytest.mark.native
 
@@ -91,6 +102,18 @@ def test_arm_runs_everything() -> None:
 MEMCHECK = replace(
     NATIVE, runner=("valgrind", "--quiet", "--error-exitcode=9", "--leak-check=full")
 )
+
+
+@pytest.mark.parametrize("checker", [ASAN, MEMCHECK], ids=["sanitizer", "valgrind"])
+def test_the_checkers_notice_a_leak(checker: Toolchain) -> None:
+    """Otherwise the next tests would say nothing of leaks."""
+    program = str(build("leak.c", sources=("system/mem.c",), toolchain=checker))
+    environment = {**clean_environment(), "ASAN_OPTIONS": "", "LSAN_OPTIONS": ""}
+    for arguments, leaks in (([], False), (["leak"], True)):
+        command = [*checker.runner, program, *arguments]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
+        assert (done.returncode != 0) == leaks, done
+        assert ("128 byte" in done.stderr) == leaks, done.stderr  # in whole lines of the cache
 
 
 @pytest.mark.slow

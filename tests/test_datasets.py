@@ -233,3 +233,18 @@ def test_load_refuses_what_it_cannot_load(tmp_path, monkeypatch, arguments, erro
         (tmp_path / name).touch()
     with pytest.raises(error, match=word):
         datasets.load(*arguments)
+
+
+def test_repr_is_short():
+    data = regression()
+    assert repr(data) == (
+        "Dataset(x=float64 (20, 3), y=float64 (20,), task='regression', "
+        "feature_names=('a', 'b', 'c'), target_names=('t',))"
+    )
+    iris = datasets.iris().split(0.2)
+    assert repr(iris).startswith("Dataset('iris', x=float64 (120, 4), y=int64 (120,), x_test=")
+    assert "class_names=('setosa', 'versicolor', 'virginica')" in repr(iris)
+    names = tuple(f"{at}" * 200 for at in range(20_000))
+    wide = Dataset(np.zeros((1, 20_000)), np.zeros(1), "regression", names, ("t",))
+    assert len(repr(wide)) < 500
+    assert f"feature_names=('{'0' * 40}...', '{'1' * 40}...', " in repr(wide)

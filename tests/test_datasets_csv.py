@@ -87,10 +87,34 @@ def test_separators_blank_lines_endings_and_gzip(write, content):
         ("odour,class\nx,z\nx,y\n", True),
         ("5.1,setosa\n4.9,virginica\n", False),
         ("weight,species\n5.1,setosa\n4.9,virginica\n", True),
+        ("city,2019,2020,y\nrome,1.5,2,0\noslo,2.5,3,1\n", True),
+        ("2019,2020,size,y\n1.5,2,3,a\n2.5,3,4,b\n", True),
     ],
 )
 def test_header_is_recognised(write, content, header):
     assert load_csv(write(content), task="classification").encoding.header is header
+
+
+@pytest.mark.parametrize("cell", ["?", "2019-01-02", "12%"])
+def test_a_number_missing_or_in_another_notation_is_no_name(write, cell):
+    with pytest.raises(ValueError, match=r"line 1, column 'x1'.*first row was read as data"):
+        load_csv(write(f"1.5,{cell},a\n2.5,3,b\n"))
+
+
+def test_a_first_row_read_as_data_for_a_number_is_said(write):
+    rows = "".join(f"name{at},{at},{at % 2}\n" for at in range(40))
+    path = write(f"city,2019,7\n{rows}")
+    with pytest.raises(ValueError, match=r"line 1, .*'2019' is a number; if it holds") as caught:
+        load_csv(path)
+    assert "identifies rows" in str(caught.value)
+    with pytest.raises(ValueError, match=r"'city': there is no such column.*'2019' is a number"):
+        load_csv(path, "city")
+    with pytest.raises(ValueError, match="identifies rows") as caught:
+        load_csv(path, header=False)
+    assert "the first row was read" not in str(caught.value)
+    with pytest.raises(ValueError, match="there is no such column") as caught:
+        load_csv(write("1,2\n3,4\n"), "y")
+    assert "the first row was read" not in str(caught.value)
 
 
 def test_header_can_be_stated(write):
@@ -153,7 +177,7 @@ def test_columns_can_be_ignored_and_declared_categories(write):
         ("1,2,3\n4,5,6\n\n7,x8,9\n", 4, "x1", "'x8' is not a number"),
         ("a,b,y\n1,2,3\n4,1e999,6\n", 3, "b", "not finite"),
         ("a,b,y\n1,2,3.5\n4,5,inf\n", 3, "y", "not a finite number"),
-        ("a,b,y\n1,2,3\n4,5,6\n4,5,z\n", 4, "y", "'z' is not a finite number"),
+        ("a,b,y\n1,2,3\n4,5,6\n4,5,z\n", 4, "y", "'z' is not a number"),
         ("a,b,a\n1,2,3\n", 1, "a", "twice"),
         ("a,b,y\n1,2,k\n3,4,k\n", 2, "y", "one class"),
         ('a,b,y\n"x\ny",2,3\n"x\nz",2,3\n"x\ny",,3\n', 7, "b", "missing value"),

@@ -80,7 +80,7 @@ def test_idx_folder_without_held_out_part(mnist):
         (LABELS, lambda b: b"\0\0\x08\x03" + b[4:], "expected 0x00000801"),
         (IMAGES, lambda b: b[:4] + b"\xff" * 12 + b[16:], "the header says"),
         (LABELS, lambda b: struct.pack(">HBBI", 0, 8, 1, 29) + b[9:], "29 labels for 30 images"),
-        (IMAGES, lambda b: struct.pack(">HBB3I", 0, 8, 3, 30, 0, 5), "holds no images"),
+        (IMAGES, lambda b: struct.pack(">HBB3I", 0, 8, 3, 30, 0, 5), "holds no values"),
         ("t10k-labels-idx1-ubyte", lambda b: b[:-1] + b"\x03", "3 classes"),
     ],
 )

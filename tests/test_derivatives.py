@@ -8,7 +8,7 @@ import pytest
 
 import pybackprop as bp
 from pybackprop import graph as G
-from pybackprop.graph.network import ACTIVATIONS, LOSSES
+from pybackprop.graph._network import ACTIVATIONS, LOSSES
 
 HIDDEN = [name for name in ACTIVATIONS if name != "softmax"]
 BY_ROW = ("jacobian", "vjp", "jvp", "hessian_diagonal", "laplacian")
@@ -341,6 +341,19 @@ def test_same_bits_for_any_number_of_threads(dtype):
     part = everything(net, X[700:703], y[700:703], np.random.default_rng(1))
     for name in ("jacobian", "hessian_diagonal", "laplacian", "per_sample_gradients"):
         np.testing.assert_array_equal(part[name], results[0][name][700:703], err_msg=name)
+
+
+@pytest.mark.parametrize("n_in", [1, 31, 33, 150])
+@pytest.mark.parametrize("output", ["identity", "softmax"])
+def test_laplacian_of_many_inputs_is_the_sum_of_the_diagonal(n_in, output):
+    """Also where the inputs are taken in several turns."""
+    net, rng = make_net((n_in, 6, 3), output=output)
+    net.parameters = net.parameters / n_in**0.5
+    X = rng.normal(size=(5, n_in))
+    diagonal = net.hessian_diagonal(X)
+    np.testing.assert_allclose(
+        net.laplacian(X), diagonal.sum(axis=2), rtol=1e-10, atol=1e-12 * np.abs(diagonal).sum()
+    )
 
 
 def test_calls_are_cut_without_a_trace(monkeypatch):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import doctest
 import re
+import xml.etree.ElementTree as ET
 from pathlib import Path
 
 import numpy as np
@@ -56,21 +57,33 @@ def test_all_numbers_of_the_page_are_in_blocks_that_run() -> None:
 
 def test_picture_is_of_the_network_of_the_page_and_current() -> None:
     cost = cost_as_graph()
-    assert PICTURE.read_text("utf-8") == cost.to_svg(layout="layers")
+    assert PICTURE.read_text("utf-8") == cost.to_svg(layout="layers", direction="down")
     net = Network([2, 3, 1], loss="squared_error", dtype="float64", seed=0)
     net.set_layer(0, [[1, 1], [2, -3], [-1, 2]], [0, 1, -1])
     net.set_layer(1, [[1, 2, -1]], [1])
     assert net.cost(np.array([[1.0, 2.0]]), np.array([[1.0]])) == float(cost.value)
 
 
+def test_letters_of_the_picture_can_be_read_in_a_narrow_column() -> None:
+    """A column of 800 px shows them 11 px high or more, and a screen shows most of the picture."""
+    root = ET.fromstring(PICTURE.read_text("utf-8"))
+    width, height = float(root.attrib["width"]), float(root.attrib["height"])
+    found = re.search(r"\.pg text \{ font: ([\d.]+)px", PICTURE.read_text("utf-8"))
+    assert found is not None
+    shown = min(1.0, 800.0 / width)
+    assert shown * float(found[1]) >= 11.0
+    assert shown * height < 1200.0
+
+
 def test_functions_of_the_core_are_where_the_page_says() -> None:
-    found = re.findall(r"`(\w+)`\s+in\s+`(csrc/[\w.]+)`", PAGE.read_text("utf-8"))
+    found = re.findall(r"`(\w+)`\s+in\s+`(csrc/[\w./]+)`", PAGE.read_text("utf-8"))
     text = PAGE.read_text("utf-8")
-    assert set(re.findall(r"`(bp_\w+)`", text)) == {name for name, _ in found if name[:3] == "bp_"}
+    assert set(re.findall(r"`(bp_\w+)`", text)) <= {name for name, _ in found}
+    assert len(found) > 10
     for name, path in found:
         source = (TOP / path).read_text("utf-8")
         assert re.search(rf"\b{name}\b", source), f"{name} is not in {path}"
 
 
 if __name__ == "__main__":
-    cost_as_graph().to_svg(PICTURE, layout="layers")
+    cost_as_graph().to_svg(PICTURE, layout="layers", direction="down")

@@ -36,8 +36,8 @@ def test_policy_net(capsys: pytest.CaptureFixture[str]) -> None:
     assert "steps an episode" in capsys.readouterr().out
 
 
-def test_pinn() -> None:
-    assert load("pinn.py")["main"]() < 1e-6
+def test_poisson_random_features() -> None:
+    assert load("poisson_random_features.py")["main"]() < 1e-6
 
 
 def test_online_learning() -> None:

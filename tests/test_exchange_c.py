@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import ctypes
 import itertools
+import pickle
 import shutil
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -148,6 +150,22 @@ def test_int8_weights_and_what_they_cost(dtype: str, tmp_path: Path) -> None:
     assert without_targets == (*loss[:3], None, None)
 
 
+class OneInput(bp.Network):
+    """A network that is made in another way."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__([1, width, 1], seed=0)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return OneInput, (self.widths[1],)
+
+
+def test_a_subclass_made_in_another_way(tmp_path: Path) -> None:
+    net = OneInput(5)
+    assert type(pickle.loads(pickle.dumps(net))) is OneInput
+    assert net.to_c(tmp_path / "net.c", weights="int8", data=np.ones((3, 1))) is not None
+
+
 def test_quantization_rounds_to_the_nearest_of_each_row() -> None:
     w = np.vstack([RNG.normal(size=(5, 40)), np.zeros((1, 40)), np.full((1, 40), -1e-44)])
     for dtype in (np.float32, np.float64):
@@ -177,6 +195,20 @@ def test_text_is_the_same_every_time_and_tells_what_it_is(tmp_path: Path) -> Non
     (tmp_path / "other.c").unlink()
     for compiler in COMPILERS:
         library(tmp_path, compiler)
+
+
+@pytest.mark.parametrize("name", ["x*\\ int y; /", "*/", "/*/", "**//", "???/", "????/", "a*\\\\"])
+def test_no_name_ends_the_comment_nor_begins_a_trigraph(name: str, tmp_path: Path) -> None:
+    net = bp.Network([3, 2], seed=5)
+    net.metadata = {"feature_names": [name, f"/{name}", f"{name}*"], "target_names": ["a", name]}
+    net.to_c(tmp_path / "net.c")
+    text = (tmp_path / "net.c").read_text(encoding="utf-8")
+    head, code = text[: text.index("*/")], text[text.index("*/") :]
+    assert head.rstrip().endswith("-lm.")
+    assert code.startswith("*/\n#include <math.h>\n")
+    assert "/*" not in head[2:]
+    assert "??" not in text
+    library(tmp_path, COMPILERS[0])
 
 
 def test_refusals_touch_no_file(tmp_path: Path) -> None:

@@ -297,6 +297,9 @@ MALFORMED = {
     "wrong init": put("settings.init", "wrong"),
     "negative seed": put("settings.seed", -1),
     "negative steps": put("steps", -1),
+    "steps that would overflow": put("steps", 2**63 - 1),
+    "more steps than there can be": put("steps", 2**53 + 1),
+    "epochs that would overflow": put("epochs", 2**63 - 1),
     "fractional epochs": put("epochs", 0.5),
     "metadata as a list": put("metadata", []),
     "too short": array("parameters", lambda a: a[:-1]),
@@ -324,6 +327,7 @@ MALFORMED_OPTIMIZER = {
     "bad setting": put("optimizer.settings.eps", "x"),
     "bad schedule": put("optimizer.settings.lr", {"name": "constant", "lr": -1}),
     "negative step": put("optimizer.step", -3),
+    "step that would overflow": put("optimizer.step", 2**63 - 1),
     "unknown vector": put("optimizer.state", ["exp_avg", "wrong"]),
     "short vector": array("optimizer.exp_avg", lambda a: a[1:]),
     "vector of another type": array("optimizer.exp_avg", lambda a: a.astype(float)),
@@ -336,6 +340,31 @@ def test_malformed_optimizer(valid: bytes, tmp_path: Path, name: str) -> None:
     path.write_bytes(rewritten(valid, MALFORMED_OPTIMIZER[name]))
     with pytest.raises(ValueError, match="model"):
         bp.Optimizer.load(path)
+
+
+@pytest.mark.parametrize("kind", [bp.Adam, bp.Adagrad])
+def test_training_goes_on_from_the_largest_counts(
+    valid: bytes, tmp_path: Path, kind: type[bp.Optimizer]
+) -> None:
+    largest = 2**53
+
+    def change(header: dict[str, Any], arrays: dict[str, Any]) -> None:
+        header.update(steps=largest, epochs=largest)
+
+    path = tmp_path / "model.npz"
+    path.write_bytes(rewritten(valid, change))
+    net, optimizer = bp.Network.load(path), kind()
+    net.step(X, Y, optimizer)
+    state = {**optimizer.state_dict(), "step": largest}
+    optimizer.load_state_dict(state)
+    net.fit(X, Y, optimizer=optimizer, batch_size=len(X))
+    assert optimizer.steps == largest + 1
+    assert net._net.get_counters() == (largest + 2, largest + 1)
+    with pytest.raises(ValueError, match=r"state: step must be in \[0, 9007199254740992\]"):
+        optimizer.load_state_dict({**state, "step": 2**63 - 1})
+    for counters in ((2**63 - 1, 0), (0, 2**63 - 1)):
+        with pytest.raises(ValueError, match="range"):
+            net._net.set_counters(*counters)
 
 
 def zipped(entries: dict[str, bytes], method: int = zipfile.ZIP_STORED) -> bytes:

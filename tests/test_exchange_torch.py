@@ -209,3 +209,35 @@ def test_estimators_that_are_no_networks() -> None:
         bp.Network.from_sklearn(make_pipeline(MinMaxScaler(), neural.MLPRegressor()))
     with pytest.raises(TypeError, match="output is that of the estimator"):
         bp.Network.from_sklearn(neural.MLPRegressor(), output="tanh")
+
+
+def test_a_state_dict_whose_order_is_not_told_is_refused() -> None:
+    """Formats that sort names put layer 10 before layer 2."""
+    layers = {f"{name}.weight": RNG.normal(size=(2, 2)) for name in ("body.10", "body.2", "head")}
+    with pytest.raises(ValueError, match=r"body\.10 comes before body\.2"):
+        bp.Network.from_torch(layers, activation="tanh")
+    right = {name: layers[name] for name in ("body.2.weight", "body.10.weight", "head.weight")}
+    net = bp.Network.from_torch(right, activation="tanh")
+    np.testing.assert_array_equal(net.weights[0], layers["body.2.weight"])
+
+
+def test_a_scaling_after_the_first_layer_is_refused() -> None:
+    layers = {"1.weight": np.eye(2), "3.weight": np.eye(2)}
+    for at, fits in (("0", True), ("scaling", True), ("2", False), ("norm", False)):
+        scaling = {f"{at}.shift": np.ones(2), f"{at}.scale": np.full(2, 2.0)}
+        if fits:
+            net = bp.Network.from_torch({**layers, **scaling}, activation="tanh")
+            np.testing.assert_array_equal(net.scaling, [[1, 1], [2, 2]])
+            continue
+        with pytest.raises(ValueError, match=rf"{at}\.shift .*come after the first layer"):
+            bp.Network.from_torch({**layers, **scaling}, activation="tanh")
+    first = {"norm.shift": np.ones(2), "norm.scale": np.ones(2), **layers}
+    assert bp.Network.from_torch(first, activation="tanh").scaling is not None
+
+
+@pytest.mark.parametrize("dtype", [">f8", "<f8", np.longdouble])
+def test_arrays_of_eight_bytes_and_more_keep_their_digits(dtype: Any) -> None:
+    weight = RNG.normal(size=(2, 3))
+    net = bp.Network.from_torch({"weight": weight.astype(dtype)})
+    assert net.dtype == np.float64
+    np.testing.assert_array_equal(net.weights[0], weight)

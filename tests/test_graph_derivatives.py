@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from pybackprop import graph as G
 from pybackprop.graph import Variable
-from pybackprop.graph.arrays import broadcast_to
+from pybackprop.graph._arrays import broadcast_to
 
 # Every gate, at first and second order ------------------------------------------------------------
 

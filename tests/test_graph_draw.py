@@ -8,13 +8,13 @@ import xml.etree.ElementTree as ET
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from pybackprop import graph as G
 from pybackprop.graph import Variable
-from pybackprop.graph.draw import MOST_NODES, Picture
-from pybackprop.graph.layout import Box, Edge, arrange
+from pybackprop.graph._draw import MOST_NODES, Picture
+from pybackprop.graph._layout import Box, Edge, Layout, arrange
 
 ENGINES = [
     "layers",
@@ -111,8 +111,13 @@ def box_graphs(draw):
     return boxes, [Edge(i, j, row) for (i, j), row in zip(chosen, rows, strict=True)]
 
 
+# The box that goes with the rows of another is pulled left of all others.
+PULLED = [(3, 4), (3, 11), (4, 5), (6, 11), (7, 8), (6, 7), (0, 1), (0, 3), (0, 4), (0, 5), (2, 3)]
+
+
 @settings(max_examples=100, deadline=None)
 @given(box_graphs())
+@example(([Box(1.0, 1.0)] * 12, [Edge(2, 11, 0), *(Edge(*pair) for pair in PULLED)]))
 def test_no_overlaps_of_any_boxes(graph):
     boxes, edges = graph
     placed = arrange(boxes, edges, "layers")
@@ -121,6 +126,25 @@ def test_no_overlaps_of_any_boxes(graph):
     for edge in edges:
         (x, _), (u, _) = placed.corners[edge.source], placed.corners[edge.target]
         assert x + boxes[edge.source].width < u, "edges go from left to right"
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize(
+    "make", [lecture_example, reused_example, lambda: random_graph(1), lambda: random_graph(2, 25)]
+)
+def test_no_overlaps_downwards(engine, make):
+    picture = Picture(make())
+    boxes, edges = picture.boxes("down"), picture.edges_in("down")
+    placed = arrange(boxes, edges, engine, "down")
+    assert_no_overlap(boxes, placed)
+    # Mirrored at the diagonal, it is a layout to the right.
+    turned = [Box(box.height, box.width, box.rows) for box in boxes]
+    curves = [[(y, x) for x, y in curve] for curve in placed.curves]
+    mirrored = Layout([(y, x) for x, y in placed.corners], curves)
+    assert_edges_join_their_boxes_and_cross_no_other(turned, edges, mirrored)
+    for edge in edges:
+        (_, y), (_, v) = placed.corners[edge.source], placed.corners[edge.target]
+        assert y + boxes[edge.source].height < v, "edges go down"
 
 
 def test_a_single_box_and_disconnected_ones():
@@ -210,6 +234,40 @@ def test_values_are_above_the_edges_and_gradients_below():
         assert gradient - 12 > line - 2, "the letters of the gradient begin below the line"
 
 
+def test_downwards_values_are_left_of_the_edges_and_gradients_right():
+    svg = lecture_example().to_svg(layout="layers", direction="down")
+    assert sorted(texts(svg)) == sorted(texts(lecture_example().to_svg(layout="layers")))
+    found = 0
+    for group in ET.fromstring(svg).iter(f"{SVG}g"):
+        numbers = {t.get("class"): t for t in group.findall(f"{SVG}text")}
+        if "pg-value" not in numbers:
+            continue
+        line = float(group.find(f"{SVG}path").get("d")[1:].split()[0])
+        value, gradient = numbers["pg-value"], numbers["pg-grad"]
+        assert value.get("text-anchor") == "end"
+        assert float(value.get("x")) < line < float(gradient.get("x"))
+        found += 1
+    assert found == 6
+    caption = "".join(ET.fromstring(svg).find(f"{SVG}text").itertext())
+    assert caption == "left of an edge: value; right: gradient of J"
+
+
+def test_downwards_a_deep_graph_is_narrow():
+    x = Variable(0.5, "x")
+    y = x
+    for _ in range(12):
+        y = G.tanh(y * 1.1)
+    right, down = (
+        float(ET.fromstring(y.to_svg(layout="layers", direction=way)).get("width"))
+        for way in ("right", "down")
+    )
+    assert right > 3000
+    assert down < 500
+    assert y.to_html(direction="down").count("<svg") == 1
+    with pytest.raises(ValueError, match="direction must be 'right' or 'down', got 'up'"):
+        y.to_svg(direction="up")
+
+
 def test_edges_carry_their_part_of_the_gradient_of_a_reused_node():
     x = Variable(3.0, "x")
     svg = (x * x + x).named("y").to_svg()
@@ -223,9 +281,12 @@ def test_both_colour_schemes_and_nothing_from_outside():
     page = lecture_example().to_html()
     for text in (svg, page):
         outside = text.replace("http://www.w3.org/2000/svg", "")
-        assert "http" not in outside
-        assert "<script" not in outside
+        assert "http:" not in outside
+        assert "https" not in outside
+        assert "<script src" not in outside
         assert "url(" not in outside
+    assert "<script" not in svg
+    assert "default-src 'none'" in page
 
 
 def test_arrays_are_shown_short():
@@ -277,7 +338,7 @@ def test_files_and_notebooks(tmp_path):
 
 
 def test_drawing_is_loaded_only_when_used():
-    code = "import sys, pybackprop.graph; print('pybackprop.graph.draw' in sys.modules)"
+    code = "import sys, pybackprop.graph; print('pybackprop.graph._draw' in sys.modules)"
     result = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     )

@@ -5,7 +5,7 @@ import pytest
 
 from pybackprop import graph as G
 from pybackprop.graph import Variable
-from pybackprop.graph.labels import Labels, short
+from pybackprop.graph._labels import Labels, short
 
 
 def test_one_path_in_words(capsys):

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+import pybackprop as bp
+
 HEAVY = [
     "joblib",
     "matplotlib",
@@ -40,6 +42,42 @@ def test_import_loads_no_heavy_module() -> None:
     out = run("import sys, pybackprop; print(*{name.partition('.')[0] for name in sys.modules})")
     assert "pybackprop" in out.split()
     assert not set(HEAVY) & set(out.split())
+
+
+def test_names_are_listed_and_found() -> None:
+    """dir(), which Tab completes from, has every public name, and no other; none is imported."""
+    out = run("import sys, pybackprop as bp; print(*dir(bp)); print(*sys.modules)")
+    names, loaded = (line.split() for line in out.splitlines())
+    public = {name for name in names if not (name.startswith("__") and name != "__version__")}
+    assert public == {*bp.__all__, "datasets", "graph", "lessons", "sklearn", "view"}
+    for name in ("check", "datasets", "flow", "graph", "kernels", "sklearn", "view"):
+        assert f"pybackprop.{name}" not in loaded
+
+
+@pytest.mark.parametrize("name", ["datasets", "graph", "kernels", "view"])
+def test_modules_are_found_on_first_use(name: str) -> None:
+    out = run(f"import pybackprop as bp; help(bp.{name})")
+    assert out.startswith(
+        f"Help on {'package' if name != 'kernels' else 'module'} pybackprop.{name}"
+    )
+    assert run(f"import pybackprop as bp; print(bp.{name}.__name__)") == f"pybackprop.{name}\n"
+
+
+def test_help_of_the_estimators() -> None:
+    pytest.importorskip("sklearn")
+    out = run("import pybackprop; help(pybackprop.sklearn)")
+    assert "MLPClassifier" in out
+    assert "MLPRegressor" in out
+
+
+def test_estimators_without_scikit_learn() -> None:
+    """To ask for them says what to install; help on the package does without."""
+    begin = "import sys; sys.modules['sklearn'] = None; import pybackprop as bp; "
+    assert "pip install scikit-learn" in run(
+        f"{begin}\ntry:\n    help(bp.sklearn)\nexcept AttributeError as error:\n    print(error)"
+    )
+    assert "gradient_flow" in run(f"{begin}help(bp)")
+    assert run(f"{begin}print(hasattr(bp, 'sklearn'), hasattr(bp, 'nothing'))") == "False False\n"
 
 
 @pytest.mark.timing

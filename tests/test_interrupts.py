@@ -5,7 +5,10 @@ from __future__ import annotations
 import gc
 import os
 import random
+import shutil
 import signal
+import subprocess
+import sys
 import threading
 import time
 import zlib
@@ -19,8 +22,9 @@ import pytest
 from training_runs import absolute, helpers_started, thread_limit
 
 import pybackprop as bp
-from pybackprop import checkpoints, losses
+from pybackprop import losses
 from pybackprop.exchange import npz
+from pybackprop.training import checkpoints
 
 RNG = np.random.default_rng(17)
 X = RNG.normal(size=(600, 12))
@@ -175,7 +179,7 @@ CASES: dict[str, tuple[Any, tuple[int, ...]]] = {
 
 
 # A signal between open() and its with block leaves a file to the interpreter, which closes it.
-@pytest.mark.filterwarnings("ignore:Exception ignored in. <_io.FileIO:pytest.PytestWarning")
+@pytest.mark.filterwarnings("ignore:Exception ignored in. <_io\\.:pytest.PytestWarning")
 @pytest.mark.skipif(os.name != "posix", reason="sends itself a signal")
 @pytest.mark.parametrize("case", CASES)
 @pytest.mark.parametrize("keep", [False, True], ids=["", "checkpoints"])
@@ -211,6 +215,26 @@ def test_interrupted_stream(times: int, hidden: tuple[int, ...]) -> None:
             assert state(net, optimizer) == seen[steps]
         each = rows[steps % len(rows)]
         net.step(X[each], Y[each], optimizer)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="sends itself a signal")
+def test_tests_can_be_interrupted_as_a_background_job(tmp_path: Path) -> None:
+    """A shell starts one with SIGINT ignored; a test that interrupts must not wait for the end."""
+    shutil.copy(Path(__file__).parent / "conftest.py", tmp_path)
+    (tmp_path / "test_signal.py").write_text(
+        "import os, signal, subprocess, sys, time\n"
+        "import pytest\n"
+        "def test_interrupt():\n"
+        "    with pytest.raises(KeyboardInterrupt):\n"
+        "        os.kill(os.getpid(), signal.SIGINT)\n"
+        "        time.sleep(60)\n"
+        "    code = 'import signal; print(signal.getsignal(signal.SIGINT) is signal.SIG_IGN)'\n"
+        "    assert subprocess.check_output([sys.executable, '-c', code]).strip() == b'False'\n"
+    )
+    ignoring = ["sh", "-c", 'trap "" INT; exec "$@"', "sh"]
+    command = [*ignoring, sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "."]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=100)
+    assert done.returncode == 0, done.stdout
 
 
 def raise_at(call: int, function: Callable[..., Any]) -> Callable[..., Any]:

@@ -7,7 +7,7 @@ import random
 import re
 
 import pytest
-from cbuild import AARCH64, ASAN, CLANG, CSRC, NATIVE, NEHALEM, Toolchain, run
+from cbuild import AARCH64, ASAN, CLANG, NATIVE, NEHALEM, Toolchain, kernel_sources, run
 
 pytestmark = pytest.mark.native
 
@@ -16,8 +16,7 @@ SEED = os.environ.get("PYBACKPROP_TEST_SEED") or str(random.randrange(1, 2**32))
 
 def check(toolchain: Toolchain, step: int = 1) -> list[str]:
     """Return the instruction sets that were checked; the failures are the program's."""
-    arch = sorted(path.relative_to(CSRC).as_posix() for path in CSRC.glob("arch/*.c"))
-    sources = ("cgroup.c", "cpu.c", "dispatch.c", *arch)
+    sources = kernel_sources()
     print(f"PYBACKPROP_TEST_SEED={SEED}")
     out = run("check_kernels.c", SEED, str(step), sources=sources, toolchain=toolchain)
     print(out)

@@ -16,40 +16,28 @@ import pybackprop
 CSRC = Path(__file__).parent.parent / "csrc"
 PACKAGE = Path(pybackprop.__file__).parent
 
-# A subject is a .c file with its headers; it may include what stands in a line above its own.
-LAYERS = [
-    {"pybackprop"},
-    {"cgroup", "clock", "compiler", "fpmode", "once", "place"},
-    {"park"},
-    {"cpu", "mem", "pool", "rng"},
-    {"kernels", "thread_plan", "thread_trial"},
-    {"dispatch"},
-    {"gemm", "rows"},
-    {"bf16"},
-    {"internal"},
-    {"dense", "loss", "optim"},
-    {"pass"},
-    {"pass_bf16"},
-    {"batch"},
-    {"derive", "net", "machine", "single"},
-    {"train"},
-]
-# Files whose subject has another name: pack.c is the lower half of gemm, declared in gemm.h, and
-# the buffers of a pass are part of the private structures.
-ALIASES = {
-    "pack": "gemm",
-    "pass_decl": "internal",
-    "derive_inputs": "derive",
-    "derive_parameters": "derive",
-    "derive_team": "derive",
+# The folders of the core, and those below each: a file may include what is in its own and in these.
+BELOW = {
+    "system": [],
+    "threads": ["system"],
+    "kernels": ["system"],
+    "engine": ["system", "threads", "kernels"],
+    "api": ["system", "threads", "kernels", "engine"],
 }
-# Methods that, when called, hand their object to a module that stands above its own.
-METHODS = {
-    ("pybackprop.exchange.methods", "pybackprop.exchange.files"),  # save and load
-    ("pybackprop.exchange.methods", "pybackprop.exchange.c"),  # to_c
-    ("pybackprop.network", "pybackprop.view"),  # show
-    ("pybackprop.optimizers", "pybackprop.exchange.files"),  # load
-    ("pybackprop.graph.variable", "pybackprop.graph.draw"),  # draw
+PUBLIC = "pybackprop.h"
+# The units of the element types, their header, and the bodies that they include (*.inc.h).
+UNITS = ("engine/f32.c", "engine/f64.c", "engine/engine.h")
+# The one arrow that may point up: a Variable draws the graph of variables that it belongs to.
+CIRCLE = ("pybackprop.graph._variable", "pybackprop.graph._draw")
+# Modules of pybackprop/ itself with an underscore: the door to the C core, and what builds,
+# versions and loads the package.
+ABOUT_THE_PACKAGE = {
+    "pybackprop._build_ffi",
+    "pybackprop._core",
+    "pybackprop._import_errors",
+    "pybackprop._main_interpreter",
+    "pybackprop._optional",
+    "pybackprop._version",
 }
 INTRINSIC = re.compile(
     r"""\b_mm(?:256|512)?_(?!pause)\w+ | \b__m(?:128|256|512)\w*\b | \b_tile_\w+
@@ -70,12 +58,6 @@ def is_arch(path: Path) -> bool:
     return path.parent.name == "arch"
 
 
-def subject(name: str) -> str:
-    """gemm.inc.h and gemm_decl.inc.h belong to gemm."""
-    stem = name.partition(".")[0]
-    return ALIASES.get(stem, stem.removesuffix("_decl"))
-
-
 def code(path: Path) -> str:
     """The text of a C file without its comments."""
     text = path.read_text(encoding="utf-8")
@@ -87,22 +69,56 @@ def includes(path: Path) -> list[str]:
 
 
 def test_core_includes_only_downward() -> None:
-    for path in sources():
-        if is_arch(path):
-            continue
-        level = next((i for i, names in enumerate(LAYERS) if subject(path.name) in names), None)
-        assert level is not None, f"{path.name} has no place in the layers"
-        below = set().union(*LAYERS[:level], {subject(path.name)})
+    assert {path.name for path in CSRC.iterdir()} == {PUBLIC, *BELOW}
+    for path in filter(lambda path: not is_arch(path), sources()):
+        folder = path.relative_to(CSRC).parts[0]
+        below = [folder, *BELOW[folder]] if folder != PUBLIC else []
         for name in includes(path):
-            assert "/" not in name, f"{path.name} includes {name}"
-            assert subject(name) in below, f"{path.name} includes {name}"
+            assert (CSRC / name).is_file(), f"{path.name} includes {name}, not named from csrc/"
+            assert name == PUBLIC or Path(name).parts[0] in below, f"{path.name} includes {name}"
+
+
+def test_headers_do_not_include_in_circles() -> None:
+    """A subject is a .c file with its header, and the units of the element types are one."""
+
+    def subject(name: str) -> str:
+        body = name.startswith("engine/") and name.endswith(".inc.h")
+        return "units" if body or name in UNITS else name.partition(".")[0]
+
+    graph: dict[str, set[str]] = {}
+    for path in filter(lambda path: not is_arch(path), sources()):
+        own = subject(path.relative_to(CSRC).as_posix())
+        graph.setdefault(own, set()).update(
+            subject(name) for name in includes(path) if subject(name) != own
+        )
+    list(TopologicalSorter(graph).static_order())
+
+
+def test_bodies_call_only_what_stands_above_them() -> None:
+    bodies_of_both = CSRC / "engine" / "bodies.inc.h"
+    if not bodies_of_both.is_file():
+        pytest.skip("the sources of the core are not beside the tests")
+    bodies = [CSRC / name for name in includes(bodies_of_both)]
+    made = [
+        set(re.findall(r"^static [\w\s*]*?\b(\w+)\([^;{}]*\)\s*\{", code(body), re.MULTILINE))
+        for body in bodies
+    ]
+    for number, body in enumerate(bodies):
+        later = set().union(*made[number + 1 :])
+        called = set(re.findall(r"\b(\w+)\(", code(body)))
+        assert not later & called, f"{body.name} calls {later & called}"
+
+
+def test_every_source_says_what_it_is() -> None:
+    for path in sources():
+        assert path.read_text(encoding="utf-8").startswith("/* "), path
 
 
 def test_arch_sees_only_the_kernel_table() -> None:
     for path in filter(is_arch, sources()):
         for name in includes(path):
             beside = (path.parent / name).is_file() and name.endswith(".inc.h")
-            assert beside or name in {"kernels.h", "../kernels.h"}, f"{path.name} includes {name}"
+            assert beside or name == "kernels/kernels.h", f"{path.name} includes {name}"
 
 
 def test_only_dispatch_names_the_instruction_sets() -> None:
@@ -148,18 +164,10 @@ def modules() -> dict[str, Path]:
 
 
 def imports(name: str, path: Path) -> Iterator[str]:
-    """Dotted names that a module imports anywhere, but not for type checking only."""
+    """Dotted names that a module imports anywhere: in a function, or for type checking only."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
-    typing_only = {
-        id(inner)
-        for node in ast.walk(tree)
-        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)
-        for inner in ast.walk(node)
-    }
     package = name if path.name == "__init__.py" else name.rpartition(".")[0]
     for node in ast.walk(tree):
-        if id(node) in typing_only:
-            continue
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -170,9 +178,13 @@ def imports(name: str, path: Path) -> Iterator[str]:
                 yield inner if inner in modules() or alias.name == "_pybackprop_core" else base
 
 
+def is_core(name: str) -> bool:
+    return name == "pybackprop._core" or name.startswith("pybackprop._core.")
+
+
 def test_only_core_touches_cffi() -> None:
     for name, path in modules().items():
-        if name in {"pybackprop._core", "pybackprop._build_ffi"}:
+        if is_core(name) or name == "pybackprop._build_ffi":
             continue
         for found in imports(name, path):
             assert found.partition(".")[0] not in {"cffi", "_cffi_backend"}, name
@@ -188,18 +200,50 @@ def own(name: str) -> set[str]:
 def test_core_imports_nothing_above_it() -> None:
     """Only the extension, and modules that import nothing of the package themselves."""
     assert not own("pybackprop._build_ffi")
-    for found in own("pybackprop._core") - {"pybackprop._pybackprop_core"}:
-        assert not own(found), f"_core imports {found}"
+    for name in filter(is_core, modules()):
+        for found in own(name) - {"pybackprop._pybackprop_core"}:
+            assert is_core(found) or not own(found), f"{name} imports {found}"
 
 
 def test_modules_do_not_import_in_circles() -> None:
-    graph = {
-        name: {
-            found
-            for found in own(name) & set(modules())
-            if found != name and (name, found) not in METHODS
-        }
-        for name in modules()
-    }
+    """Not when they run, nor for types, which a reader has to follow as well."""
+    graph = {name: (own(name) & set(modules())) - {name} for name in modules()}
+    below, above = CIRCLE
+    assert above in graph[below]
+    graph[below].remove(above)
     order = list(TopologicalSorter(graph).static_order())
     assert set(order) == set(modules())
+
+
+def test_nothing_below_the_page_knows_it() -> None:
+    """Network is for users; what it stands on is typed against Model."""
+    users = {"pybackprop", "pybackprop.check"}
+    above = ("pybackprop.sklearn.", "pybackprop.lessons.")
+    for name in modules():
+        if "pybackprop.network" in own(name):
+            assert name in users or name.startswith(above), name
+
+
+def is_page(package: str) -> bool:
+    """Whether the `__init__` of a package holds more than what it says of itself."""
+    return len(ast.parse(modules()[package].read_text(encoding="utf-8")).body) > 1
+
+
+def is_behind_a_page(name: str) -> bool:
+    package = name.rpartition(".")[0]
+    return package not in {"", "pybackprop"} and is_page(package) and not is_core(package)
+
+
+def test_what_is_behind_a_page_has_an_underscore() -> None:
+    """The rule of CONTRIBUTING on the names of modules."""
+    for name in modules():
+        if name != "pybackprop.__main__":
+            hidden = is_behind_a_page(name) or name in ABOUT_THE_PACKAGE
+            assert name.rpartition(".")[2].startswith("_") == hidden, name
+
+
+def test_nothing_looks_behind_the_page_of_another() -> None:
+    for name in modules():
+        for found in filter(is_behind_a_page, own(name) & set(modules())):
+            package = found.rpartition(".")[0]
+            assert name == package or name.startswith(f"{package}."), f"{name} imports {found}"

@@ -7,11 +7,10 @@ import platform
 from pathlib import Path
 
 import pytest
-from cbuild import AARCH64, HASWELL, NATIVE, NEHALEM, Toolchain, run
+from cbuild import AARCH64, HASWELL, NATIVE, NEHALEM, POOL, Toolchain, run
 
 pytestmark = pytest.mark.native
 
-SOURCES = ("cgroup.c", "clock.c", "cpu.c", "park.c", "place.c", "pool.c")
 ISAS = ["portable", "avx2", "avx512", "amx", "neon"]
 
 
@@ -21,7 +20,7 @@ def show(*arguments: object, toolchain: Toolchain = NATIVE, **environment: str) 
     out = run(
         "show_machine.c",
         *map(str, arguments),
-        sources=SOURCES,
+        sources=POOL,
         toolchain=toolchain,
         environment={**variables, **environment},
     )
@@ -179,7 +178,30 @@ def test_isa_detection_agrees_with_the_kernel() -> None:
 
 
 def test_caches_are_plausible() -> None:
-    first, second, third = map(int, show()["cache"].split())
-    for bytes_ in (first, second, third):
-        assert bytes_ == 0 or 4096 <= bytes_ <= 1 << 32
-    assert first <= second or second == 0
+    numbers = list(map(int, show()["cache"].split()))
+    sizes = numbers[::3]
+    for size, ways, sets in zip(sizes, numbers[1::3], numbers[2::3], strict=True):
+        assert size == 0 or 4096 <= size <= 1 << 32
+        assert ways * sets == 0 or size % (ways * sets) == 0
+    assert sizes[0] <= sizes[1] or sizes[1] == 0
+
+
+def test_geometry_of_caches_is_what_linux_says() -> None:
+    """On one CPU: the cores of a processor may differ."""
+    allowed = os.sched_getaffinity(0)
+    cpu = min(allowed)
+    folder = Path(f"/sys/devices/system/cpu/cpu{cpu}/cache")
+    if not (folder / "index0/ways_of_associativity").is_file():
+        pytest.skip("caches are not described in /sys")
+    try:
+        os.sched_setaffinity(0, {cpu})
+        numbers = list(map(int, show()["cache"].split()))
+    finally:
+        os.sched_setaffinity(0, allowed)
+    for index in folder.glob("index*"):
+        level = int((index / "level").read_text())
+        if (index / "type").read_text().strip() == "Instruction" or level > 3:
+            continue
+        ways = int((index / "ways_of_associativity").read_text())
+        sets = int((index / "number_of_sets").read_text())
+        assert numbers[3 * level - 2 : 3 * level] == [ways, sets]

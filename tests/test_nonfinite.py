@@ -46,6 +46,7 @@ def test_nan_and_infinity_in_each_place() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("isa", ISAS)
 def test_each_of_them_in_each_place(isa: str) -> None:
     assert passes(isa, "positions", "all") == 3 * 4 * PLACES

@@ -360,6 +360,7 @@ def test_sizes_that_overflow_or_do_not_fit_are_refused() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.exhaustive
 def test_more_rows_than_2_to_the_31() -> None:
     """Of one byte each; only the last ones, beyond what 32 bits can count, are not zero."""
     rows = 2**31 + 1000

@@ -12,6 +12,7 @@ import pytest
 import reference as ref
 from numpy.typing import NDArray
 from reference import Reference
+from training_runs import thread_limit
 
 import pybackprop as bp
 
@@ -245,3 +246,74 @@ def test_setting_whose_state_cannot_be_had(
     assert optimizer.momentum == 0
     optimizer.update(parameters, gradient)
     np.testing.assert_array_equal(parameters, np.zeros(3))
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3])
+def test_clip_norm_of_many_parameters(threads: int) -> None:
+    """The norm is summed in pieces, which the threads share."""
+    rng = np.random.default_rng(2)
+    net = bp.Network([60, 301, 97], activation="tanh", dtype="float64", seed=1)
+    x, y = rng.normal(size=(400, 60)), rng.normal(size=(400, 97))
+    before, gradient = net.parameters.copy(), net.backprop(x, y).flat
+    norm = float(np.linalg.norm(gradient))
+    with thread_limit(threads):
+        net.step(x, y, bp.SGD(lr=1.0, clip_norm=norm / 3))
+    wanted = gradient * (norm / 3) / (norm + 1e-6)
+    np.testing.assert_allclose(before - net.parameters, wanted, rtol=1e-9, atol=1e-15)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("count", range(1, 40))
+def test_norms_and_penalties_of_any_number_of_weights(count: int, dtype: str) -> None:
+    gradient = np.random.default_rng(count).uniform(1, 2, count).astype(dtype)
+    theta = np.zeros(count, dtype)
+    bp.SGD(lr=1.0, clip_norm=0.5).update(theta, gradient)
+    norm = np.linalg.norm(gradient.astype(float))
+    np.testing.assert_allclose(-theta, gradient * 0.5 / (norm + 1e-6), rtol=4e-7)
+    for l1, l2 in ((0.7, 0.0), (0.0, 0.6)):
+        net = bp.Network([count, 1], l1=l1, l2=l2, dtype=dtype)
+        net.set_layer(0, gradient[None] - 1.5, [0.0])
+        w = net.weights[0].astype(float)
+        cost = net.cost(np.zeros((1, count)), [[0.0]])
+        assert cost == pytest.approx(l1 * np.abs(w).sum() + l2 / 2 * (w**2).sum(), rel=1e-12)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize(("rule", "options"), CASES)
+def test_any_number_of_parameters(rule: str, options: dict[str, Any], dtype: str) -> None:
+    """A parameter is updated alike however many there are beside it, also by the last vector."""
+    rng, most = np.random.default_rng(5), 70
+    start, gradients = rng.normal(size=most).astype(dtype), rng.normal(size=(3, most)).astype(dtype)
+
+    def after(count: int) -> Array:
+        theta, optimizer = start[:count].copy(), getattr(bp, rule)(**{"lr": 0.01, **options})
+        for gradient in gradients:
+            optimizer.update(theta, gradient[:count])
+        return theta
+
+    whole = after(most)
+    assert (whole != start).all()
+    for count in range(1, most):
+        np.testing.assert_array_equal(after(count), whole[:count])
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("momentum", [0.0, 0.5])
+def test_centred_rmsprop_of_constant_gradients_stays_finite(dtype: str, momentum: float) -> None:
+    """Mean and mean square come so near each other that rounding makes a variance below 0.
+
+    A variance of 0, or near it, makes the step g / eps; a square root of less makes NaN.
+    """
+    gradient = np.random.default_rng(1).uniform(0.5, 2, 4000).astype(dtype)
+    below = np.zeros(gradient.size, bool)
+    optimizer = bp.RMSprop(lr=1e-3, alpha=0.5, eps=1e-3, centered=True, momentum=momentum)
+    theta = np.zeros_like(gradient)
+    for _ in range(100):
+        optimizer.update(theta, gradient)
+        state = optimizer.state_dict()["state"]
+        below |= state["square_avg"] < state["grad_avg"] ** 2
+    assert below.any(), "the test has nothing to tell"
+    assert np.isfinite(theta).all()
+    limit = 100 * 1e-3 * gradient / 1e-3 / (1 - momentum)
+    assert (theta < 0).all()
+    assert (np.abs(theta) <= limit * 1.001).all()

@@ -1,11 +1,14 @@
 """The package as installed: its metadata, its files, and what its compiled module shows."""
 
+import os
 import re
+import runpy
 import shutil
 import subprocess
 import sys
 import sysconfig
 from importlib import metadata, resources
+from pathlib import Path
 
 import pytest
 
@@ -13,6 +16,7 @@ import pybackprop
 from pybackprop import _pybackprop_core as core
 
 IS_LINUX = sys.platform.startswith("linux")
+SETUP = Path(__file__).parent.parent / "setup.py"
 
 
 @pytest.fixture(scope="module")
@@ -83,3 +87,37 @@ def test_module_needs_libc_and_libm_only():
     needed = re.findall(r"NEEDED.*\[(.+?)\.so", tool("readelf", "-d"))
     sanitizers = {"libasan", "libubsan"}
     assert set(needed) - sanitizers <= {"libc", "libm", "libpthread", "ld-linux-x86-64"}
+
+
+def test_windows_is_asked_for_its_waits_on_addresses(monkeypatch):
+    if not SETUP.is_file():
+        pytest.skip("the sources are not beside the tests")
+    monkeypatch.chdir(SETUP.parent)
+    monkeypatch.setattr(sys, "platform", "win32")
+    build = runpy.run_path(str(Path(pybackprop.__file__).parent / "_build_ffi.py"))
+    assert build["libraries"] == ["synchronization"]
+
+
+@pytest.mark.native
+@pytest.mark.skipif(sys.platform == "win32", reason="setuptools finds Microsoft's compiler itself")
+@pytest.mark.parametrize("compiler", ["/nonexistent", "ccache-that-is-not-here cc"])
+def test_build_without_compiler_says_so_in_its_last_line(compiler, tmp_path):
+    if not SETUP.is_file():
+        pytest.skip("the sources are not beside the tests")
+    pytest.importorskip("setuptools", minversion="77")
+    folders = ["--build-lib", str(tmp_path / "lib"), "--build-temp", str(tmp_path / "temp")]
+    done = subprocess.run(
+        [sys.executable, str(SETUP), "build_ext", *folders],
+        cwd=SETUP.parent,
+        env={**os.environ, "CC": compiler},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 1
+    last = done.stderr.splitlines()[-1]
+    found = compiler.split()[0]
+    assert last.startswith(f"error: pybackprop needs a C compiler, and '{found}' was not found. ")
+    for remedy in ("apt install gcc", "dnf install gcc", "xcode-select --install", "Visual Studio"):
+        assert remedy in last
+    assert not list(tmp_path.glob("lib/**/*.so"))

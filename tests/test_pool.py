@@ -6,11 +6,10 @@ from __future__ import annotations
 import re
 
 import pytest
-from cbuild import NATIVE, TSAN, Toolchain, run
+from cbuild import NATIVE, POOL, TSAN, Toolchain, run
 
 pytestmark = pytest.mark.native
 
-POOL = ("cgroup.c", "clock.c", "cpu.c", "park.c", "place.c", "pool.c")
 PARTS = [
     "counts",
     "shared",
@@ -40,7 +39,8 @@ def test_fewer_threads_than_wanted() -> None:
 
 
 def test_where_threads_run_and_how_many() -> None:
-    assert run("check_threads.c", sources=("place.c", "thread_trial.c")).endswith("alone ok\n")
+    sources = ("system/job.c", "threads/place.c", "threads/trial.c")
+    assert run("check_threads.c", sources=sources).endswith("alone ok\n")
 
 
 @pytest.mark.timing

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import pybackprop as bp
-from pybackprop.optimizers import _Rates
+from pybackprop.optimizers._base import Rates
 
 ALL = [
     bp.schedules.Constant(0.1, warmup=4),
@@ -75,9 +75,9 @@ def test_array_of_steps_and_description(schedule: bp.schedules.Schedule) -> None
 def test_rates_ahead_have_the_bits_of_single_rates(
     schedule: bp.schedules.Schedule, start: int
 ) -> None:
-    ahead = _Rates(schedule).ahead(start, 600)
+    ahead = Rates(schedule).ahead(start, 600)
     assert len(ahead) == 600
-    single = _Rates(schedule)
+    single = Rates(schedule)
     assert ahead.tolist() == [single(start + i) for i in range(600)]
 
 

@@ -322,6 +322,11 @@ def test_class_weight_is_a_sample_weight() -> None:
     by_label = MLPClassifier(class_weight={2: 0.0}, **arguments).fit(x, y)
     left_out = MLPClassifier(**arguments).fit(x, y, sample_weight=(y < 2).astype(int))
     assert by_label.loss_curve_ == left_out.loss_curve_
+    # Those of classes multiply those of rows.
+    own = np.arange(120) % 5 + 0.5
+    both = MLPClassifier(class_weight={0: 2.0, 1: 0.5}, **arguments).fit(x, y, sample_weight=own)
+    product = MLPClassifier(**arguments).fit(x, y, sample_weight=own * np.array([2, 0.5, 1])[y])
+    assert both.loss_curve_ == product.loss_curve_
     with pytest.raises(ValueError, match="class_weight must be a dict"):
         MLPClassifier(class_weight="balanced").partial_fit(x, y, classes=[0, 1, 2])
 

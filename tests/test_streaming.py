@@ -70,6 +70,18 @@ def test_weights_travel_with_batches() -> None:
     np.testing.assert_array_equal(net.parameters, whole.parameters)
 
 
+def test_cost_of_an_epoch_is_weighted_like_its_batches() -> None:
+    """A batch counts by the sum of its weights, or by its rows where it has none."""
+    weights = RNG.uniform(0.1, 9, 50)
+    batches = [(X[:20], Y[:20], weights[:20]), (X[20:23], Y[20:23]), (X[23:], Y[23:], weights[23:])]
+    together = np.concatenate([weights[:20], np.ones(3), weights[23:]])
+    net = network(dtype="float64")
+    wanted = net.cost(X, Y, together)
+    history = net.fit_stream(batches, optimizer=bp.SGD(lr=0.0), epochs=2)
+    assert history.cost == pytest.approx([wanted, wanted], rel=1e-12)
+    assert abs(np.mean([net.cost(*batch) for batch in batches]) - wanted) > 1e-3
+
+
 def test_bad_batches_are_named_and_what_was_before_remains() -> None:
     good = (X[:7], Y[:7])
     once = network()

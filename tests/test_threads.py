@@ -299,5 +299,6 @@ def test_load_changes_no_bit() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.exhaustive
 def test_load_changes_no_bit_in_many_runs() -> None:
     repeat_under_load(100)

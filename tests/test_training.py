@@ -15,7 +15,8 @@ import numpy as np
 import pytest
 
 import pybackprop as bp
-from pybackprop import _core, progress
+from pybackprop import _core
+from pybackprop.training import progress
 
 RNG = np.random.default_rng(8)
 X = RNG.normal(size=(90, 4))
@@ -78,6 +79,21 @@ def test_sample_weights_stay_with_their_rows() -> None:
     one.fit(X, Y, batch_size=90, sample_weight=weights, epochs=5)
     two.fit(X[kept], Y[kept], batch_size=90, sample_weight=weights[kept], epochs=5)
     np.testing.assert_allclose(one.parameters, two.parameters, rtol=1e-9)
+
+
+def test_weights_of_a_shuffled_batch_are_those_of_its_rows() -> None:
+    """In the updates, in the mean of a batch, and in the cost of the epoch."""
+    weights = np.arange(90) % 7 + 0.5
+    one, two = (network(dtype="float64") for _ in range(2))
+    history = one.fit(X, Y, batch_size=20, epochs=2, optimizer=bp.SGD(0.1), sample_weight=weights)
+    optimizer = bp.SGD(0.1)
+    for epoch in range(2):
+        order, total = _core.random_permutation(4, epoch, 90), 0.0
+        for rows in (order[begin : begin + 20] for begin in range(0, 90, 20)):
+            cost = two.step(X[rows], Y[rows], optimizer, weights[rows])
+            total += cost * weights[rows].sum()
+        assert history.cost[epoch] == pytest.approx(total / weights.sum(), rel=1e-12)
+    np.testing.assert_allclose(one.parameters, two.parameters, rtol=1e-12)
 
 
 CUTS = {
@@ -205,8 +221,44 @@ def test_patience_stops_and_puts_the_best_back() -> None:
 
 
 def test_patience_that_is_not_used_up() -> None:
-    history = network().fit(X, Y, epochs=3, validation=0.2, patience=50)
-    assert (len(history), history.stopped_early) == (3, False)
+    """The best parameters are put back however a fit ends."""
+    targets = RNG.normal(size=(20, 2))
+    for end_at in (29, 20):  # the last of all epochs, and one at which a callback ends the fit
+        net, kept = network(widths=[4, 60, 2]), []
+
+        def keep(end: Any, kept: Any = kept, end_at: int = end_at) -> bool:
+            kept.append(end.network.parameters.copy())
+            return bool(end.epoch == end_at)
+
+        history = net.fit(
+            X[:20], targets, epochs=30, optimizer=bp.Adam(lr=0.05),
+            validation=(X[60:], Y[60:]), patience=500, callbacks=keep,
+        )  # fmt: skip
+        best = history.best_epoch
+        assert len(history) == end_at + 1
+        assert history.stopped_early == (end_at < 29)
+        assert best == int(np.argmin(history.val_cost)) < end_at
+        np.testing.assert_array_equal(net.parameters, kept[best])
+        assert net.cost(X[60:], Y[60:]) == history.val_cost[best]
+
+
+def test_of_equal_validation_costs_the_first_is_the_best() -> None:
+    """The weight of x[1] is trained, the rest is not, and the validation example has x[1] = 0."""
+    net = bp.Network([2, 1], seed=1, dtype="float64")
+    net.set_layer(0, [[0.5, 0.25]], [0.0])
+    x, y = np.array([[0.0, 1], [0, -1]]), np.array([3.0, -3])
+    valid, kept = (np.array([[1.0, 0]]), np.array([2.0])), []
+    history = net.fit(
+        x, y, epochs=9, batch_size=2, optimizer=bp.SGD(lr=0.1), validation=valid, patience=4,
+        callbacks=lambda end: kept.append(end.network.parameters.copy()),
+    )  # fmt: skip
+    assert len(set(history.val_cost)) == 1
+    assert len({each.tobytes() for each in kept}) == len(kept), "the parameters do not change"
+    assert (history.best_epoch, len(history), history.stopped_early) == (0, 5, True)
+    np.testing.assert_array_equal(net.parameters, kept[0])
+    streamed = net.fit_stream([(x, y)] * 3, epochs=3, optimizer=bp.SGD(lr=0.1), validation=valid)
+    assert len(set(streamed.val_cost)) == 1
+    assert streamed.best_epoch == 0
 
 
 # ---- callbacks and progress ----
@@ -254,7 +306,8 @@ def test_callback_may_assign_parameters() -> None:
 
 
 def test_progress_in_plain_lines(monkeypatch: Any, capsys: Any) -> None:
-    monkeypatch.setitem(sys.modules, "tqdm", None)
+    for name in ("tqdm", "tqdm.auto"):
+        monkeypatch.setitem(sys.modules, name, None)
     monkeypatch.setattr(progress, "_LINE_SECONDS", 0.0)
     network().fit(X, Y, epochs=2, validation=0.2, progress=True)
     out, err = capsys.readouterr()
@@ -425,6 +478,33 @@ def test_update_fused_with_the_backward_pass(threads: int) -> None:
     np.testing.assert_array_equal(nets[0].parameters, nets[1].parameters)
 
 
+@pytest.mark.parametrize("clip_norm", [None, 0.1])
+@pytest.mark.parametrize("settings", [{}, {"l1": 0.01}, {"l2": 0.1}], ids=str)
+@pytest.mark.parametrize("hidden", [[9], [150, 150], [600, 70]])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_after_an_update_the_new_weights_are_used(
+    hidden: list[int], settings: dict[str, float], clip_norm: float | None, dtype: str
+) -> None:
+    """Also where the core keeps copies of them in another order: a new network has those anew."""
+    net = bp.Network([4, *hidden, 2], activation="tanh", dtype=dtype, seed=1, **settings)
+    optimizer, before = bp.SGD(0.1, clip_norm=clip_norm), net.predict(X)
+    for rows in (1, 90):
+        net.step(X[:rows], Y[:rows], optimizer)
+        np.testing.assert_array_equal(net.predict(X), net.copy().predict(X))
+        net.fit(X, Y, batch_size=rows, epochs=1, optimizer=optimizer)
+        np.testing.assert_array_equal(net.predict(X), net.copy().predict(X))
+    assert (net.predict(X) != before).all()
+
+
+def test_a_step_of_several_blocks_is_the_update_by_the_whole_gradient() -> None:
+    """The update may be fused with the backward pass only where one block has all rows."""
+    x, y = RNG.normal(size=(5000, 9)), RNG.normal(size=(5000, 2))
+    net = bp.Network([9, 300, 300, 2], activation="tanh", dtype="float64", seed=1)
+    before, gradient = net.parameters.copy(), net.backprop(x, y).flat
+    net.step(x, y, bp.SGD(lr=0.1))
+    np.testing.assert_allclose(net.parameters, before - 0.1 * gradient, rtol=1e-12, atol=1e-14)
+
+
 def test_step_with_a_cost_that_is_not_finite_updates_nothing() -> None:
     for widths in ([4, 3, 2], [4, 300, 300, 2]):
         net, optimizer = bp.Network(widths, seed=0), bp.SGD(lr=0.1, momentum=0.9)
@@ -448,14 +528,15 @@ def test_fit_equals_steps_on_the_same_batches(batch_size: int) -> None:
     np.testing.assert_array_equal(fitted.parameters, stepped.parameters)
 
 
-def test_labels_that_change_during_a_fit() -> None:
+@pytest.mark.parametrize("label", [10**9, 3, -1, -(2**63)])
+def test_labels_that_change_during_a_fit(label: int) -> None:
     x, labels = RNG.normal(size=(60, 4)), np.zeros(60, np.int64)
     net = bp.Network([4, 8, 3], output="softmax", loss="cross_entropy", seed=0)
     after_first: list[np.ndarray[Any, Any]] = []
 
     def spoil(_: Any) -> None:
         after_first.append(net.parameters.copy())
-        labels[:] = 10**9
+        labels[:] = label
 
     with pytest.raises(FloatingPointError, match="in epoch 1, batch 0"):
         net.fit(x, labels, epochs=3, callbacks=[spoil])

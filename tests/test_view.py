@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from typing import Any
@@ -204,7 +205,7 @@ def point(browser: Chromium, element: str, part: float) -> None:
         f"(box => [box.x + {part} * box.width, box.y + {part} * box.height])"
         f"({element}.getBoundingClientRect())"
     )
-    browser.send("Input.dispatchMouseEvent", type="mouseMoved", x=x, y=y)
+    browser.move(x, y)
 
 
 @needs_browser
@@ -262,7 +263,10 @@ def test_command_shows_a_data_set_and_a_saved_model(browser, tmp_path, capsys) -
     page, model = tmp_path / "page.html", tmp_path / "iris.npz"
     assert main(["show", "digits", "--save", str(page)]) == 0
     browser.open(page.as_uri())
-    assert text_of(browser, "#title") == "64 → 12 relu → 12 relu → 10 softmax"
+    assert text_of(browser, "#title") == "digits: 64 → 12 relu → 12 relu → 10 softmax"
+    assert browser.evaluate("document.title").startswith("digits: Network(64")
+    assert browser.evaluate("data.learning.rows") == 256
+    assert page.stat().st_size <= 500_000
     labels = browser.evaluate(
         "[...document.querySelectorAll('#examples b')].map(b => b.textContent)"
     )
@@ -276,6 +280,22 @@ def test_command_shows_a_data_set_and_a_saved_model(browser, tmp_path, capsys) -
     capsys.readouterr()
 
 
+def test_command_takes_the_network_that_is_asked_for(tmp_path, capsys) -> None:
+    page = tmp_path / "page.html"
+    layers = ["--hidden", "5", "4", "3", "--activation", "mish", "--init", "glorot"]
+    start = ["--seed", "3", "--epochs", "0"]
+    assert main(["show", "iris", *layers, *start, "--save", str(page)]) == 0
+    text = page.read_text("utf-8")
+    net = Network([4, 5, 4, 3, 3], activation="mish", init="glorot", output="softmax", seed=3)
+    assert "iris: Network(4 -&gt; 5 mish -&gt; 4 mish -&gt; 3 mish -&gt; 3 softmax" in text
+    data = json.loads(re.findall(r"^const data = (.*);$", text, re.MULTILINE)[0])
+    for got, wanted in zip(data["weights"], net.weights, strict=True):
+        close(got["W"], wanted)
+    assert main(["show", "iris", "--hidden", "--save", str(page)]) == 0
+    assert "Network(4 -&gt; 3 softmax" in page.read_text("utf-8")
+    capsys.readouterr()
+
+
 def test_command_refuses_in_one_line(tmp_path, capsys) -> None:
     page, model = str(tmp_path / "page.html"), str(tmp_path / "net.npz")
     Network([3, 2], seed=0).save(model)
@@ -285,6 +305,10 @@ def test_command_refuses_in_one_line(tmp_path, capsys) -> None:
         (["nowhere.csv", "--save", page], "nowhere.csv"),
         ([str(tmp_path / "no.npz"), "--save", page], "no.npz"),
         (["iris"], "--save"),
+        (["iris", "--epochs", "-1", "--save", page], "--epochs"),
+        (["iris", "--hidden", "0", "--save", page], "--hidden"),
+        ([model, "--data", "iris", "--hidden", "3", "--save", page], "--hidden does not apply"),
+        ([model, "--data", "iris", "--epochs", "0", "--save", page], "--epochs does not apply"),
         (["iris", "--save", str(tmp_path / "no" / "page.html")], "page.html"),
     ]:
         assert main(["show", *argv]) == 2
@@ -312,6 +336,7 @@ def test_names_cannot_leave_the_script() -> None:
         ({"neurons": 2.5}, TypeError, "neurons"),
         ({"image_shape": (2, 3)}, ValueError, "image_shape"),
         ({"image_shape": 4}, TypeError, "image_shape"),
+        ({"title": 4}, TypeError, "title must be a string"),
     ],
 )
 def test_bad_arguments_are_named_and_nothing_is_written(tmp_path, options, error, word) -> None:

@@ -34,7 +34,7 @@ class Library:
     Attributes
     ----------
     module : str
-        The module of this package whose `make(workload, mode, threads)` returns a `Task`.
+        The module of `peers` whose `make(workload, mode, threads)` returns a `Task`.
     packages : tuple of str
         What must be importable; the first is the one whose version is reported.
     """
@@ -45,11 +45,11 @@ class Library:
 
 LIBRARIES = {
     "pybackprop": Library("own", ("pybackprop",)),
-    "torch": Library("torch_", ("torch",)),
-    "jax": Library("jax_", ("jax",)),
-    "numpy": Library("numpy_", ("numpy",)),
-    "sklearn": Library("sklearn_", ("sklearn",)),
-    "onnxruntime": Library("onnxruntime_", ("onnxruntime", "onnx")),
+    "torch": Library("torch", ("torch",)),
+    "jax": Library("jax", ("jax",)),
+    "numpy": Library("numpy", ("numpy",)),
+    "sklearn": Library("sklearn", ("sklearn",)),
+    "onnxruntime": Library("onnxruntime", ("onnxruntime", "onnx")),
 }
 OWN = "pybackprop"
 
@@ -93,7 +93,7 @@ def missing(library: str) -> list[str]:
 
 def make_task(workload: Workload, library: str, mode: str, threads: int | None) -> Task:
     """Return a workload made ready; imports the library."""
-    module = import_module(f".{LIBRARIES[library].module}", __package__)
+    module = import_module(f".peers.{LIBRARIES[library].module}", __package__)
     task: Task = module.make(workload, mode, threads)
     return task
 

@@ -6,12 +6,12 @@ does the work and returns the exit code.
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Sequence
 
 from .._version import __version__
-from . import _bench, _check, _evaluate, _export, _info, _predict, _show, _train
+from . import _bench, _check, _evaluate, _export, _info, _learn, _predict, _show, _train
+from ._output import any_character, flush, mute, tell
 from ._parser import Parser
 
 __all__ = ["main"]
@@ -24,6 +24,7 @@ examples:
   pybackprop evaluate houses.npz test.csv      cost and scores on data with targets
   pybackprop export houses.npz --to c          one C file; also onnx, safetensors, npz
   pybackprop show digits --save page.html      look into a network, pass by pass
+  pybackprop learn                             backpropagation in twelve lessons
   pybackprop check 4-8-8-3                     compare gradients with differences
   pybackprop bench steps --quick               time training steps beside peers
   pybackprop info                              version, CPU, instruction set, threads
@@ -49,6 +50,21 @@ def main(argv: Sequence[str] | None = None) -> int:
         0 for success, 1 if a check failed or the cost diverged, 2 for wrong arguments, a bad file
         or a missing package (one line on standard error says what is wrong), 130 after Ctrl-C.
     """
+    code = 0
+    with any_character():
+        try:
+            code = _run(argv)
+            flush()
+        except BrokenPipeError:  # the reader, such as `head`, has gone
+            mute(sys.stdout)
+        except OSError as error:
+            mute(sys.stdout)
+            code = code or _report("", error, 2)
+    return code
+
+
+def _run(argv: Sequence[str] | None) -> int:
+    """Run a command; only that standard output cannot be written is left to the caller."""
     parser = Parser(
         prog="pybackprop",
         description="Train, run, see and check dense neural networks.",
@@ -56,27 +72,23 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--version", action="version", version=f"pybackprop {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    for module in (_train, _predict, _evaluate, _export, _show, _check, _bench, _info):
+    for module in (_train, _predict, _evaluate, _export, _show, _learn, _check, _bench, _info):
         module.add_parser(commands)
     try:
         args = parser.parse_args(argv)
     except SystemExit as leave:
         return int(leave.code or 0)
     try:
-        code: int = args.run(args)
-        sys.stdout.flush()
+        return int(args.run(args))
     except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
+        tell("interrupted")
         return _INTERRUPTED
     except BrokenPipeError:
-        # The reader, such as `head`, has gone; what Python flushes at exit must not complain.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+        raise
     except FloatingPointError as error:
         return _report(args.command, error, 1)
     except (ValueError, TypeError, OSError, MemoryError, ImportError) as error:
         return _report(args.command, error, 2)
-    return code
 
 
 def _report(command: str, error: Exception, code: int) -> int:
@@ -84,5 +96,5 @@ def _report(command: str, error: Exception, code: int) -> int:
     message = str(error) or type(error).__name__
     if isinstance(error, OSError) and error.filename is not None:
         message = f"{error.filename}: {error.strerror}"
-    print(f"pybackprop {command}: error: {' '.join(message.split())}", file=sys.stderr)
+    tell(f"{f'pybackprop {command}'.strip()}: error: {' '.join(message.split())}")
     return code

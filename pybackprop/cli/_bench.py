@@ -6,13 +6,13 @@ import argparse
 import sys
 from typing import Any
 
-from ._parser import Commands, command, count
+from ._parser import Commands, Parser, command, count
 
 _EPILOG = """\
 Every contender runs in a process of its own; they take turns in many short rounds, and only one
 runs at a time. A contender must give the results of float64 arithmetic, within a tolerance that
-the report states, before a time is shown. Peers that are not installed are listed as such:
-pip install "pybackprop[bench]".
+the report states, before a time is shown. Peers that are not installed are listed as such;
+pip install torch jax scikit-learn onnxruntime onnx brings them all.
 
 examples:
   pybackprop bench steps --quick --only xor
@@ -48,7 +48,7 @@ def add_parser(commands: Commands) -> None:
         _add_options(command(subjects, subject, run, f"Measure {about}.", ""), subject)
 
 
-def _add_options(parser: argparse.ArgumentParser, subject: str) -> None:
+def _add_options(parser: Parser, subject: str) -> None:
     """Describe the options of one subject."""
     if subject in ("epoch", "accuracy"):
         parser.add_argument(
@@ -66,10 +66,10 @@ def _add_options(parser: argparse.ArgumentParser, subject: str) -> None:
             "--peers", metavar="A,B", help="libraries to compare with, or none (all there are)"
         )
     if subject not in ("scaling", "accuracy", "memory"):
-        parser.add_argument(
+        parser.add_list(
+            parser,
             "--threads",
-            type=_threads,
-            nargs="+",
+            _threads,
             default=[1, None],
             metavar="N",
             help="numbers of threads, or default (1 default)",
@@ -91,11 +91,11 @@ def run(args: argparse.Namespace) -> int:
 
     from ..bench.processes import Processes
     from ..bench.session import Session
-    from ..exchange.atomic import write_atomically
+    from ..files.write import write_atomically
 
     with Processes() as processes:
         session = Session(_options(args), processes, _say)
-        report = import_module(f"..bench.{args.subject}", __package__).run(session)
+        report = import_module(f"..bench.suites.{args.subject}", __package__).run(session)
     if sys.stderr.isatty():
         _say("")
     if args.json == "-":

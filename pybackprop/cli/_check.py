@@ -17,12 +17,14 @@ from ._parser import (
     count,
     number,
     print_json,
+    seed,
 )
 
 _EPILOG = """\
 The derivative in each parameter and input is compared with a central difference of the cost,
 computed in float64, at random inputs and targets. Entries whose difference spans a kink of an
-activation or loss are counted apart. Exit code 1 if gradients disagree.
+activation or loss are counted apart, and so are those too small beside the rounding of the cost.
+Exit code 1 if gradients disagree.
 
 examples:
   pybackprop check model.npz
@@ -61,7 +63,7 @@ def add_parser(commands: Commands) -> None:
         metavar="ROWS",
         help="list derivatives both ways, the first ROWS of each array (%(const)s)",
     )
-    parser.add_argument("--seed", type=count(0), default=0, help="of the draws (%(default)s)")
+    parser.add_argument("--seed", type=seed, default=0, help="of the draws (%(default)s)")
     add_json(parser)
 
 
@@ -95,7 +97,9 @@ def _network(args: argparse.Namespace) -> Any:
             if value is not None:
                 raise ValueError(f"--{name} does not apply to a saved model, which has its own")
         if not os.path.exists(args.network):
-            raise ValueError(f"{args.network}: no such file, and no widths such as 4-8-8-3 either")
+            raise ValueError(
+                f"{args.network}: no such file, and not a list of widths such as 4-8-8-3"
+            )
         return Network.load(args.network)
     loss = given["loss"] or "mse"
     output = {"cross_entropy": "softmax", "binary_cross_entropy": "sigmoid"}.get(loss, "identity")

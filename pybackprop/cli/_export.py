@@ -6,7 +6,7 @@ import argparse
 import os
 from typing import Any
 
-from ._parser import Commands, add_json, command, print_json
+from ._parser import Commands, add_json, command, print_json, refuse_same_file
 
 _EPILOG = """\
   c             one C99 file that needs nothing but <math.h>; with --weights int8 a quarter of the
@@ -46,11 +46,12 @@ def run(args: argparse.Namespace) -> int:
         raise ValueError("--name, --weights and --data are for --to c")
     suffix = f".{args.to}"
     output = args.output or os.path.splitext(args.model)[0] + suffix
-    if args.to in ("npz", "safetensors") and not output.endswith(suffix):
+    if args.to in ("npz", "safetensors") and not output.lower().endswith(suffix):
         raise ValueError(f"--output must end with {suffix}, got {output}")
     if args.output is None and os.path.exists(output):
         raise ValueError(f"{output} exists; name it with --output to replace it")
-    onnx = args.model.endswith(".onnx")
+    refuse_same_file(output, MODEL=args.model, DATA=args.data)
+    onnx = args.model.lower().endswith(".onnx")
     net = Network.from_onnx(args.model) if onnx else Network.load(args.model)
     loss = None
     if args.to == "c":

@@ -5,26 +5,19 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NoReturn, TypeAlias
+
+from .. import _core
+from ._lists import ListOption, join_lists, list_of
+from ._output import can_print, tell
 
 Commands: TypeAlias = "argparse._SubParsersAction[Parser]"
 
-ACTIVATIONS = (
-    "identity",
-    "sigmoid",
-    "tanh",
-    "relu",
-    "leaky_relu",
-    "elu",
-    "selu",
-    "softplus",
-    "gelu",
-    "silu",
-    "mish",
-)
-LOSSES = ("mse", "squared_error", "mae", "huber", "cross_entropy", "binary_cross_entropy")
+ACTIVATIONS = tuple(name for name in _core.ACTIVATIONS if name != "softmax")  # of hidden layers
+LOSSES = tuple(_core.LOSSES)
 
 
 class Parser(argparse.ArgumentParser):
@@ -34,10 +27,37 @@ class Parser(argparse.ArgumentParser):
         super().__init__(
             formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False, **options
         )
+        self._lists: dict[str, ListOption] = {}
+
+    def add_list(
+        self,
+        group: Any,
+        flag: str,
+        convert: Callable[[str], Any],
+        *,
+        least: int = 1,
+        adds_up: bool = False,
+        **options: Any,
+    ) -> None:
+        """Add to a group an option that takes a list of values, apart or joined by commas.
+
+        If the option is given again, the lists add up or, by default, the last one counts.
+        """
+        group.add_argument(flag, type=list_of(convert, least), **options)
+        self._lists[flag] = ListOption(convert, adds_up)
+
+    def parse_known_args(  # type: ignore[override]
+        self, args: Sequence[str] | None = None, namespace: Any = None
+    ) -> tuple[Any, list[str]]:
+        """Parse, with options and their values joined where argparse would take too many."""
+        words = list(sys.argv[1:] if args is None else args)
+        n_names = len(self._get_positional_actions())
+        words = join_lists(words, self._lists, self._option_string_actions, n_names)
+        return super().parse_known_args(words, namespace)
 
     def error(self, message: str) -> NoReturn:
         """Say in one line what is wrong, and leave with exit code 2."""
-        print(f"{self.prog}: error: {message} (see {self.prog} --help)", file=sys.stderr)
+        tell(f"{self.prog}: error: {message} (see {self.prog} --help)")
         sys.exit(2)
 
 
@@ -54,6 +74,21 @@ def command(
     return parser
 
 
+def refuse_same_file(output: str | None, **inputs: str | None) -> None:
+    """Refuse to write over a file that the command reads."""
+    for name, path in inputs.items():
+        if output is not None and path is not None and is_same_file(output, path):
+            raise ValueError(f"--output must be another file than {name}, got {output}")
+
+
+def is_same_file(one: str, other: str) -> bool:
+    """Tell whether two paths, whose files need not exist, lead to the same file."""
+    try:
+        return os.path.samefile(one, other)
+    except OSError:
+        return len({os.path.normcase(os.path.realpath(path)) for path in (one, other)}) == 1
+
+
 def add_json(parser: Parser) -> None:
     """Add the option that machines read the result by."""
     parser.add_argument("--json", action="store_true", help="print the result as one JSON object")
@@ -61,7 +96,10 @@ def add_json(parser: Parser) -> None:
 
 def print_json(result: Any) -> None:
     """Print a result as JSON, with null for numbers that are not finite."""
-    print(json.dumps(_plain(result), ensure_ascii=False, allow_nan=False))
+    plain = _plain(result)
+    text = json.dumps(plain, ensure_ascii=False, allow_nan=False)
+    # JSON has its own escapes for what the stream cannot encode.
+    print(text if can_print(text) else json.dumps(plain, allow_nan=False))
 
 
 def _plain(value: Any) -> Any:
@@ -77,8 +115,8 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def count(low: int) -> Callable[[str], int]:
-    """Return the type of an option that takes an integer of at least `low`."""
+def count(low: int, high: int = 2**31 - 1) -> Callable[[str], int]:
+    """Return the type of an option that takes an integer from `low` to `high`."""
 
     def convert(text: str) -> int:
         try:
@@ -87,9 +125,14 @@ def count(low: int) -> Callable[[str], int]:
             value = low - 1
         if value < low:
             raise argparse.ArgumentTypeError(f"expected an integer >= {low}, got {text!r}")
+        if value > high:
+            raise argparse.ArgumentTypeError(f"expected an integer <= {high}, got {text!r}")
         return value
 
     return convert
+
+
+seed = count(0, 2**64 - 1)
 
 
 def number(low: float, high: float = float("inf"), *, open_low: bool = False) -> Any:

@@ -8,7 +8,8 @@ import io
 import sys
 from typing import IO, TYPE_CHECKING, Any
 
-from ._parser import Commands, add_json, command, print_json
+from ._output import tell
+from ._parser import Commands, add_json, command, print_json, refuse_same_file
 from ._scores import accuracy, r_squared
 
 if TYPE_CHECKING:
@@ -44,8 +45,9 @@ def add_parser(commands: Commands) -> None:
 def run(args: argparse.Namespace) -> int:
     """Predict and write."""
     from .. import Network
-    from ..exchange.atomic import write_atomically
+    from ..files.write import write_atomically
 
+    refuse_same_file(args.output, MODEL=args.model, DATA=args.data)
     net = Network.load(args.model)
     about = _About(net, args.model)
     x, y = _read(args.data, about)
@@ -67,7 +69,7 @@ def run(args: argparse.Namespace) -> int:
         name, score = "R²", f"{r_squared(outputs, y):.4f}" if about.classes is None else ""
         if about.classes is not None:
             name, score = "accuracy", f"{accuracy(outputs, y):.2%}"
-        print(f"{name} {score} on {len(y):,} examples", file=sys.stderr)
+        tell(f"{name} {score} on {len(y):,} examples")
     return 0
 
 

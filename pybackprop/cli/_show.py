@@ -4,22 +4,29 @@ from __future__ import annotations
 
 import argparse
 import re
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ._parser import Commands, command, count
+from ..initializers import NAMES as INITS
+from ._parser import ACTIVATIONS, Commands, Parser, command, count, seed
+from ._train import add_data_options, load_data, metadata_of, split, targets_of
 
 if TYPE_CHECKING:
     from .. import Network
 
 _EPILOG = """\
 The page holds the network with the values of the forward pass and the derivatives of the backward
-pass of a few held-out examples. It is one file, which loads nothing and needs no server.
+pass of a few held-out examples, and trains networks like it on up to 256 of them. It is one file,
+which loads nothing and needs no server.
 
-For a built-in name or a path of a data set, a small network is trained first, in a second or so.
-For a model that `train --save` wrote, --data says where its examples come from.
+For a built-in name or a path of a data set, a small network is trained first, in a second or so;
+--epochs 0 shows it as it starts. For a model that `train --save` wrote, --data says where its
+examples come from.
 
 examples:
   pybackprop show digits --save page.html
+  pybackprop show spirals --hidden 8 8 8 --activation tanh --epochs 0 --save page.html
+  pybackprop show houses.csv --target price --ignore id --save page.html
   pybackprop show houses.npz --data houses.csv --save page.html
 """
 
@@ -39,16 +46,47 @@ def add_parser(commands: Commands) -> None:
     parser.add_argument(
         "--neurons", type=count(2), default=12, help="drawn of each layer, at most (%(default)s)"
     )
-    parser.add_argument("--seed", type=count(0), default=0, help="of the training (%(default)s)")
+    _add_network_options(parser)
+    add_data_options(parser)
+
+
+def _add_network_options(parser: Parser) -> None:
+    """Describe the network that is trained for a data set; None means the default."""
+    group = parser.add_argument_group("network, for a data set")
+    parser.add_list(
+        group,
+        "--hidden",
+        count(1),
+        least=0,
+        metavar="N",
+        help="widths of the hidden layers (12 12); none for a linear model",
+    )
+    group.add_argument("--activation", choices=ACTIVATIONS, help="of hidden layers (relu)")
+    group.add_argument("--init", choices=INITS, help="of the weights (auto)")
+    group.add_argument(
+        "--epochs", type=count(0), help="of training; 0 for none (32,000 / examples, 1 to 200)"
+    )
+    group.add_argument("--seed", type=seed, help="of the weights and the training (0)")
 
 
 def run(args: argparse.Namespace) -> int:
     """Load or train, and write the page."""
+    if not args.save.lower().endswith((".html", ".htm")):
+        raise ValueError(f"--save must end with .html, got {args.save}")
     if args.data is None:
-        net, x, y = _train(args.source, args.seed)
+        net, x, y = _train(args)
     else:
+        for name in ("target", "task", "ignore", "categorical"):
+            if getattr(args, name):
+                raise ValueError(
+                    f"--{name} does not apply with --data: the model says how to read it"
+                )
+        for name in ("hidden", "activation", "init", "epochs", "seed"):
+            if getattr(args, name) is not None:
+                raise ValueError(f"--{name} does not apply with --data: the model is trained")
         net, x, y = _load(args.source, args.data)
-    rows = _varied(y, args.examples)
+    # The examples to walk through come first, one of each class; all go along to learn from.
+    rows = _varied(y, len(y))
     net.show(
         x[rows],
         y[rows],
@@ -56,6 +94,7 @@ def run(args: argparse.Namespace) -> int:
         examples=args.examples,
         neurons=args.neurons,
         image_shape=_image_shape(net),
+        title=_title(args.source if args.data is None else args.data),
     )
     print(net)
     print(f"saved as {args.save}")
@@ -83,28 +122,38 @@ def _load(model: str, source: str) -> tuple[Network, Any, Any]:
     return net, x, y
 
 
-def _train(source: str, seed: int) -> tuple[Network, Any, Any]:
+def _train(args: argparse.Namespace) -> tuple[Network, Any, Any]:
     """Train a small network; return it with the held-out part."""
-    from .. import Adam, Network, datasets
-    from ._train import _metadata, _targets
+    from .. import Adam, Network
 
+    source, seed = args.source, args.seed or 0
     if source.endswith(".npz") and _is_model(source):
         raise ValueError(f"{source}: a saved model needs --data, the data set to take examples of")
-    data = datasets.load(source)
+    data = load_data(source, args)
     if data.x_test is None:
-        data = data.split(0.2, seed)
+        data = split(data, 0.2, seed, "held-out part")
     for_classes = data.class_names is not None
     net = Network(
-        [data.n_features, *_WIDTHS, data.n_outputs],
+        [data.n_features, *(_WIDTHS if args.hidden is None else args.hidden), data.n_outputs],
+        activation=args.activation or "relu",
+        init=args.init or "auto",
         output="softmax" if for_classes else "identity",
         loss="cross_entropy" if for_classes else "mse",
         seed=seed,
     )
     net.set_scaling(*data.scaling())
     epochs = min(max(round(_UPDATES * 32 / data.n_examples), 1), 200)
-    net.fit(data.x, _targets(data, net, data.y), epochs=epochs, optimizer=Adam(3e-3))
-    net.metadata = _metadata(data)
-    return net, data.x_test, _targets(data, net, data.y_test)
+    if args.epochs is not None:
+        epochs = args.epochs
+    if epochs:
+        net.fit(data.x, targets_of(data, net, data.y), epochs=epochs, optimizer=Adam(3e-3))
+    net.metadata = metadata_of(data)
+    return net, data.x_test, targets_of(data, net, data.y_test)
+
+
+def _title(source: str) -> str:
+    """Return what a data set is called: a built-in name, or the name of a file or folder."""
+    return Path(source).stem
 
 
 def _is_model(path: str) -> bool:

@@ -7,17 +7,21 @@ import os
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from ._output import say
 from ._parser import (
     ACTIVATIONS,
     LOSSES,
     Commands,
+    Parser,
     add_json,
     command,
     count,
+    is_same_file,
     number,
     print_json,
+    seed,
 )
-from ._scores import accuracy, r_squared
+from ._scores import accuracy, judged, not_finite, r_squared
 
 if TYPE_CHECKING:
     from .. import History, Network
@@ -32,7 +36,12 @@ of the week matters or the years that have passed: make numbers of them, or leav
 
 Inputs are standardised, and so are the targets of a regression; the saved model takes and gives
 raw units. A part of the examples is held out, unless the data come with such a part, and never
-trained on. With --patience a tenth of the training examples decides when to stop.
+trained on. With --patience a tenth of the training examples decides when to stop; the held-out
+part is only for the report. Exit code 1 if the cost ends far above that of the untrained network.
+
+WIDTHS and COLUMNS are lists: 64 32, or 64,32; a name that has a comma stands in double quotes
+within the list. If an option is given again, COLUMNS add up, and the last WIDTHS count.
+A column without a name that numbers the rows of a table is left out.
 
 examples:
   pybackprop train digits
@@ -55,36 +64,27 @@ def add_parser(commands: Commands) -> None:
     summary = "Train a network on a data set and report how good it is."
     parser = command(commands, "train", run, summary, _EPILOG)
     parser.add_argument("data", metavar="DATA", help="built-in name or path, see below")
-    group = parser.add_argument_group("data")
-    group.add_argument(
-        "--target", help="name or position (from 0) of the target column (last); file for .npy"
-    )
-    group.add_argument(
-        "--task", choices=("classification", "regression"), help="if the targets do not tell"
-    )
-    group.add_argument(
-        "--ignore", nargs="+", default=(), metavar="COLUMN", help="columns of a table to leave out"
-    )
-    group.add_argument(
-        "--categorical",
-        nargs="+",
-        default=(),
-        metavar="COLUMN",
-        help="columns of a table whose numbers or dates are names of categories",
-    )
+    group = add_data_options(parser)
     group.add_argument(
         "--validation",
         type=number(0.0, 1.0, open_low=True),
         metavar="FRACTION",
         help="share of the examples to hold out (0.2)",
     )
+    _add_network_options(parser)
+    _add_training_options(parser)
+
+
+def _add_network_options(parser: Parser) -> None:
+    """Describe the options of the network."""
     group = parser.add_argument_group("network")
-    group.add_argument(
+    parser.add_list(
+        group,
         "--hidden",
-        type=count(1),
-        nargs="*",
+        count(1),
+        least=0,
         default=[128, 128],
-        metavar="WIDTH",
+        metavar="WIDTHS",
         help="widths of the hidden layers (128 128); none for a linear model",
     )
     group.add_argument(
@@ -102,6 +102,10 @@ def add_parser(commands: Commands) -> None:
         default="float32",
         help="of matrix products, see help(pybackprop.Network) (float32)",
     )
+
+
+def _add_training_options(parser: Parser) -> None:
+    """Describe the options of training."""
     group = parser.add_argument_group("training")
     group.add_argument("--optimizer", choices=tuple(OPTIMIZERS), default="adam", help="(adam)")
     group.add_argument(
@@ -115,10 +119,18 @@ def add_parser(commands: Commands) -> None:
     )
     group.add_argument("--batch-size", type=count(1), help="(32; 128 from 10,000 examples on)")
     group.add_argument("--epochs", type=count(1), help="(60,000 / examples, from 10 to 500)")
-    group.add_argument("--patience", type=count(1), help="stop after so many epochs unimproved")
-    group.add_argument("--seed", type=count(0), default=0, help="of all random draws (0)")
     group.add_argument(
-        "--checkpoint", metavar="FILE.npz", help="file to write now and then, to go on from later"
+        "--patience",
+        type=count(1),
+        metavar="EPOCHS",
+        help="stop after this many epochs without improvement on a tenth of the training examples, "
+        "set aside for this; the held-out part is not used",
+    )
+    group.add_argument("--seed", type=seed, default=0, help="of all random draws (0)")
+    group.add_argument(
+        "--checkpoint",
+        metavar="FILE.npz",
+        help="file written during training; --resume continues from it",
     )
     group.add_argument(
         "--checkpoint-every",
@@ -136,73 +148,124 @@ def add_parser(commands: Commands) -> None:
     add_json(parser)
 
 
+def add_data_options(parser: Parser) -> Any:
+    """Add the options that say how data are read, and return their group."""
+    group = parser.add_argument_group("data")
+    group.add_argument(
+        "--target", help="name or position (from 0) of the target column (last); file for .npy"
+    )
+    group.add_argument(
+        "--task", choices=("classification", "regression"), help="if the targets do not tell"
+    )
+    parser.add_list(
+        group,
+        "--ignore",
+        str,
+        default=(),
+        adds_up=True,
+        metavar="COLUMNS",
+        help="columns of a table to leave out",
+    )
+    parser.add_list(
+        group,
+        "--categorical",
+        str,
+        default=(),
+        adds_up=True,
+        metavar="COLUMNS",
+        help="columns of a table whose numbers or dates stand for categories",
+    )
+    return group
+
+
 def run(args: argparse.Namespace) -> int:
-    """Load, train, report and save."""
+    """Load, train, save and report."""
+    from ..exchange.files import check_target
+
+    if args.resume and args.checkpoint is None:
+        raise ValueError("--resume needs --checkpoint, the file to go on from")
     if args.save is not None:
+        check_target(args.save, "--save")
         folder = os.path.dirname(os.path.abspath(args.save))
         if os.path.isdir(args.save) or not os.access(folder, os.W_OK):
             raise ValueError(f"--save: no file can be written at {args.save}")
-        if args.checkpoint is not None and _is_same_path(args.save, args.checkpoint):
+        if args.checkpoint is not None and is_same_file(args.save, args.checkpoint):
             raise ValueError(f"--save and --checkpoint must be different files, got {args.save}")
     data = _load(args)
     metadata = {} if args.save is None else _checked_metadata(data)
     loss = _loss(args, data)
     net = _network(args, data, loss)
+    about = {"data": _describe(data), "network": str(net)}
     if not args.json:
-        print(_describe(data))
-        print(net)
-    history, rate = _fit(args, data, net)
+        say(about["data"])
+        say(about["network"])
+    untrained = net.cost(data.x, targets_of(data, net, data.y))
+    try:
+        history, rate = _fit(args, data, net)
+    except FloatingPointError as error:
+        warning = not_finite(error)
+        if not args.json:
+            raise FloatingPointError(warning) from None
+        found = {"untrained": {"cost": untrained}, "diverged": True, "warning": warning}
+        print_json({**about, "saved": None, **found})
+        return 1
+    if args.save is not None:  # before anything else can go wrong
+        trained = _in_raw_units(net, data) if data.class_names is None else net
+        trained.metadata = metadata
+        trained.save(args.save)
     figures = _figures(data, net, history, rate)
-    if not args.json:
-        print()
-        print(_report(figures))
-    if args.save is not None:
-        if data.class_names is None:
-            net = _in_raw_units(net, data)
-        net.metadata = metadata
-        net.save(args.save)
+    figures.update(judged(figures, untrained, _share_of_commonest(data)))
+    if figures["warning"] is not None:
+        figures["warning"] += _likely_cause(args, data, net)
+    code = 1 if figures["diverged"] else 0
     if args.json:
-        about = {"data": _describe(data), "network": str(net), "saved": args.save}
         history_of = {"cost": history.cost, "val_cost": history.val_cost}
-        print_json({**about, **figures, "history": history_of})
-    elif args.save is not None:
-        print(f"saved as {args.save}")
-    return 0
+        print_json({**about, "saved": args.save, **figures, "history": history_of})
+        return code
+    say("")
+    say(_report(figures))
+    if args.save is not None:
+        say(f"saved as {args.save}")
+    return code
 
 
-def _is_same_path(one: str, other: str) -> bool:
-    return len({os.path.normcase(os.path.realpath(path)) for path in (one, other)}) == 1
-
-
-def _load(args: argparse.Namespace) -> Dataset:
-    """Load the data set and make sure that it has a held-out part."""
+def load_data(source: str, args: argparse.Namespace) -> Dataset:
+    """Load a data set by the options of `add_data_options`, and make sure that it varies."""
     from ..datasets import is_table, load, load_csv
 
     if args.ignore or args.categorical:
-        if not is_table(args.data):
-            raise ValueError(f"{args.data}: --ignore and --categorical are for tables")
+        if not is_table(source):
+            raise ValueError(f"{source}: --ignore and --categorical are for tables")
         data = load_csv(
-            args.data,
-            _target(args.target),
+            source,
+            args.target,
             task=args.task,
             categorical=args.categorical,
             ignore=args.ignore,
         )
     else:
-        data = load(args.data, _target(args.target), task=args.task)
+        data = load(source, args.target, task=args.task)
+    data.check_learnable()
+    return data
+
+
+def _load(args: argparse.Namespace) -> Dataset:
+    """Load the data set and make sure that it has a held-out part."""
+    data = load_data(args.data, args)
     if data.x_test is None:
-        return data.split(0.2 if args.validation is None else args.validation, args.seed)
+        fraction = 0.2 if args.validation is None else args.validation
+        return split(data, fraction, args.seed, "--validation")
     if args.validation is not None:
         raise ValueError("--validation does not apply: the data come with a held-out part")
     return data
 
 
-def _target(text: str | None) -> str | int | None:
-    """Return a position if the text is an integer, else the name of a column."""
+def split(data: Dataset, fraction: float, seed: int, option: str) -> Dataset:
+    """Hold out a part, or say for which option there are too few examples."""
     try:
-        return None if text is None else int(text)
-    except ValueError:
-        return text
+        return data.split(fraction, seed)
+    except ValueError as error:
+        raise ValueError(f"{data.name}: {option}: {error}; give more examples") from None
 
 
 def _loss(args: argparse.Namespace, data: Dataset) -> str:
@@ -242,7 +305,7 @@ def _network(args: argparse.Namespace, data: Dataset, loss: str) -> Network:
     return net
 
 
-def _targets(data: Dataset, net: Network, y: Any) -> Any:
+def targets_of(data: Dataset, net: Network, y: Any) -> Any:
     """Return targets as the loss takes them: labels, rows of 0 and 1, or standardised numbers."""
     import numpy as np
 
@@ -292,18 +355,20 @@ def _fit(args: argparse.Namespace, data: Dataset, net: Network) -> tuple[History
     """Train with progress shown; return the history and the examples trained on per second."""
     part = data
     if args.patience is not None:
-        # Stopping at the best held-out cost would make the reported figures too good.
-        part = replace(data, x_test=None, y_test=None).split(_STOPPING_PART, args.seed)
+        # Stopping by the held-out part would make the figures that are reported of it too good.
+        part = split(
+            replace(data, x_test=None, y_test=None), _STOPPING_PART, args.seed, "--patience"
+        )
     n = part.n_examples
     batch_size = args.batch_size or (32 if n < 10_000 else 128)
     epochs = args.epochs or min(max(round(60_000 / n), 10), 500)
     history = net.fit(
         part.x,
-        _targets(data, net, part.y),
+        targets_of(data, net, part.y),
         epochs=epochs,
         batch_size=batch_size,
         optimizer=_optimizer(args, epochs * -(-n // batch_size)),
-        validation=(part.x_test, _targets(data, net, part.y_test)),
+        validation=(part.x_test, targets_of(data, net, part.y_test)),
         patience=args.patience,
         progress=not args.json,
         checkpoint=args.checkpoint,
@@ -327,23 +392,50 @@ def _optimizer(args: argparse.Namespace, steps: int) -> Any:
     )
 
 
+def _likely_cause(args: argparse.Namespace, data: Dataset, net: Network) -> str:
+    """Return the end of a warning: what an examination of the trained network finds."""
+    from ..doctor import first_cause
+    from ..inputs import as_inputs, as_targets
+
+    # Schedules end with rates that say nothing of the steps that were made.
+    optimizer = _optimizer(argparse.Namespace(**{**vars(args), "schedule": "constant"}), 1)
+    x = as_inputs(data.x, net.widths[0], net.dtype)
+    y = as_targets(targets_of(data, net, data.y), len(x), net.widths[-1], net.loss, net.dtype)
+    found = first_cause(net, x, y, optimizer)
+    return "" if found is None else f". A likely cause is {found.cause}: {found.text}"
+
+
 def _describe(data: Dataset) -> str:
     """Return what is trained on, in one line."""
     n_test = 0 if data.x_test is None else len(data.x_test)
     kind = f"{data.n_outputs} classes"
     if data.class_names is None:
         kind = f"regression of {', '.join(data.target_names)}"
-    return (
+    about = (
         f"{data.name}: {data.n_examples:,} training and {n_test:,} held-out examples, "
         f"{data.n_features:,} features ({data.x.dtype}), {kind}"
     )
+    if data.encoding is not None:
+        used = {column.name for column in data.encoding.features} | {data.encoding.target}
+        unused = [name for name in data.encoding.names if name not in used]
+        about += f"; left out: {', '.join(unused)}" if unused else ""
+    return about
+
+
+def _share_of_commonest(data: Dataset) -> float:
+    """Return the share of the training examples that are of the commonest class; 0 without any."""
+    import numpy as np
+
+    if data.class_names is None:
+        return 0.0
+    return float(np.bincount(data.y).max() / len(data.y))
 
 
 def _figures(data: Dataset, net: Network, history: History, rate: float) -> dict[str, Any]:
     """Return cost and score on both parts of the data, and what the training took."""
     figures: dict[str, Any] = {}
     for part, x, y in (("train", data.x, data.y), ("held_out", data.x_test, data.y_test)):
-        targets = _targets(data, net, y)
+        targets = targets_of(data, net, y)
         found = {"cost": net.cost(x, targets)}
         if data.class_names is not None:
             found["accuracy"] = accuracy(net.predict(x), y)
@@ -370,6 +462,8 @@ def _report(figures: dict[str, Any]) -> str:
     lines.append(f"{'epochs':<22}{figures['epochs']:>10}")
     lines.append(f"{'seconds':<22}{figures['seconds']:>10.2f}")
     lines.append(f"{'examples per second':<22}{figures['examples_per_second']:>10,.0f}")
+    if figures["warning"] is not None:
+        lines += ["", f"warning: {figures['warning']}"]
     return "\n".join(lines)
 
 
@@ -378,12 +472,12 @@ def _checked_metadata(data: Dataset) -> dict[str, Any]:
     from ..settings import as_metadata
 
     try:
-        return as_metadata(_metadata(data))
+        return as_metadata(metadata_of(data))
     except ValueError as error:
         raise ValueError(f"{data.name}: --save: {error}") from error
 
 
-def _metadata(data: Dataset) -> dict[str, Any]:
+def metadata_of(data: Dataset) -> dict[str, Any]:
     """Return what `pybackprop predict` needs to know besides the network."""
     return {
         "task": data.task,

@@ -3,34 +3,39 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator, Sequence
 from itertools import chain
 
-from ._dataset import Array, Dataset, Task
-from ._encoding import Column, Encoding, target_classes, target_numbers
+from ._cells import is_date, is_missing, is_number, oddity, unit
+from ._dataset import Dataset, Task
+from ._encoding import Column, Encoding
 from ._table import (
+    LEAVE_OUT,
     Cells,
     Row,
     check_different,
     check_width,
     fault,
     header_names,
-    is_date,
-    is_integer,
-    is_missing,
-    is_number,
     listing,
     quote,
     read_rows,
     strip,
 )
+from ._targets import learn_target
 
 HEAD_ROWS = 200
 # Fewer rows are looked at where they are so wide that they would fill the memory.
 _HEAD_CELLS = 100_000
 _HEAD_CHARACTERS = 1 << 22
-MAX_INTEGER_CLASSES = 20
-MIN_ROWS_PER_CLASS = 5
+# More levels than this must come back, two rows each on average, to be those of a category.
+_MAX_RARE_LEVELS = 20
+# What pandas calls a column without a name that it reads.
+_UNNAMED = "Unnamed: 0"
+# What to do about an input with more digits than a float64 holds.
+_LONG = "round it, or treat it as a category (--categorical) or leave it out (--ignore)"
+_POSITION = re.compile(r"-?[0-9]{1,9}")
 
 
 def load_csv(
@@ -44,19 +49,26 @@ def load_csv(
 ) -> Dataset:
     """Load a comma-, semicolon- or tab-separated text file, plain or gzip-compressed.
 
-    *Header.* The first row holds the names of the columns if none of its cells is a number while
-    a column below it is numeric; if all columns are texts, if its cells differ from each other
-    and none occurs again below it. Columns without names are called ``x0``, ``x1``, ...
+    *Header.* The first row holds the names of the columns if one of its cells is a text above a
+    numeric column, even if other names are numbers, such as years; or if none of its cells is a
+    number while a column below it is numeric; if all columns are texts, if its cells differ from
+    each other and none occurs again below it. Columns without names are called ``x0``, ``x1``,
+    ... If the first column has no name (or is called ``Unnamed: 0``) and holds integers all
+    different, it numbers the rows, as in a file that pandas wrote, and is left out unless it is
+    the only input.
 
     *Columns.* A column is numeric if at least half of its cells in the first 200 rows are
     numbers (of fewer rows where they are very wide). Any other is a category and becomes one 0/1
-    column for each of its levels, in sorted order. Missing values (an empty cell, ``?``, ``NA``,
-    ``N/A``, ``NaN``, ``null``) are refused everywhere, and so are a text in a numeric column and a
-    column of dates or times.
+    column for each of its levels, in sorted order. Refused are missing values (an empty cell,
+    ``?``, ``NA``, ``N/A``, ``NaN``, ``null``); a text in a numeric column; an integer with more
+    digits than a float64 holds; a column of dates or times; one of numbers in a notation that is
+    not read (``72,4``, ``1,234``, ``1_000``, ``12%``, ``$5``, ``5 kg``); and more than 20 texts
+    of which most name a single row.
 
     *Task.* The target gives classes if it is not numeric, or if all its values are integers, at
     most 20 of them different, and either just two or with at least five rows each on average;
-    otherwise it is a number to be predicted (regression).
+    otherwise it is a number to be predicted (regression). Three or more classes of which most
+    have only one row are refused.
 
     Parameters
     ----------
@@ -65,7 +77,7 @@ def load_csv(
         that is more; what goes beyond is taken for a bomb.
     target : str or int, optional
         Name or position of the target column, counted from 0, negative from the end; by
-        default the last column.
+        default the last column. A position may also be given as a text that is no name.
     task : {"classification", "regression"}, optional
         Overrides the rule above.
     categorical : sequence of str
@@ -83,13 +95,39 @@ def load_csv(
     Raises
     ------
     ValueError
-        If the file is malformed; the message names file, line and column. If `target`,
-        `categorical` or `ignore` names no column.
+        If the file is malformed or holds what is refused above; the message names file, line and
+        column. If `target`, `categorical` or `ignore` names no column, or the latter two the
+        target.
     """
+    if task not in (None, "classification", "regression"):
+        raise ValueError(f'task must be "classification" or "regression", but is {task!r}')
     file = os.fspath(path)
     rows = read_rows(file)
     head = _read_head(rows)
     has_header = _is_header(head) if header is None else header
+    try:
+        return _learn(file, head, rows, target, task, categorical, ignore, has_header)
+    except ValueError as error:
+        number = _number_among_texts(head[0][1]) if header is None and not has_header else None
+        if number is None or not str(error).startswith(f"{file}: line {head[0][0]}, "):
+            raise
+        raise ValueError(
+            f"{error}; the first row was read as data because {quote(number)} is a number; if it "
+            "holds names, give the columns names that are not numbers (or, in Python, header=True)"
+        ) from None
+
+
+def _learn(
+    file: str,
+    head: list[Row],
+    rows: Iterator[Row],
+    target: str | int | None,
+    task: Task | None,
+    categorical: Sequence[str],
+    ignore: Sequence[str],
+    has_header: bool,
+) -> Dataset:
+    """Return the data set of a table whose first row is known to hold names, or not to."""
     line, first = head[0]
     names = _names(file, line, first) if has_header else [f"x{at}" for at in range(len(first))]
     head = head[has_header:]
@@ -98,24 +136,33 @@ def load_csv(
     for number, cells in head:
         check_width(file, number, cells, names)
 
-    places = {name: _find(file, line, names, name) for name in (*categorical, *ignore)}
     target_at = _find(file, line, names, -1 if target is None else target)
-    left_out = {places[name] for name in ignore} | {target_at}
+    coded = _find_features(file, line, names, categorical, target_at)
+    left_out = _find_features(file, line, names, ignore, target_at) | {target_at}
+    n_inputs = len(names) - len(left_out)
+    # The only input is kept, as in the file of a pandas Series.
+    if has_header and n_inputs > 1 and 0 not in coded | left_out:
+        left_out |= {0} if _numbers_the_rows(first[0], head) else set()
     used = [at for at in range(len(names)) if at not in left_out]
     if not used:
-        raise fault(file, line, None, "a table needs a column besides the target")
-    coded = {places[name] for name in categorical}
+        what = "a table needs a column besides the target; cells end at commas, semicolons or tabs"
+        raise fault(file, line, None, what)
     numeric = [at for at in used if at not in coded and _is_numeric(head, at)]
-    numbers = set(numeric)
-    categories: dict[int, Sequence[str] | None]
-    categories = {at: None for at in used if at not in numbers}
-    for at in (*(at for at in categories if at not in coded), target_at):
-        _refuse_dates(file, head, names, at)
-    table = Cells(file, names, numeric, categories, target_at)
+    told = coded.union(numeric)
+    texts = [at for at in used if at not in told]
+    for at in texts:
+        _refuse_lookalikes(file, head, names, at, target=False)
+    if task != "classification" and not _is_numeric(head, target_at):
+        _refuse_lookalikes(file, head, names, target_at, target=True)
+    categories = dict.fromkeys([*texts, *coded])
+    table = Cells(file, names, numeric, categories, target_at, _LONG)
     for number, cells in chain(head, rows):
         table.add(number, cells)
+    table.check_complete(f"fill them in, delete the rows, or {LEAVE_OUT}")
+    for at in texts:
+        _refuse_names_of_rows(table, at)
 
-    y, classes = _learn_target(table, task, _is_numeric(head, target_at))
+    y, classes = learn_target(table, task, _is_numeric(head, target_at))
     features = [
         Column(names[at], table.category(at)[0] if at in categories else None) for at in used
     ]
@@ -130,6 +177,12 @@ def load_csv(
         encoding=encoding,
         name=file,
     )
+
+
+def _number_among_texts(first: Sequence[str]) -> str | None:
+    """Return the first number of a row that also holds texts, None if there is none."""
+    numbers = [cell for cell in first if is_number(cell)]
+    return numbers[0] if numbers and any(map(_is_name, first)) else None
 
 
 def _read_head(rows: Iterator[Row]) -> list[Row]:
@@ -148,13 +201,30 @@ def _read_head(rows: Iterator[Row]) -> list[Row]:
 def _is_header(head: Sequence[Row]) -> bool:
     """Tell by `load_csv`'s rule whether the first row holds names."""
     first, below = head[0][1], head[1:]
-    if not below or any(is_number(cell) for cell in first):
-        return False
+    has_number = any(is_number(cell) for cell in first)
+    if not below:
+        return not has_number and not all(oddity(cell) for cell in first)
     columns = range(min(len(cells) for _, cells in head))
-    if any(_is_numeric(below, at) for at in columns):
+    numeric = {at for at in columns if _is_numeric(below, at)}
+    # A column that is missing altogether has no numbers that a name could stand above.
+    if any(
+        _is_name(first[at]) and any(is_number(cells[at]) for _, cells in below) for at in numeric
+    ):
+        return True
+    if has_number:
+        return False
+    # A name such as 50% stands above numbers, not above more of its kind.
+    if any(oddity(first[at]) for at in columns if at not in numeric):
+        return False
+    if numeric:
         return True
     differ = len(set(first)) == len(first) and not any(is_missing(cell) for cell in first)
     return differ and not any(cells[at] == first[at] for _, cells in below for at in columns)
+
+
+def _is_name(cell: str) -> bool:
+    """Tell a text that says something else than a number, in whatever notation, or a date."""
+    return not (is_number(cell) or is_missing(cell) or is_date(cell) or oddity(cell))
 
 
 def _is_numeric(rows: Sequence[Row], at: int) -> bool:
@@ -163,16 +233,55 @@ def _is_numeric(rows: Sequence[Row], at: int) -> bool:
     return 2 * sum(map(is_number, cells)) >= len(cells)
 
 
-def _refuse_dates(path: str, head: Sequence[Row], names: Sequence[str], at: int) -> None:
-    """Refuse a column whose texts are all dates or times, which as categories teach nothing."""
+def _numbers_the_rows(name: str, head: Sequence[Row]) -> bool:
+    """Tell whether the first column is an index: without a name, and integers all different."""
+    cells = [cells[0] for _, cells in head]
+    return (
+        name in ("", _UNNAMED) and all(map(str.isdecimal, cells)) and len(set(cells)) == len(head)
+    )
+
+
+def _refuse_lookalikes(
+    path: str, head: Sequence[Row], names: Sequence[str], at: int, *, target: bool
+) -> None:
+    """Refuse a column of dates, or of numbers in a notation that is not read, as a category."""
     known = [(line, cells[at]) for line, cells in head if not is_missing(cells[at])]
-    if known and all(is_date(cell) for _, cell in known):
-        line, cell = known[0]
+    if not known:
+        return
+    line, cell = known[0]
+    keep = (
+        f"if the texts are names, say so ({'--task classification' if target else '--categorical'})"
+    )
+    if all(is_date(cell) for _, cell in known):
         what = (
             f"{quote(cell)} is a date or time, which is no input by itself; make numbers of it, "
-            "such as year, weekday or days since, or ignore the column"
+            f"such as year, weekday or days since, or {LEAVE_OUT}"
         )
-        raise fault(path, line, names[at], what)
+        if target:
+            what = f"{quote(cell)} is a date or time; choose another target (--target)"
+        raise fault(path, line, names[at], f"{what}; {keep}")
+    odd = [(line, cell) for line, cell in known if oddity(cell) is not None]
+    plain = sum(is_number(cell) for _, cell in known)
+    if odd and 2 * (len(odd) + plain) >= len(known):
+        line, cell = odd[0]
+        raise fault(path, line, names[at], f"{quote(cell)} {oddity(cell)}; {keep}")
+    units = {unit(cell) for _, cell in known}
+    if None not in units and len(units) > _MAX_RARE_LEVELS:
+        found = {entry[1] for entry in units if entry is not None}
+        if len(found) == 1:
+            what = f"{quote(cell)} has a unit; write the number alone; {keep}"
+            raise fault(path, line, names[at], what)
+
+
+def _refuse_names_of_rows(table: Cells, at: int) -> None:
+    """Refuse a category whose levels are mostly those of one row: it would be learnt by heart."""
+    levels, rows = table.n_levels(at), len(table.lines)
+    if levels > _MAX_RARE_LEVELS and 2 * levels > rows:
+        what = (
+            f"{levels:,} different texts in {rows:,} rows: the column identifies rows and is not "
+            f"a category; {LEAVE_OUT}"
+        )
+        raise fault(table.path, table.lines[0], table.names[at], what)
 
 
 def _names(path: str, line: int, first: Sequence[str]) -> Sequence[str]:
@@ -186,41 +295,27 @@ def _find(path: str, line: int, names: Sequence[str], which: str | int) -> int:
     """Return the position of a column given by name or position."""
     if isinstance(which, str) and which in names:
         return names.index(which)
-    if isinstance(which, int) and -len(names) <= which < len(names):
-        return which % len(names)
+    at = int(which) if isinstance(which, str) and _POSITION.fullmatch(which) else which
+    if isinstance(at, int) and -len(names) <= at < len(names):
+        return at % len(names)
     what = f"there is no such column; the {len(names)} columns are {listing(names)}"
     raise fault(path, line, str(which), what)
 
 
-def _learn_target(
-    table: Cells, task: Task | None, numeric: bool
-) -> tuple[Array, tuple[str, ...] | None]:
-    """Return the targets and the names of the classes, None for regression."""
-    if task not in (None, "classification", "regression"):
-        raise ValueError(f'task must be "classification" or "regression", but is {task!r}')
-    if task == "regression" or (task is None and numeric):
-        numbers = target_numbers(table)
-        if task == "regression" or not _are_classes(table.targets):
-            return numbers, None
-    texts = {cell for cell in table.targets if not is_missing(cell)}
-    if all(map(is_integer, texts)):
-        classes = tuple(str(value) for value in sorted({int(float(cell)) for cell in texts}))
-    else:
-        classes = tuple(sorted(texts))
-    y = target_classes(table, classes)
-    if len(classes) == 1:
-        name = table.names[table.target or 0]
-        what = f"all rows are of the one class {quote(classes[0])}"
-        raise fault(table.path, table.lines[0], name, what)
-    return y, classes
-
-
-def _are_classes(cells: Sequence[str]) -> bool:
-    """Tell by `load_csv`'s rule whether numbers are codes of classes."""
-    values = set()
-    for cell in cells:
-        values.add(float(cell))
-        if len(values) > MAX_INTEGER_CLASSES:
-            return False
-    enough = len(values) == 2 or len(cells) >= MIN_ROWS_PER_CLASS * len(values)
-    return enough and all(value.is_integer() for value in values)
+def _find_features(
+    path: str, line: int, names: Sequence[str], which: Sequence[str], target: int
+) -> set[int]:
+    """Return the positions of columns given by name, none of which is the target."""
+    found = set()
+    for name in which:
+        if name not in names:
+            what = f"there is no such column; the {len(names)} columns are {listing(names)}"
+            raise fault(path, line, name, what)
+        found.add(names.index(name))
+    if target in found:
+        what = (
+            "the column is the target, which can be neither ignored nor an input; choose another "
+            "target (--target); use --task classification to treat its numbers as classes"
+        )
+        raise fault(path, line, names[target], what)
+    return found

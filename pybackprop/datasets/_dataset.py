@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ._encoding import Encoding
+from ._targets import class_fault
 
 Task = Literal["classification", "regression"]
 Array = NDArray[Any]
@@ -16,6 +17,12 @@ Array = NDArray[Any]
 # Every column has a name, so that a small file of many columns would take much memory.
 MAX_COLUMNS = 1 << 20
 _CHUNK_BYTES = 1 << 20
+# What a repr shows of the names: all if there are no more, of so many characters each.
+_NAMES = 6
+_NAME_CHARS = 40
+# What a notebook shows of the examples.
+_SHOWN_ROWS = 5
+_SHOWN_COLUMNS = 8
 _INPUT_TYPES = (np.uint8, np.float32, np.float64)
 
 
@@ -26,7 +33,7 @@ def number_names(prefix: str, count: int) -> tuple[str, ...]:
     return tuple(f"{prefix}{at}" for at in range(count))
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Dataset:
     """Examples to learn from, and the names needed to talk about them.
 
@@ -105,6 +112,38 @@ class Dataset:
                 f"{y.dtype} {y.shape}"
             )
 
+    def __repr__(self) -> str:
+        """Return shapes and the first names: the whole could be megabytes."""
+        parts = [repr(self.name)] if self.name else []
+        arrays = (("x", self.x), ("y", self.y), ("x_test", self.x_test), ("y_test", self.y_test))
+        parts += [
+            f"{name}={array.dtype} {array.shape}" for name, array in arrays if array is not None
+        ]
+        parts.append(f"task={self.task!r}")
+        for field in ("feature_names", "target_names", "class_names"):
+            names = getattr(self, field)
+            if names is not None:
+                parts.append(f"{field}={_shorten(names)}")
+        return f"Dataset({', '.join(parts)})"
+
+    def _repr_html_(self) -> str:
+        """Return the shapes and the first examples, for notebooks."""
+        from ..markup import figure, table
+
+        columns = self.feature_names[:_SHOWN_COLUMNS]
+        more = self.n_features - len(columns)
+        targets = self.y[:_SHOWN_ROWS].reshape(-1, len(self.target_names)).tolist()
+        if self.class_names is not None:
+            targets = [[self.class_names[at] for at in row] for row in targets]
+        heads = (*columns, *([f"{more} more"] if more else []), *self.target_names)
+        rows = [
+            (*x[: len(columns)], *(["…"] if more else []), *y)
+            for x, y in zip(self.x[:_SHOWN_ROWS].tolist(), targets, strict=True)
+        ]
+        held = "" if self.x_test is None else f", {len(self.x_test):,} held out"
+        what = f"{self.name or 'Dataset'}: {self.n_examples:,} examples{held}, {self.task}"
+        return figure(what, table(heads, rows))
+
     @property
     def n_examples(self) -> int:
         """Number of rows of `x`."""
@@ -119,6 +158,27 @@ class Dataset:
     def n_outputs(self) -> int:
         """Number of outputs a network needs: one per class, or one per target."""
         return len(self.target_names if self.class_names is None else self.class_names)
+
+    def check_learnable(self) -> None:
+        """Refuse targets of which a network can learn nothing.
+
+        Raises
+        ------
+        ValueError
+            If all targets of `y` are the same number, or if of three or more classes most have
+            only one row.
+        """
+        if self.class_names is None:
+            if len(self.y) == 1 or (self.y != self.y[0]).any():
+                return
+            what = f"every example has the same target, {self.y.reshape(-1)[0]:g}"
+        else:
+            present, counts = np.unique(self.y, return_counts=True)
+            found = class_fault([self.class_names[at] for at in present], counts.tolist())
+            if found is None:
+                return
+            what = found
+        raise ValueError(f"{self.name}: {what}; choose another target")
 
     def split(self, fraction: float = 0.2, seed: int = 0) -> Dataset:
         """Hold out a part of the examples, drawn at random.
@@ -197,6 +257,18 @@ class Dataset:
             shift[one_hot] = 0.0
             scale[one_hot] = 1.0
         return shift, scale
+
+
+def _shorten(names: tuple[str, ...]) -> str:
+    """Return the text of a tuple of names; of many, the first three and the last."""
+    many = len(names) > _NAMES
+    shown = [
+        repr(name if len(name) <= _NAME_CHARS else f"{name[:_NAME_CHARS]}...")
+        for name in ((*names[:3], names[-1]) if many else names)
+    ]
+    if many:
+        return f"({', '.join(shown[:3])}, ..., {shown[3]})"
+    return f"({', '.join(shown)}{',' if len(shown) == 1 else ''})"
 
 
 def _target_shapes(n_rows: int, n_targets: int) -> tuple[tuple[int, ...], ...]:

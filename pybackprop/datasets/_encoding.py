@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ._cells import is_missing, is_number, oddity
 from ._table import (
     Cells,
     Row,
@@ -19,16 +19,16 @@ from ._table import (
     check_width,
     fault,
     header_names,
-    is_integer,
-    is_missing,
-    is_number,
     listing,
-    quote,
     read_rows,
     strip,
 )
+from ._targets import target_classes, target_numbers
 
 Array = NDArray[Any]
+
+# The columns of a table to be encoded are what they are, so that nothing else can be done.
+_ROUND = "round it"
 
 
 @dataclass(frozen=True)
@@ -121,6 +121,7 @@ class Encoding:
         cells = self._collect(file, names, rows)
         if not cells.lines:
             raise fault(file, line, None, "no rows after the names of the columns")
+        cells.check_complete("fill them in or delete the rows")
         return self.inputs(cells), self._targets(cells)
 
     def _is_header(self, first: Sequence[str], names: Sequence[str]) -> bool:
@@ -131,7 +132,7 @@ class Encoding:
         if set(names) <= set(self.names):
             return True
         numeric = any(column.levels is None for column in self.features)
-        return numeric and not any(is_number(cell) or is_missing(cell) for cell in first)
+        return numeric and not any(map(_is_value, first))
 
     def _check_names(self, path: str, line: int, names: tuple[str, ...]) -> None:
         """Check the header of a file to be encoded."""
@@ -157,7 +158,7 @@ class Encoding:
         numeric = [places[c.name] for c in self.features if c.levels is None]
         categories = {places[c.name]: c.levels for c in self.features if c.levels is not None}
         target = places.get(self.target)
-        cells = Cells(path, names, numeric, {**categories}, target)
+        cells = Cells(path, names, numeric, {**categories}, target, _ROUND)
         for line, row in rows:
             cells.add(line, row)
         return cells
@@ -182,7 +183,7 @@ class Encoding:
         if cells.target is None or any(is_missing(cell) for cell in cells.targets):
             return None
         if self.classes is None:
-            return target_numbers(cells)
+            return target_numbers(cells, _ROUND)
         return target_classes(cells, self.classes)
 
     def to_json(self) -> dict[str, Any]:
@@ -223,40 +224,9 @@ class Encoding:
         return cls(features, data["target"], classes, names, data["header"])
 
 
-def target_numbers(cells: Cells) -> NDArray[np.float64]:
-    """Return the target cells as finite numbers, shape (N,)."""
-    y = np.empty(len(cells.targets))
-    for row, cell in enumerate(cells.targets):
-        value = float(cell) if is_number(cell) else math.nan
-        if not math.isfinite(value):
-            what = "missing value" if is_missing(cell) else f"{quote(cell)} is not a finite number"
-            raise fault(cells.path, cells.lines[row], _target_name(cells), what)
-        y[row] = value
-    return y
-
-
-def target_classes(cells: Cells, classes: Sequence[str]) -> NDArray[np.int64]:
-    """Return the target cells as indices of classes, shape (N,).
-
-    Classes that are integers are found by value, so that 3, 3.0 and 03 are one class.
-    """
-    index = {name: code for code, name in enumerate(classes)}
-    by_value = all(is_integer(name) for name in classes)
-    y = np.empty(len(cells.targets), dtype=np.int64)
-    for row, cell in enumerate(cells.targets):
-        code = index.get(str(int(float(cell))) if by_value and is_integer(cell) else cell)
-        if code is None:
-            what = "missing value"
-            if not is_missing(cell):
-                what = f"{quote(cell)} is none of the classes {listing(classes)}"
-            raise fault(cells.path, cells.lines[row], _target_name(cells), what)
-        y[row] = code
-    return y
-
-
-def _target_name(cells: Cells) -> str:
-    """Return the name of the target column of a table."""
-    return "" if cells.target is None else cells.names[cells.target]
+def _is_value(cell: str) -> bool:
+    """Tell a cell that no header has: a number, in whatever notation, or a missing value."""
+    return is_number(cell) or is_missing(cell) or oddity(cell) is not None
 
 
 def _column(entry: Any) -> Column:

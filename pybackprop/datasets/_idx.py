@@ -17,7 +17,7 @@ from typing import IO
 import numpy as np
 from numpy.typing import NDArray
 
-from ..untrusted import open_plain_or_gzip, unpacks_too_far
+from ..files.read import open_plain_or_gzip, unpacks_too_far
 from ._dataset import Dataset, number_names
 
 _UNSIGNED_BYTE = 0x08
@@ -47,7 +47,8 @@ def read_idx(path: str | os.PathLike[str], n_dims: int | None = None) -> NDArray
     Raises
     ------
     ValueError
-        If the magic number is wrong, or the file is shorter or longer than its header says.
+        If the magic number is wrong, a dimension is 0, or the file is shorter or longer than its
+        header says.
     """
     name = os.fspath(path)
     file, compressed = open_plain_or_gzip(name)
@@ -56,6 +57,8 @@ def read_idx(path: str | os.PathLike[str], n_dims: int | None = None) -> NDArray
         try:
             shape = _read_header(file, n_dims)
             size = math.prod(shape)
+            if not size:
+                raise ValueError(f"holds no values, its dimensions are {shape}")
             have = stored - 4 - 4 * len(shape)
             if compressed and unpacks_too_far(size, stored):
                 have_not = f"the file cannot hold that in {stored} of gzip"
@@ -168,6 +171,4 @@ def _load_part(folder: Path, part: str) -> tuple[NDArray[np.uint8], NDArray[np.i
     images = read_idx(images_path, 3)
     if len(images) != len(labels):
         raise ValueError(f"{labels_path}: {len(labels)} labels for {len(images)} images")
-    if images.size == 0:
-        raise ValueError(f"{images_path}: holds no images, its dimensions are {images.shape}")
     return images.reshape(len(images), -1), labels.astype(np.int64)

@@ -13,20 +13,22 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..untrusted import open_plain_or_gzip, shorten
+from ..files.read import open_plain_or_gzip, shorten
+from ._cells import EXACT_INTEGERS, is_missing, is_number, is_plain, loses_digits, oddity
 
-MISSING = frozenset({"", "?", "na", "n/a", "nan", "null"})
 MAX_LEVELS = 256
 # Of a table, and the levels of all its categories together.
 MAX_COLUMNS = 1 << 16
+# What to do about a column, in the words of the command line and of Python.
+LEAVE_OUT = "leave the column out (--ignore, in Python ignore=)"
+_MISSING = -1
 _MAX_ROW = 1 << 22
 _MAX_BLANK = 100_000
 _MAX_IN_MESSAGE = 80
 _DELIMITERS = ",;\t"
 
-_DAY = r"(?:\d{4}[-/.]\d{1,2}[-/.]\d{1,2}|\d{1,2}([-/.])\d{1,2}\1\d{4}|\d{1,2}/\d{1,2}/\d{2})"
-_TIME = r"\d{1,2}:\d{2}(?::\d{2}(?:[.,]\d+)?)?(?: ?[AaPp][Mm]|Z|[+-]\d{2}:?\d{2})?"
-_DATE = re.compile(rf"{_DAY}(?:[T ]\s*{_TIME})?|{_TIME}")
+_QUOTED = re.compile(r'"[^"]*"')
+_WITH_DECIMAL_COMMA = re.compile(r"\s*[-+]?\d*,\d+\s*")
 
 Row = tuple[int, list[str]]
 
@@ -47,30 +49,6 @@ def quote(cell: str) -> str:
 def listing(names: Sequence[str]) -> str:
     """Return the first names of a list, fit for a message."""
     return ", ".join(map(quote, names[:8])) + (", ..." if len(names) > 8 else "")
-
-
-def is_missing(cell: str) -> bool:
-    """Tell whether a stripped cell stands for a missing value."""
-    return cell.lower() in MISSING
-
-
-def is_number(cell: str) -> bool:
-    """Tell whether a stripped cell is a number (digit groups as in 1_000 are not)."""
-    try:
-        value = float(cell)
-    except ValueError:
-        return False
-    return not math.isnan(value) and "_" not in cell
-
-
-def is_integer(cell: str) -> bool:
-    """Tell whether a stripped cell is a number without fractional part."""
-    return is_number(cell) and float(cell).is_integer()
-
-
-def is_date(cell: str) -> bool:
-    """Tell whether a stripped cell is a date, a time or both, in a usual numeric notation."""
-    return _DATE.fullmatch(cell) is not None
 
 
 class _Lines:
@@ -109,11 +87,13 @@ class _Lines:
         if self._room <= 0:
             raise self._fault(f"not a text table: a row of more than {_MAX_ROW} bytes")
         if b"\0" in raw:
-            raise self._fault("not a text table: it has a zero byte")
+            what = "a zero byte, as UTF-16 text and programs' own files have; save as CSV in UTF-8"
+            raise self._fault(f"not a text table: it has {what}")
         try:
             line = raw.decode("utf-8-sig" if self.number == 1 else "utf-8")
         except UnicodeDecodeError as error:
-            raise self._fault(f"not UTF-8 text: {error.reason}") from None
+            what = f"not UTF-8 text: {error.reason}; save the file with the encoding UTF-8"
+            raise self._fault(what) from None
         if self.delimiter is not None:
             self._count(line)
         return line
@@ -142,22 +122,24 @@ class _Lines:
 def read_rows(path: str) -> Iterator[Row]:
     """Yield the rows of a comma-, semicolon- or tab-separated file with their line numbers.
 
-    The separator is the one found most often in the first line that is not blank. Blank lines
-    are skipped; cells may still have blanks at their ends.
+    The separator is told by the first line that is not blank. Blank lines are skipped; cells may
+    still have blanks at their ends.
     """
     with _Lines(path) as lines:
         line = _first_line(path, lines)
         before = lines.number - 1
-        delimiter = max(_DELIMITERS, key=line.count)
+        delimiter = _delimiter(line)
         source = lines.push(line, delimiter)
         reader = csv.reader(source, delimiter=delimiter, skipinitialspace=True, strict=True)
         empty = True
         blank = 0
         while True:
+            begin = before + reader.line_num + 1
             try:
                 row = next(reader, None)
             except csv.Error as error:
-                raise fault(path, before + reader.line_num, None, str(error)) from None
+                what = _explain(error, begin)
+                raise fault(path, before + reader.line_num, None, what) from None
             if row is None:
                 break
             lines.begin_row()
@@ -169,6 +151,30 @@ def read_rows(path: str) -> Iterator[Row]:
             _check_blank(path, before + reader.line_num, blank)
     if empty:
         raise ValueError(f"{path}: the file is empty")
+
+
+def _delimiter(line: str) -> str:
+    """Return the separator that a line has most of, not counting quoted cells.
+
+    Where every comma stands within a number between semicolons or tabs, it is a decimal comma.
+    """
+    bare = _QUOTED.sub("", line)
+    for delimiter in ";\t":
+        cells = bare.split(delimiter)
+        commas = [cell for cell in cells if "," in cell]
+        if len(cells) > 1 and commas and all(map(_WITH_DECIMAL_COMMA.fullmatch, commas)):
+            return delimiter
+    return max(_DELIMITERS, key=bare.count)
+
+
+def _explain(error: csv.Error, begin: int) -> str:
+    """Return what is wrong with the row that begins at a line, in words that help."""
+    text = str(error)
+    if "unexpected end" in text:
+        return f'{text}: a quote (") that the row from line {begin} on opens is never closed'
+    if "new-line" in text:
+        return "a line ends with CR alone; save the file with LF or CR LF at the end of lines"
+    return text
 
 
 def _first_line(path: str, lines: _Lines) -> str:
@@ -197,6 +203,27 @@ def header_names(first: Sequence[str]) -> tuple[str, ...]:
     return tuple(cell or f"x{at}" for at, cell in enumerate(first))
 
 
+def number_fault(cell: str, advice: str) -> str | None:
+    """Say what keeps a stripped cell from being read as a number, None if nothing does.
+
+    The advice is what to do about an integer with too many digits.
+    """
+    if not is_number(cell):
+        odd = oddity(cell)
+        return f"{quote(cell)} is not a number" if odd is None else f"{quote(cell)} {odd}"
+    if loses_digits(cell):
+        return f"{quote(cell)} has more digits than a float64 holds; {advice}"
+    return None
+
+
+def _are_usual(texts: Sequence[str], values: Sequence[float]) -> bool:
+    """Tell whether what `float` made of texts is right without a closer look."""
+    if not values:
+        return True
+    exact = min(values) > -EXACT_INTEGERS and max(values) < EXACT_INTEGERS
+    return exact and is_plain("".join(texts))
+
+
 def check_different(path: str, line: int, names: Sequence[str]) -> None:
     """Refuse a column that occurs twice."""
     seen: set[str] = set()
@@ -213,6 +240,8 @@ def check_width(path: str, line: int, cells: Sequence[str], names: Sequence[str]
         raise fault(path, line, names[len(cells)], what)
     if len(cells) > len(names):
         what = f"the row has {len(cells)} values, and this is the last of {len(names)} columns"
+        if len(cells) == 2 * len(names) and all(map(is_number, map(str.strip, cells))):
+            what += "; if its commas are decimal, write numbers with a decimal point"
         raise fault(path, line, names[-1], what)
 
 
@@ -231,6 +260,8 @@ class Cells:
         Positions of the columns that hold a category, with its levels; None: to be learnt.
     target : int or None
         Position of the target, whose cells are kept as texts.
+    advice : str
+        What to do about an integer among the inputs that has more digits than a float64 holds.
     """
 
     def __init__(
@@ -240,11 +271,13 @@ class Cells:
         numeric: Sequence[int],
         categories: dict[int, Sequence[str] | None],
         target: int | None,
+        advice: str,
     ) -> None:
         self.path = path
         self.names = names
         self.numeric = numeric
         self.target = target
+        self._advice = advice
         self.lines = array("q")
         self.targets: list[str] = []
         self._values = array("d")
@@ -259,10 +292,15 @@ class Cells:
     def add(self, line: int, cells: Sequence[str]) -> None:
         """Take one row, or raise a ValueError that names line and column."""
         check_width(self.path, line, cells, self.names)
+        texts = [cells[at] for at in self.numeric]
         try:
-            self._values.extend([float(cells[at]) for at in self.numeric])
+            values = list(map(float, texts))
         except ValueError:
-            raise self._not_a_number(line, cells) from None
+            values = self._with_care(line, texts)
+        else:
+            if not _are_usual(texts, values):
+                values = self._with_care(line, texts)
+        self._values.extend(values)
         for at, index in self._index.items():
             cell = cells[at].strip()
             code = index.get(cell)
@@ -271,40 +309,71 @@ class Cells:
             self.targets.append(cells[self.target].strip())
         self.lines.append(line)
 
-    def _not_a_number(self, line: int, cells: Sequence[str]) -> ValueError:
-        """Return the error for the first numeric cell that is not a number."""
-        at = next(at for at in self.numeric if not is_number(cells[at]))
-        cell = cells[at].strip()
-        what = "missing value" if is_missing(cell) else f"{quote(cell)} is not a number"
-        return fault(self.path, line, self.names[at], what)
+    def _with_care(self, line: int, texts: Sequence[str]) -> list[float]:
+        """Return the numbers of a row, NaN where missing, or refuse the first that is none."""
+        values = []
+        for at, text in zip(self.numeric, texts, strict=True):
+            cell = text.strip()
+            if is_missing(cell):
+                values.append(math.nan)
+                continue
+            what = number_fault(cell, self._advice)
+            if what is not None:
+                raise fault(self.path, line, self.names[at], what)
+            values.append(float(cell))
+        return values
 
     def _new_level(self, line: int, at: int, cell: str) -> int:
         """Return the code of a level seen for the first time."""
         if is_missing(cell):
-            raise fault(self.path, line, self.names[at], "missing value")
+            return _MISSING
         index = self._index[at]
         if self._known[at]:
             what = f"{quote(cell)} is none of the known levels {listing(tuple(index))}"
             raise fault(self.path, line, self.names[at], what)
         if len(index) == MAX_LEVELS:
-            what = f"more than {MAX_LEVELS} different texts, so not a category; ignore the column"
+            what = f"more than {MAX_LEVELS} different texts, so not a category; {LEAVE_OUT}"
             raise fault(self.path, line, self.names[at], what)
         self._levels += 1
         if self._levels > MAX_COLUMNS:
             raise fault(self.path, line, self.names[at], f"more than {MAX_COLUMNS} levels in all")
         return index.setdefault(cell, len(index))
 
+    def check_complete(self, advice: str) -> None:
+        """Refuse missing values, all of them in one message."""
+        values = self._matrix()
+        found: dict[int, NDArray[np.intp]] = {}
+        for column in np.flatnonzero(np.isnan(values).any(axis=0)).tolist():
+            found[self.numeric[column]] = np.flatnonzero(np.isnan(values[:, column]))
+        for at, codes in self._codes.items():
+            rows = np.flatnonzero(np.frombuffer(codes, dtype=np.int64) == _MISSING)
+            if rows.size:
+                found[at] = rows
+        found = dict(sorted(found.items()))
+        if not found:
+            return
+        at = min(found, key=lambda at: (int(found[at][0]), at))
+        first = [f"{found[at].size:,} in {quote(self.names[at])}" for at in list(found)[:8]]
+        which = ", ".join(first) + (", ..." if len(found) > 8 else "")
+        what = f"missing value; of {len(self.lines):,} rows miss one: {which}; {advice}"
+        raise fault(self.path, self.lines[int(found[at][0])], self.names[at], what)
+
     def numbers(self) -> NDArray[np.float64]:
         """Return the numeric columns, shape (N, number of them), all finite."""
-        values = np.frombuffer(self._values).reshape(len(self.lines), len(self.numeric))
+        values = self._matrix()
         finite = np.isfinite(values)
         if not finite.all():
             row, column = (int(i) for i in np.argwhere(~finite)[0])
             name = self.names[self.numeric[column]]
-            missing = np.isnan(values[row, column])
-            what = "missing value" if missing else "the number is not finite"
-            raise fault(self.path, self.lines[row], name, what)
+            raise fault(self.path, self.lines[row], name, "the number is not finite")
         return values
+
+    def _matrix(self) -> NDArray[np.float64]:
+        return np.frombuffer(self._values).reshape(len(self.lines), len(self.numeric))
+
+    def n_levels(self, at: int) -> int:
+        """Return how many levels a category has."""
+        return len(self._index[at])
 
     def category(self, at: int) -> tuple[tuple[str, ...], NDArray[np.int64]]:
         """Return the levels of a category, sorted if they were learnt, and the rows' codes."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import copy
 import re
 import textwrap
 from collections.abc import Iterable, Iterator
@@ -13,13 +13,15 @@ import numpy as np
 
 from .._core import FLOAT32, FLOAT64, Array
 from .._version import __version__
-from ..inputs import as_choice
-from .atomic import write_atomically
+from ..files.write import write_atomically
+from ..inputs import as_choice, as_path
 
 if TYPE_CHECKING:
-    from ..network import Network
+    from ..model import Model
 
 WEIGHTS = ("float32", "float64", "int8")
+# Positions inside */, /* and ??, where a space keeps them harmless.
+_SPECIAL = re.compile(r"(?<=\*)(?=/)|(?<=/)(?=\*)|(?<=\?)(?=\?)")
 
 # How z becomes a; {f} stands for the suffix of the functions and constants of the type.
 _ACTIVATIONS = {
@@ -140,7 +142,7 @@ class QuantizationLoss(NamedTuple):
 
 
 def save_c(
-    network: Network, path: Any, name: str | None, weights: str | None, data: Any
+    network: Model, path: Any, name: str | None, weights: str | None, data: Any
 ) -> QuantizationLoss | None:
     """Write a network as C; see `Network.to_c`."""
     name = _as_name(name, path)
@@ -160,7 +162,7 @@ def save_c(
 def _as_name(name: Any, path: Any) -> str:
     """Return a prefix for everything the file defines, by default made from its name."""
     if name is None:
-        stem = re.sub(r"\W", "_", Path(os.fspath(path)).stem, flags=re.ASCII).lstrip("_")
+        stem = re.sub(r"\W", "_", Path(as_path(path)).stem, flags=re.ASCII).lstrip("_")
         return stem if stem[:1].isalpha() else f"net_{stem}"
     if not isinstance(name, str):
         raise TypeError(f"name must be a string, got {name!r}")
@@ -179,14 +181,14 @@ def quantize(w: Array) -> tuple[Array, Array]:
     return np.clip(np.rint(w / divisor[:, None]), -127, 127).astype(np.int8), factor
 
 
-def _measure(network: Network, data: Any) -> QuantizationLoss:
+def _measure(network: Model, data: Any) -> QuantizationLoss:
     """Compare a network with its copy whose weights are rounded."""
     from ..inputs import as_inputs
 
     with_targets = isinstance(data, tuple) and len(data) == 2
     x, y = data if with_targets else (data, None)
     x = as_inputs(x, network.widths[0], network.dtype)
-    rounded = network.copy()
+    rounded = copy.copy(network)
     for layer, (w, b) in enumerate(zip(network.weights, network.biases, strict=True)):
         values, factor = quantize(w)
         rounded.set_layer(layer, values * factor[:, None], b)
@@ -206,9 +208,7 @@ def _measure(network: Network, data: Any) -> QuantizationLoss:
 class _Writer:
     """Puts the text of the file together."""
 
-    def __init__(
-        self, network: Network, name: str, kind: str, loss: QuantizationLoss | None
-    ) -> None:
+    def __init__(self, network: Model, name: str, kind: str, loss: QuantizationLoss | None) -> None:
         self.network, self.name, self.kind, self.loss = network, name, kind, loss
         self.dtype = FLOAT64 if kind == "float64" else FLOAT32
         self.words = {
@@ -359,9 +359,8 @@ class _Writer:
 def _plain(value: Any) -> str:
     """Return a text that cannot end a comment, nor mean anything to a compiler."""
     text = "".join(letter if letter.isprintable() else " " for letter in str(value))
-    for special, harmless in (("*/", "* /"), ("/*", "/ *"), ("??", "? ?"), ("\\", "/")):
-        text = text.replace(special, harmless)
-    return text
+    # The backslash goes first, as what it becomes can be half of the end of a comment.
+    return _SPECIAL.sub(" ", text.replace("\\", "/"))
 
 
 def _wrapped(numbers: Iterable[str]) -> str:

@@ -1,24 +1,23 @@
-"""Model files: the format is chosen by the suffix of the path."""
+"""Model files: the suffix of the path determines the format."""
 
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from importlib import import_module
+from typing import Any, TypeVar
 
-import numpy as np
+from ..files.read import DAMAGE
+from ..inputs import as_path
+from .formats import format_of, format_to_write
+from .npz import Contents, malformed
 
-from ..settings import as_metadata
-from ..untrusted import DAMAGE
-from .npz import Model, malformed
-
-if TYPE_CHECKING:
-    from ..network import Network
-    from ..optimizers import Optimizer
+Made = TypeVar("Made")
 
 
-def _format(path: Any) -> Any:
-    """Return the module for a file of this name; .npz is that of every unknown suffix."""
-    if os.fspath(path).endswith(".safetensors"):
+def module_of(format_name: str) -> Any:
+    """Return the module that reads and writes a format."""
+    if format_name == "safetensors":
         from . import safetensors
 
         return safetensors
@@ -27,16 +26,29 @@ def _format(path: Any) -> Any:
     return npz
 
 
-def load_model(path: Any) -> Model:
+def load_model(path: Any) -> Contents:
     """Read a model file; OSError if it cannot be read, ValueError if it is malformed."""
-    model: Model = _format(path).load(path)
+    name = as_path(path)
+    model: Contents = module_of(format_of(name)).load(name)
     return model
 
 
-def load_optimizer(path: Any) -> Optimizer:
-    """Return the optimizer in a file; see `Optimizer.load`."""
-    from ..optimizers import from_state_dict
+def check_target(path: Any, name: str = "path") -> None:
+    """Raise what `save_network` would because of the path, before there is anything to save.
 
+    Raises
+    ------
+    TypeError, ValueError
+        `path` is not a path, or its suffix is that of another format.
+    ModuleNotFoundError
+        The format's package is not installed.
+    """
+    if format_to_write(as_path(path, name), name) == "safetensors":
+        import_module("safetensors.numpy")
+
+
+def load_optimizer(path: Any, make: Callable[[dict[str, Any]], Made]) -> Made:
+    """Return what `make` makes from the state of the optimizer in a file; see `Optimizer.load`."""
     model = load_model(path)
     state = model.optimizer
     if state is None:
@@ -48,58 +60,6 @@ def load_optimizer(path: Any) -> Optimizer:
             "file can hold; make the optimizer with its lr, and give fit the checkpoint to resume"
         )
     try:
-        return from_state_dict(state)
-    except DAMAGE as error:
-        raise malformed(path, error) from error
-
-
-def _metadata(path: Any, network: Network) -> dict[str, Any]:
-    """Return a copy of a network's metadata, which may have changed since they were set."""
-    try:
-        return as_metadata(network.metadata)
-    except ValueError as error:
-        raise ValueError(f"{os.fspath(path)}: {error}") from error
-
-
-def save_network(path: Any, network: Network, optimizer: Optimizer | None = None) -> None:
-    """Write a network, and an optimizer with its state; see `Network.save`."""
-    from ..optimizers import Optimizer
-
-    state = None
-    if not isinstance(network.loss, str):
-        raise ValueError("a network whose loss is a function cannot be saved")
-    if optimizer is not None:
-        if not isinstance(optimizer, Optimizer):
-            raise TypeError(f"optimizer must be an Optimizer, got {optimizer!r}")
-        state = optimizer.state_dict()
-        if callable(state["settings"]["lr"]):
-            raise ValueError("an optimizer whose lr is a function cannot be saved")
-    parameters = np.empty_like(network.parameters)
-    counters = network._net.get_counters(parameters)
-    model = Model(
-        settings=network._settings(),
-        counters=counters,
-        metadata=_metadata(path, network),
-        parameters=parameters,
-        scaling=network.scaling,
-        optimizer=state,
-    )
-    _format(path).save(path, model)
-
-
-def load_network(path: Any) -> Network:
-    """Return the network in a file; see `Network.load`."""
-    from ..network import Network
-
-    model = load_model(path)
-    if model.training is not None and model.settings.get("loss") is None:
-        raise ValueError(
-            f"{os.fspath(path)!r} is a checkpoint of a network whose loss is a function, which no "
-            "file can hold; make the network with its loss, and give fit the checkpoint to resume"
-        )
-    try:
-        return Network._restore(
-            model.settings, model.parameters, model.counters, model.scaling, model.metadata
-        )
+        return make(state)
     except DAMAGE as error:
         raise malformed(path, error) from error

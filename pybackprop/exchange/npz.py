@@ -17,10 +17,10 @@ import numpy as np
 
 from .._core import FLOAT64, UINT8, Array
 from .._version import __version__
-from ..inputs import as_count, as_dtype
+from ..files.read import DAMAGE, MAX_JSON, Archive, explain, open_regular, parse_json
+from ..files.write import write_atomically
+from ..inputs import as_count, as_counter, as_dtype
 from ..settings import as_widths
-from ..untrusted import DAMAGE, MAX_JSON, Archive, explain, open_regular, parse_json
-from .atomic import write_atomically
 
 FORMAT = "pybackprop model"
 VERSION = 1
@@ -49,7 +49,7 @@ class Training(NamedTuple):
     figures: dict[str, Array]
 
 
-class Model(NamedTuple):
+class Contents(NamedTuple):
     """What a file holds.
 
     Attributes
@@ -79,7 +79,7 @@ class Model(NamedTuple):
     training: Training | None = None
 
 
-def save(path: Any, model: Model) -> None:
+def save(path: Any, model: Contents) -> None:
     """Write a model to exactly this path, atomically.
 
     Raises
@@ -118,7 +118,7 @@ def _write_arrays(file: IO[bytes], arrays: dict[str, Array]) -> None:
         raise
 
 
-def write_header(model: Model) -> str:
+def write_header(model: Contents) -> str:
     """Return as JSON all of a model but its arrays."""
     header: dict[str, Any] = {
         "format": FORMAT,
@@ -141,7 +141,7 @@ def write_header(model: Model) -> str:
     return text
 
 
-def load(path: Any) -> Model:
+def load(path: Any) -> Contents:
     """Read a model.
 
     Raises
@@ -160,10 +160,10 @@ def load(path: Any) -> Model:
 
 def malformed(path: Any, error: Exception) -> ValueError:
     """Return the error for a file that is not a model."""
-    return ValueError(f"{os.fspath(path)!r} is not a valid model file: {explain(error)}")
+    return ValueError(f"{os.fsdecode(path)!r} is not a valid model file: {explain(error)}")
 
 
-def _read_model(file: IO[bytes]) -> Model:
+def _read_model(file: IO[bytes]) -> Contents:
     with Archive(file) as archive:
         text = archive.read("header", MAX_JSON + _NPY_HEADER_LIMIT)
         if text.dtype != UINT8 or text.ndim != 1:
@@ -188,9 +188,9 @@ def _read_model(file: IO[bytes]) -> Model:
             }
             optimizer = {**optimizer, "state": vectors}
         training = _read_training(archive, header.get("training"), dtype, size)
-    counters = as_count(header["steps"], "steps"), as_count(header["epochs"], "epochs")
+    counters = as_counter(header["steps"], "steps"), as_counter(header["epochs"], "epochs")
     metadata = header["metadata"]
-    return Model(settings, counters, metadata, parameters, scaling, optimizer, training)
+    return Contents(settings, counters, metadata, parameters, scaling, optimizer, training)
 
 
 def _read_training(
@@ -199,8 +199,11 @@ def _read_training(
     """Read the position of a training run, where the file holds one."""
     if header is None:
         return None
+    if not isinstance(header, dict):
+        raise ValueError("training is not an object")
     for key, known in (("vectors", _VECTORS), ("figures", _FIGURES)):
-        if len(header[key]) > len(known) or not set(header[key]) <= set(known):
+        names = header[key]
+        if not isinstance(names, list) or len(names) > len(known) or not _are_among(names, known):
             raise ValueError(f"the {key} of a checkpoint are {', '.join(known)}")
     epochs = as_count(header["epochs"], "epochs of the run")
     vectors = {
@@ -211,6 +214,11 @@ def _read_training(
         for name in header["figures"]
     }
     return Training(header, vectors, figures)
+
+
+def _are_among(names: list[Any], known: tuple[str, ...]) -> bool:
+    """Tell whether all names, which may be of any type, are known."""
+    return all(name in known for name in names)
 
 
 def read_header(text: str) -> dict[str, Any]:
@@ -230,7 +238,12 @@ def read_header(text: str) -> dict[str, Any]:
         raise ValueError("optimizer is not an object")
     if optimizer is not None:
         names = optimizer["state"]
-        if not isinstance(names, list) or len(names) > _MAX_VECTORS or len({*names}) < len(names):
+        if (
+            not isinstance(names, list)
+            or len(names) > _MAX_VECTORS
+            or not all(isinstance(name, str) for name in names)
+            or len({*names}) < len(names)
+        ):
             raise ValueError("the state of the optimizer is not a list of different names")
     return header
 

@@ -18,11 +18,12 @@ from typing import IO, Any, NamedTuple
 import numpy as np
 
 from .._core import FLOAT32, FLOAT64, Array
-from ..inputs import as_count, as_dtype
+from .._optional import optional
+from ..files.read import DAMAGE, MAX_JSON, open_regular, parse_json, shorten, size_of
+from ..files.write import write_atomically
+from ..inputs import as_count, as_counter, as_dtype
 from ..settings import as_widths
-from ..untrusted import DAMAGE, MAX_JSON, open_regular, parse_json, shorten, size_of
-from .atomic import write_atomically
-from .npz import Model, malformed, read_header, write_header
+from .npz import Contents, malformed, read_header, write_header
 
 _ENTRY = "pybackprop"
 _NAMES = {FLOAT32: "F32", FLOAT64: "F64"}
@@ -46,9 +47,10 @@ _HINT = (
 )
 
 
-def save(path: Any, model: Model) -> None:
+def save(path: Any, model: Contents) -> None:
     """Write a model to exactly this path, atomically; errors are those of `npz.save`."""
-    from safetensors.numpy import save as pack
+    with optional("safetensors", "writing a .safetensors file"):
+        from safetensors.numpy import save as pack
 
     tensors = {}
     offset = 0
@@ -70,7 +72,7 @@ def save(path: Any, model: Model) -> None:
     write_atomically(path, lambda file: file.write(data))
 
 
-def load(path: Any) -> Model:
+def load(path: Any) -> Contents:
     """Read a model; errors are those of `npz.load`."""
     with open_regular(path) as file:
         try:
@@ -151,7 +153,7 @@ def _describe(name: str, found: Any) -> _Tensor:
     return _Tensor(dtype, shape, begin, end)
 
 
-def _read_model(file: _Tensors) -> Model:
+def _read_model(file: _Tensors) -> Contents:
     text = file.metadata.get(_ENTRY)
     if not isinstance(text, str):
         raise ValueError(_HINT)
@@ -177,5 +179,5 @@ def _read_model(file: _Tensors) -> Model:
             for name in optimizer["state"]
         }
         optimizer = {**optimizer, "state": vectors}
-    counters = as_count(header["steps"], "steps"), as_count(header["epochs"], "epochs")
-    return Model(settings, counters, header["metadata"], parameters, scaling, optimizer)
+    counters = as_counter(header["steps"], "steps"), as_counter(header["epochs"], "epochs")
+    return Contents(settings, counters, header["metadata"], parameters, scaling, optimizer)

@@ -2,65 +2,90 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from .._core import Array
-from .torch import Layer, build
+from .layers import Layer, build, native_class
 
 if TYPE_CHECKING:
-    from ..network import Network
+    from ..model import Kind, Model
 
 _OUTPUTS = {"identity": "identity", "logistic": "sigmoid", "softmax": "softmax"}
-_LOSSES = {"identity": "mse", "sigmoid": "binary_cross_entropy", "softmax": "cross_entropy"}
+# Where the estimators are, and what computes the outputs that a network is to give.
+_PACKAGES = ("sklearn.neural_network", "pybackprop.sklearn")
+_FORWARD = {"_forward_pass", "_forward_pass_fast", "_outputs"}
+_PIPELINES = ("sklearn.pipeline", "imblearn.pipeline")
+_PIPELINE = frozenset({"predict", "predict_proba", "_iter"})
+_COMPUTED_BY = {
+    "MLPClassifier": frozenset({"predict_proba", *_FORWARD}),
+    "MLPRegressor": frozenset({"predict", "_predict", *_FORWARD}),
+}
 
 
-def from_sklearn(cls: type[Network], estimator: Any, settings: dict[str, Any]) -> Network:
+def from_sklearn(cls: type[Kind], estimator: Any, settings: dict[str, Any]) -> Kind:
     """Return a network with the layers of a fitted estimator; see `Network.from_sklearn`."""
     for name in ("activation", "output"):
         if name in settings:
             raise TypeError(f"{name} is that of the estimator and cannot be given")
+    steps: list[Any] = []
     scaling = None
-    steps = getattr(estimator, "steps", None)
-    if isinstance(steps, list) and steps:
-        for name, step in steps[:-1]:
-            if type(step).__name__ != "StandardScaler" or scaling is not None:
-                raise ValueError(f"step {name!r} ({step}) is not one StandardScaler")
-            scaling = _read_scaler(name, step)
-        estimator = steps[-1][1]
-    if not hasattr(estimator, "hidden_layer_sizes"):
-        raise TypeError(
-            f"estimator must be an MLPClassifier or MLPRegressor, or a Pipeline of a "
-            f"StandardScaler and one, got {type(estimator).__name__}"
-        )
-    if not hasattr(estimator, "coefs_"):
-        raise ValueError("estimator is not fitted")
-    hidden = estimator.activation
-    if isinstance(hidden, str):
-        hidden = [hidden] * (len(estimator.coefs_) - 1)
-    activation = ["sigmoid" if name == "logistic" else name for name in hidden]
-    output = _OUTPUTS.get(estimator.out_activation_, estimator.out_activation_)
+    if any(native_class(estimator, package, _PIPELINE) for package in _PIPELINES):
+        steps = [step for _, step in estimator.steps[:-1]]
+        scaling = _read_steps(estimator.steps[:-1])
+        estimator = estimator.steps[-1][1]
+    _check_kind(estimator)
+    own = getattr(estimator, "network_", None)
+    if own is not None and own.scaling is not None:
+        if scaling is not None:
+            raise ValueError("the network of the estimator has a scaling, besides the Pipeline's")
+        scaling = own.scaling
+    activations = _activations(estimator)
     layers = [
         Layer(np.ascontiguousarray(w.T), np.array(b))
         for w, b in zip(estimator.coefs_, estimator.intercepts_, strict=True)
     ]
-    classes = getattr(estimator, "classes_", None)
-    if classes is not None and output == "sigmoid" and len(layers[-1].bias) == 1:
+    output = activations[-1]
+    if hasattr(estimator, "classes_") and output == "sigmoid" and len(layers[-1].bias) == 1:
         output, layers[-1] = "softmax", _two_classes(layers[-1])
-    network = build(
-        cls,
-        layers,
-        scaling,
-        {
-            "loss": _LOSSES.get(output, "mse"),
-            **settings,
-            "activation": activation,
-            "output": output,
-        },
-    )
-    network.metadata = _describe(estimator, classes, output)
+    settings = {**settings, "activation": activations[:-1], "output": output}
+    network = build(cls, layers, scaling, settings)
+    set_names(network, estimator, steps)
     return network
+
+
+def _check_kind(estimator: Any) -> None:
+    """Refuse what is not an estimator of the two kinds, or not fitted."""
+    kinds = [native_class(estimator, package, frozenset()) for package in _PACKAGES]
+    kind = next((kind for kind in kinds if kind in _COMPUTED_BY), None)
+    if kind is None:
+        raise TypeError(
+            f"estimator must be an MLPClassifier or MLPRegressor, or a Pipeline of a "
+            f"StandardScaler and one, got {type(estimator).__name__}"
+        )
+    if not any(native_class(estimator, package, _COMPUTED_BY[kind]) for package in _PACKAGES):
+        raise TypeError(
+            f"estimator must compute what {kind} does, but {type(estimator).__name__} has methods "
+            "of its own in its place"
+        )
+    if not hasattr(estimator, "coefs_"):
+        raise ValueError("estimator is not fitted")
+
+
+def _activations(estimator: Any) -> list[str]:
+    """Return the activation of every layer, the last one included."""
+    if estimator.out_activation_ not in _OUTPUTS:
+        raise ValueError(
+            f"estimator has the output activation {estimator.out_activation_!r}, that of "
+            f"loss={getattr(estimator, 'loss', None)!r}, which no network has"
+        )
+    if hasattr(estimator, "network_"):
+        # The parameter may have been set to something else since the fit.
+        return list(estimator.network_.activations)
+    hidden = ["sigmoid" if estimator.activation == "logistic" else estimator.activation]
+    return [*hidden * (len(estimator.coefs_) - 1), _OUTPUTS[estimator.out_activation_]]
 
 
 def _two_classes(layer: Layer) -> Layer:
@@ -69,6 +94,19 @@ def _two_classes(layer: Layer) -> Layer:
         np.concatenate([np.zeros_like(layer.weight), layer.weight]),
         np.concatenate([np.zeros_like(layer.bias), layer.bias]),
     )
+
+
+def _read_steps(steps: list[tuple[str, Any]]) -> tuple[Array, Array] | None:
+    """Return shift and scale of what a Pipeline has before its estimator."""
+    scaling = None
+    for name, step in steps:
+        if step is None or (isinstance(step, str) and step == "passthrough"):
+            continue
+        kind = native_class(step, "sklearn.preprocessing", frozenset({"transform"}))
+        if kind != "StandardScaler" or scaling is not None:
+            raise ValueError(f"step {name!r} ({step}) is not one StandardScaler")
+        scaling = _read_scaler(name, step)
+    return scaling
 
 
 def _read_scaler(name: str, scaler: Any) -> tuple[Array, Array]:
@@ -81,13 +119,24 @@ def _read_scaler(name: str, scaler: Any) -> tuple[Array, Array]:
     return shift, scale
 
 
-def _describe(estimator: Any, classes: Any, output: str) -> dict[str, Any]:
-    """Return names of inputs and classes as metadata."""
-    found: dict[str, Any] = {}
-    if classes is not None:
-        key = "class_names" if output == "softmax" else "target_names"
-        found[key] = [str(name) for name in classes]
-    names = getattr(estimator, "feature_names_in_", None)
-    if names is not None:
+def set_names(network: Model, estimator: Any, steps: list[Any]) -> None:
+    """Put the names that a fitted estimator knows into a network's metadata.
+
+    Those of inputs may be known only to a step before it. An output that alone stands for two
+    classes has the name of the second, whose probability it is. What is too much for metadata is
+    left out.
+    """
+    found = dict(network.metadata)
+    n_in, n_out = network.widths[0], network.widths[-1]
+    classes = [str(name) for name in getattr(estimator, "classes_", [])]
+    if network.activations[-1] == "sigmoid" and (n_out, len(classes)) == (1, 2):
+        del classes[0]
+    if classes and len(classes) == n_out:
+        softmax = network.activations[-1] == "softmax"
+        found["class_names" if softmax else "target_names"] = classes
+    known = (getattr(each, "feature_names_in_", None) for each in (*steps, estimator))
+    names = next((each for each in known if each is not None), None)
+    if names is not None and len(names) == n_in:
         found["feature_names"] = [str(name) for name in names]
-    return found
+    with contextlib.suppress(ValueError):
+        network.metadata = found

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 
 
@@ -16,14 +14,13 @@ class Scaling(torch.nn.Module):
         What to subtract, and what to multiply by then.
     """
 
-    shift: Any
-    scale: Any
+    # Without annotations of the buffers: TorchScript reads them, and knows no types as text.
 
-    def __init__(self, shift: Any, scale: Any) -> None:
+    def __init__(self, shift: torch.Tensor, scale: torch.Tensor) -> None:
         super().__init__()
         self.register_buffer("shift", shift)
         self.register_buffer("scale", scale)
 
-    def forward(self, x: Any) -> Any:
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Return the scaled inputs, (N, n_0)."""
         return (x - self.shift) * self.scale

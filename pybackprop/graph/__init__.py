@@ -8,7 +8,9 @@
 (-12.0, -4.0, -4.0, 3.0)
 """
 
-from .arrays import (
+from sys import modules as _modules
+
+from ._arrays import (
     concatenate,
     logsumexp,
     matmul,
@@ -21,7 +23,7 @@ from .arrays import (
     sum,
     transpose,
 )
-from .elementwise import (
+from ._elementwise import (
     abs,
     add,
     cos,
@@ -44,10 +46,11 @@ from .elementwise import (
     tanh,
     where,
 )
-from .explain import Explanation, explain
-from .functional import grad, jacobian, minimize, numerical_gradient
-from .network import NetworkGraph, from_network
-from .variable import Variable
+from ._explain import Explanation, explain
+from ._functional import grad, jacobian, minimize, numerical_gradient
+from ._network import NetworkGraph, from_network
+from ._variable import Variable
+from ._weight import explain_weight
 
 __all__ = [
     "Explanation",
@@ -61,6 +64,7 @@ __all__ = [
     "erf",
     "exp",
     "explain",
+    "explain_weight",
     "expm1",
     "from_network",
     "grad",
@@ -92,3 +96,9 @@ __all__ = [
     "transpose",
     "where",
 ]
+
+# Pickles go on to name the modules as they were called before they had an underscore.
+for _name in ("arrays", "elementwise", "explain", "functional", "network", "variable", "weight"):
+    _modules[f"{__name__}.{_name}"] = _modules[f"{__name__}._{_name}"]
+for _value in [globals()[_name] for _name in __all__]:
+    _value.__module__ = _value.__module__.replace("._", ".")

@@ -1,13 +1,16 @@
 """Estimators with scikit-learn's interface: `MLPClassifier` and `MLPRegressor`.
 
 They take the arguments and have the attributes of scikit-learn's estimators of the same names, go
-into pipelines and searches, and train through the C core. Needs scikit-learn 1.6 or newer (the
-extra `sklearn`); `import pybackprop` does not import it.
+into pipelines and searches, and train through the C core. They need scikit-learn 1.6 or
+newer (`pip install scikit-learn`); `import pybackprop` does not import it.
 """
 
+from .._optional import optional
 from ..threadpools import register_threadpoolctl
-from ._classifier import MLPClassifier
-from ._regressor import MLPRegressor
+
+with optional("scikit-learn", "pybackprop.sklearn", modules=("sklearn", "scipy")):
+    from ._classifier import MLPClassifier
+    from ._regressor import MLPRegressor
 
 __all__ = ["MLPClassifier", "MLPRegressor"]
 

@@ -11,7 +11,7 @@ import numpy as np
 from .._core import ACTIVATIONS
 from ..inputs import as_choice, as_count, as_dtype, as_flag, as_real
 from ..settings import as_dropout, as_precision
-from ..training import as_callbacks
+from ..training.loop import as_callbacks
 
 SOLVERS = ("adam", "sgd", "lbfgs")
 _SCHEDULES = ("constant", "invscaling", "adaptive")

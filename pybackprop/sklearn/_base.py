@@ -15,6 +15,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from .. import runtime
 from .._core import Array
+from ..exchange.sklearn import set_names
 from ..initializers import initial_weights
 from ..inputs import as_weights
 from ..network import Network
@@ -111,8 +112,8 @@ class BaseMLP(BaseEstimator):  # type: ignore[misc]
     def _objective(self) -> Objective:
         raise NotImplementedError
 
-    def _class_weights(self, y: Any, incremental: bool) -> Array | None:
-        """Return a weight for each example because of its class."""
+    def _class_weights(self, y: Any, given: Array | None, incremental: bool) -> Array | None:
+        """Return a weight for each example because of its class; `given` are the caller's."""
         return None
 
     def _score_outputs(self, outputs: Array, targets: Array, sample_weight: Array | None) -> float:
@@ -135,7 +136,12 @@ class BaseMLP(BaseEstimator):  # type: ignore[misc]
 
     @property
     def network_(self) -> Network:
-        """The trained `pybackprop.Network`; for the poisson loss, its outputs are logarithms."""
+        """The trained `pybackprop.Network`; for the poisson loss, its outputs are logarithms.
+
+        Its metadata hold the class names and, if X was a DataFrame, the input names. For two
+        classes its single output is the probability of the second; `Network.from_sklearn` has an
+        output for each.
+        """
         check_is_fitted(self)
         return self._network
 
@@ -163,6 +169,7 @@ class BaseMLP(BaseEstimator):  # type: ignore[misc]
 
     def _assign(self, values: Sequence[Any], intercepts: bool) -> None:
         """Set the weights or the biases of all layers."""
+        check_is_fitted(self)
         network = self._network
         name = "intercepts_" if intercepts else "coefs_"
         if len(values) != len(network.weights):
@@ -192,7 +199,7 @@ class BaseMLP(BaseEstimator):  # type: ignore[misc]
         if sample_weight is not None and not np.any(np.asarray(sample_weight)):
             raise ValueError("sample_weight must have an entry above 0, but all are zero")
         given = as_weights(sample_weight, rows)
-        by_class = self._class_weights(y, incremental)
+        by_class = self._class_weights(y, given, incremental)
         if by_class is None:
             return given, given
         return as_weights(by_class if given is None else by_class * given, rows), given
@@ -343,7 +350,10 @@ class BaseMLP(BaseEstimator):  # type: ignore[misc]
         if wanted != network._settings():
             counters = network._net.get_counters()
             parameters = network.parameters.astype(dtype)
-            self._network = Network._restore(wanted, parameters, counters, None, {})
+            self._network = Network._from_state(
+                wanted, parameters, counters, None, network.metadata
+            )
+        set_names(self._network, self, [])
 
     def _prepare(
         self, arguments: Arguments, objective: Objective, held_out: Rows | None, incremental: bool

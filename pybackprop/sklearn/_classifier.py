@@ -13,7 +13,9 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import type_of_target, unique_labels
 
 from .._core import Array
+from ..inputs import as_choice
 from ._base import BaseMLP
+from ._data import balanced_weights
 from ._objectives import Objective, classification
 
 
@@ -73,7 +75,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
         For sgd.
     early_stopping : bool, default=False
         Go by the score on held-out rows instead of the training loss, and put the weights with
-        the best score back at the end.
+        the best score back at the end. If the fit then diverges, it stops with score nan and a
+        ConvergenceWarning and keeps the best weights; without early stopping it raises ValueError.
     validation_fraction : float, default=0.1
         Part of the rows that early stopping holds out where fit is given no validation data.
     beta_1, beta_2, epsilon : float, default=0.9, 0.999, 1e-8
@@ -83,8 +86,9 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
     max_fun : int, default=15000
         For lbfgs, evaluations at most.
     class_weight : dict, list of dict, "balanced" or None, default=None
-        Weights of the classes, {label: weight}; balanced is rows / (classes * rows of the class).
-        For several labels at once, a list of dicts. Multiplies sample_weight.
+        Weights of the classes, {label: weight}; balanced is rows / (classes * rows of the class),
+        where rows count by their sample_weight. For several labels at once, a list of dicts.
+        Multiplies sample_weight.
     dropout : float or sequence of float, default=0.0
         Rate after the hidden layers, one for all or one each; for sgd and adam.
     dtype : {"auto", "float32", "float64"}, default="auto"
@@ -218,7 +222,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
     def _objective(self) -> Objective:
         return classification(self.n_outputs_, self._multiclass)
 
-    def _class_weights(self, y: Any, incremental: bool) -> Array | None:
+    def _class_weights(self, y: Any, given: Array | None, incremental: bool) -> Array | None:
         if self.class_weight is None:
             return None
         if incremental and isinstance(self.class_weight, str):
@@ -226,11 +230,15 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
                 "class_weight must be a dict for partial_fit, which does not see all classes, "
                 f"got {self.class_weight!r}"
             )
+        if isinstance(self.class_weight, str) and given is not None:
+            as_choice(self.class_weight, "class_weight", ("balanced",))
+            return balanced_weights(y, given)
         weights: Array = compute_sample_weight(self.class_weight, y)
         return weights
 
     def _stratify(self, targets: Array) -> Array | None:
-        return targets if self.n_outputs_ == 1 else None
+        # As bool, because the error about too small a class shows these values.
+        return targets.astype(np.bool_) if self.n_outputs_ == 1 else None
 
     def _score_outputs(self, outputs: Array, targets: Array, sample_weight: Array | None) -> float:
         if self._multiclass:

@@ -49,6 +49,22 @@ class Rows(NamedTuple):
         return self.take(np.flatnonzero(self.weights))
 
 
+def balanced_weights(y: Any, sample_weight: Array) -> Array:
+    """Return the weight of each row with which all classes weigh the same.
+
+    Classes whose rows all have weight 0 count as absent. For several labels at once, the weights
+    of all labels are multiplied, as in scikit-learn.
+    """
+    columns = (y.toarray() if is_sparse(y) else np.asarray(y)).reshape(y.shape[0], -1)
+    weights = np.ones(len(columns))
+    for column in columns.T:
+        _, index = np.unique(column, return_inverse=True)
+        sums = np.bincount(index, sample_weight)
+        present = sums > 0
+        weights *= (sums.sum() / (present.sum() * np.where(present, sums, 1.0)))[index]
+    return weights
+
+
 def is_sparse(x: Any) -> bool:
     """Whether inputs are a sparse matrix."""
     return bool(scipy.sparse.issparse(x))

@@ -19,8 +19,12 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]
     """A multilayer perceptron for regression, with scikit-learn's interface.
 
     Takes the place of `sklearn.neural_network.MLPRegressor`, with the differences that
-    `MLPClassifier` lists, and one more: loss_ is what is minimised, which sums over outputs;
-    scikit-learn's averages the squared error over them, but not its gradient.
+    `MLPClassifier` lists, and two more:
+
+    - loss_ is what is minimised, which sums over outputs; scikit-learn's averages the squared error
+      over them, but not its gradient.
+    - loss="poisson" refuses negative targets, for which the Poisson deviance is undefined;
+      scikit-learn takes them.
 
     Parameters
     ----------

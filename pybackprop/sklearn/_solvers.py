@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 import warnings
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import numpy as np
 import scipy.optimize
@@ -14,17 +14,35 @@ from sklearn.exceptions import ConvergenceWarning
 from .._core import Array, random_permutation
 from ..network import Network
 from ..optimizers import SGD, Adam, Optimizer
-from ..results import EpochEnd
+from ..training.history import EpochEnd
 from . import _data
 from ._arguments import Arguments
 from ._data import Rows
 from ._objectives import Objective
 
-if TYPE_CHECKING:
-    from ._base import BaseMLP
-
 # The learning rate at which `adaptive` gives up.
 _LOWEST_RATE = 1e-6
+
+
+class Estimator(Protocol):
+    """What a solver finds in an estimator, and where it puts its figures."""
+
+    n_iter_: int
+    t_: int
+    loss_: float
+    converged_: bool
+    loss_curve_: list[float]
+    best_loss_: Any
+    best_validation_score_: Any
+    validation_scores_: Any
+    validation_loss_curve_: Any
+    _network: Network
+    _optimizer: Optimizer
+    _best_parameters: Array | None
+    _no_improvement_count: int
+
+    def _score_outputs(self, outputs: Array, targets: Array, sample_weight: Array | None) -> float:
+        """Return the score that early stopping goes by."""
 
 
 def make_optimizer(arguments: Arguments, objective: Objective) -> Optimizer:
@@ -58,7 +76,7 @@ class Stochastic:
 
     def __init__(
         self,
-        estimator: BaseMLP,
+        estimator: Estimator,
         arguments: Arguments,
         objective: Objective,
         training: Rows,
@@ -88,10 +106,13 @@ class Stochastic:
         try:
             fit(epochs)
         except FloatingPointError as error:
-            raise ValueError(
-                "Solver produced non-finite parameter weights. The input data may contain large "
-                f"values and need to be preprocessed: {error}"
-            ) from error
+            best = estimator._best_parameters if arguments.early_stopping else None
+            if best is None or self.incremental:
+                raise ValueError(
+                    "Solver produced non-finite parameter weights. The input data may contain "
+                    f"large values and need to be preprocessed: {error}"
+                ) from error
+            self._note_divergence()
         except KeyboardInterrupt:
             warnings.warn("Training interrupted by user.", stacklevel=4)
         else:
@@ -105,6 +126,23 @@ class Stochastic:
         put_back = estimator.converged_ or not self.incremental
         if arguments.early_stopping and put_back and estimator._best_parameters is not None:
             self.network.parameters = estimator._best_parameters
+
+    def _note_divergence(self) -> None:
+        """Note an epoch without a finite loss, as scikit-learn does; the best weights remain."""
+        estimator = self.estimator
+        estimator.n_iter_ += 1
+        estimator.t_ += self.rows
+        estimator.loss_ = math.nan
+        estimator.loss_curve_.append(math.nan)
+        estimator.validation_scores_.append(math.nan)
+        estimator.validation_loss_curve_.append(math.nan)
+        warnings.warn(
+            f"Stochastic Optimizer: The training diverged in iteration {estimator.n_iter_}: its "
+            "loss is not finite. The weights with the best validation score have been put back. A "
+            "smaller learning_rate_init may help.",
+            ConvergenceWarning,
+            stacklevel=5,
+        )
 
     def _fit_dense(self, epochs: int) -> None:
         """Train in the core, which converts rows as it reads them."""
@@ -134,11 +172,15 @@ class Stochastic:
                 of_batch = float(len(x) if batch.weights is None else batch.weights.sum())
                 total += of_batch * network.step(x, batch.y, self.optimizer, batch.weights)
                 weight += of_batch
+            # As `fit` does: neither the cost nor what the last update left may be infinite.
+            if not (math.isfinite(total) and np.isfinite(network.parameters).all()):
+                raise FloatingPointError(f"the cost is not finite in epoch {epoch}")
             steps, done = net.get_counters()
             net.set_counters(steps, done + 1)
             cost, rate = total / weight, self.optimizer._rate()
             seconds = time.perf_counter() - begin
-            if self._end_epoch(EpochEnd(epoch, cost, None, seconds, rate, network)):
+            end = EpochEnd(epoch, cost, None, seconds, rate, network, self.optimizer)
+            if self._end_epoch(end):
                 break
 
     def _end_epoch(self, end: EpochEnd) -> bool:
@@ -232,11 +274,11 @@ class Stochastic:
         self.optimizer.lr = rate * self._rate_scale()
 
 
-def fit_lbfgs(estimator: BaseMLP, arguments: Arguments, objective: Objective, rows: Rows) -> None:
+def fit_lbfgs(estimator: Estimator, arguments: Arguments, objective: Objective, rows: Rows) -> None:
     """Minimise over all rows with scipy's L-BFGS-B, in float64."""
     network: Network = estimator._network
     settings = {**network._settings(), "dtype": "float64", "precision": "float32"}
-    exact = Network._restore(
+    exact = Network._from_state(
         settings, network.parameters.astype(np.float64), network._net.get_counters(), None, {}
     )
 

@@ -1,5 +1,15 @@
-"""The page that shows a network at work: every value of the forward and the backward pass."""
+"""Pages to look at: a network at work, with all values of its passes, and descents on functions."""
 
-from .page import make_page, write_page
+from sys import modules as _modules
 
-__all__ = ["make_page", "write_page"]
+from . import _page
+from ._descent import make_descent, write_descent
+from ._page import make_page, write_page
+from ._shown import Page
+
+__all__ = ["Page", "make_descent", "make_page", "write_descent", "write_page"]
+
+# Pickles of the functions go on to name the module as it was called before.
+_modules[f"{__name__}.page"] = _page
+Page.__module__ = __name__
+make_page.__module__ = write_page.__module__ = f"{__name__}.page"

@@ -10,7 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "kernels.h"
+#include "kernels/kernels.h"
+#include "exact_fma.h"
 
 typedef union {
     unsigned char bytes[64];
@@ -36,7 +37,7 @@ static float from_bf16(uint16_t x) {
 }
 
 static float flushed_fma(float a, float b, float c) {
-    return flushed(fmaf(flushed(a), flushed(b), flushed(c)));
+    return flushed(exact_fmaf(flushed(a), flushed(b), flushed(c)));
 }
 
 static float flushed_add(float a, float b) {
@@ -113,7 +114,7 @@ static void amx_dp(int c, int a, int b) {
 #define AMX_STORE(t, p, s) amx_store(t, p, s)
 #define AMX_DP(c, a, b) amx_dp(c, a, b)
 #define AMX_FENCE() (void)0
-#include "arch/unroll.inc.h"
-#include "arch/bf16_amx.inc.h"
+#include "kernels/arch/unroll.inc.h"
+#include "kernels/arch/bf16_amx.inc.h"
 
 #endif

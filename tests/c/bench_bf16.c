@@ -11,11 +11,11 @@
 #include <string.h>
 #include <time.h>
 
-#include "bf16.h"
-#include "cpu.h"
-#include "dispatch.h"
-#include "fpmode.h"
-#include "mem.h"
+#include "engine/bf16.h"
+#include "system/cpu.h"
+#include "kernels/dispatch.h"
+#include "system/fpmode.h"
+#include "system/mem.h"
 
 enum { SAMPLES = 15, FORMS = 4 };
 

@@ -14,11 +14,12 @@
 #include <string.h>
 
 #include "amx_emulation.h"
-#include "bf16.h"
-#include "cpu.h"
-#include "dispatch.h"
-#include "fpmode.h"
+#include "engine/bf16.h"
+#include "system/cpu.h"
+#include "kernels/dispatch.h"
+#include "system/fpmode.h"
 #include "guarded.h"
+#include "upper_halves.h"
 
 /* How the 32 products of a step are summed. */
 typedef enum {

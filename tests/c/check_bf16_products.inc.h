@@ -92,6 +92,7 @@ static void check_block(int64_t m, int64_t n, int64_t k, int planes, int accumul
     const uint64_t mode = bp_fp_enter();
     at.kernels.bf16->begin();
     at.kernels.bf16->run(&q);
+    CHECK(!upper_halves_in_use(), "micro-kernel m %d n %d: no vzeroupper", (int)m, (int)n);
     at.kernels.bf16->end();
     bp_fp_leave(mode);
     check_output("micro-kernel", q.c, m, n, n + 5, expected, (int)k * 10 + planes);

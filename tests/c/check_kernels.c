@@ -7,8 +7,8 @@
 #include <float.h>
 #include <time.h>
 
-#include "dispatch.h"
-#include "fpmode.h"
+#include "kernels/dispatch.h"
+#include "system/fpmode.h"
 #include "kernel_check.h"
 
 enum {

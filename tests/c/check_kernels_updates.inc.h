@@ -1,5 +1,5 @@
 /* The checks of one element type: parameters and their updates, conversions, and a smoke check of
- * the micro-kernel, which check_gemm.c tests to the bit. */
+ * the micro-kernel, which check_gemm.inc.h tests to the bit. */
 
 static void BP_T(check_add)(const BP_T(bp_kernels) *p, const BP_T(bp_kernels) *t, int64_t n,
                             values kind) {

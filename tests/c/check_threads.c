@@ -2,13 +2,16 @@
 #if defined(__linux__)
 #    define _GNU_SOURCE
 #    include <sched.h>
+#elif defined(_WIN32)
+#    include <windows.h>
 #endif
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "place.h"
-#include "thread_trial.h"
+#include "system/job.h"
+#include "threads/place.h"
+#include "threads/trial.h"
 
 #define CHECK(condition)                                                                           \
     do {                                                                                           \
@@ -20,28 +23,69 @@
 
 /* ---- place ---- */
 
-#if defined(__linux__)
+#if defined(__linux__) || defined(_WIN32)
+
+#    if defined(_WIN32)
+
+/* The CPUs that the calling thread may use: a bit each. */
+typedef GROUP_AFFINITY cpus;
+
+static void get_cpus(cpus *set) {
+    CHECK(GetThreadGroupAffinity(GetCurrentThread(), set));
+}
+
+static int count(const cpus *set) {
+    return __builtin_popcountll(set->Mask);
+}
+
+static int has(const cpus *set, int cpu) {
+    return set->Mask >> cpu & 1;
+}
+
+enum { MOST_CPUS = 64 };
+
+#    else
+
+typedef cpu_set_t cpus;
+
+static void get_cpus(cpus *set) {
+    CHECK(sched_getaffinity(0, sizeof *set, set) == 0);
+}
+
+static int count(const cpus *set) {
+    return CPU_COUNT(set);
+}
+
+static int has(const cpus *set, int cpu) {
+    return CPU_ISSET((size_t)cpu, set);
+}
+
+enum { MOST_CPUS = CPU_SETSIZE };
+
+#    endif
 
 /* Another CPU, and all may be used as before; the system may move a thread back at any time. */
 static void check_place(void) {
-    static atomic_int taken[CPU_SETSIZE];
-    cpu_set_t before, after;
+    static atomic_int taken[MOST_CPUS];
+    cpus before, after;
     int moved = 0;
-    CHECK(sched_getaffinity(0, sizeof before, &before) == 0);
-    CHECK(bp_place_cpu() >= 0 && CPU_ISSET(bp_place_cpu(), &before));
+    get_cpus(&before);
+    CHECK(bp_place_cpu() >= 0 && has(&before, bp_place_cpu()));
     for (int i = 0; i < 100; i++) {
         const int cpu = bp_place_cpu();
         atomic_store(&taken[0], cpu);
         bp_place_avoid(taken, 1);
         moved += bp_place_cpu() != cpu;
     }
-    CHECK(CPU_COUNT(&before) == 1 ? moved == 0 : moved > 50);
+    CHECK(count(&before) == 1 ? moved == 0 : moved > 50);
     atomic_store(&taken[0], -1);
     CHECK(bp_place_avoid(taken, 1));
-    for (int i = 0; i < CPU_SETSIZE; i++)
+    for (int i = 0; i < MOST_CPUS; i++)
         atomic_store(&taken[i], i);
-    CHECK(!bp_place_avoid(taken, CPU_SETSIZE));
-    CHECK(sched_getaffinity(0, sizeof after, &after) == 0 && CPU_EQUAL(&before, &after));
+    CHECK(!bp_place_avoid(taken, MOST_CPUS));
+    get_cpus(&after);
+    for (int i = 0; i < MOST_CPUS; i++)
+        CHECK(has(&before, i) == has(&after, i));
     printf("place ok\n");
 }
 
@@ -54,7 +98,23 @@ static void check_place(void) {
 
 #endif
 
-/* ---- thread_trial ---- */
+/* ---- the limits of job objects ---- */
+
+static void check_jobs(void) {
+    enum { ON = 1, WEIGHT = 2, CAP = 4, RANGE = 16, MOST = 5000u << 16 };
+    CHECK(bp_job_share(0, 5000, 8) == 0);          /* no limit */
+    CHECK(bp_job_share(ON | WEIGHT, 5, 8) == 0);   /* a weight is none */
+    CHECK(bp_job_share(ON, 5000, 8) == 0);         /* nor is what may be exceeded */
+    CHECK(bp_job_share(ON | CAP, 5000, 8) == 4);   /* half of the machine */
+    CHECK(bp_job_share(ON | CAP, 5001, 8) == 5);   /* rounded up */
+    CHECK(bp_job_share(ON | CAP, 1, 8) == 1);      /* never to nothing */
+    CHECK(bp_job_share(ON | CAP, 10000, 8) == 0);  /* all of it */
+    CHECK(bp_job_share(ON | RANGE, MOST, 8) == 4); /* from 0 to half */
+    CHECK(bp_job_share(ON | RANGE, 5000, 8) == 0); /* a lower end alone */
+    printf("jobs ok\n");
+}
+
+/* ---- threads/trial ---- */
 
 enum { ROWS = 64, MOST = 16 };
 
@@ -85,7 +145,8 @@ static double batch_ns(const machine *m, int threads) {
     return m->ns[level_of(threads)] + (stalls ? STALL_NS : 0);
 }
 
-/* Works for so many seconds of the machine's clock as train.inc.h does; gives the batches done. */
+/* Works for so many seconds of the machine's clock as fit_slice in engine/fit.inc.h does; gives the
+ * batches done. */
 static double work(bp_thread_trial *t, const machine *m, double seconds) {
     double batches = 0;
     for (double left = seconds * 1e9; left > 0;) {
@@ -154,6 +215,7 @@ static void check_leaves_alone(void) {
 
 int main(void) {
     check_place();
+    check_jobs();
     check_finds_best();
     check_leaves_alone();
     return 0;

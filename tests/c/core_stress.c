@@ -7,10 +7,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
 #include <unistd.h>
+#ifndef _WIN32
+#    include <sys/wait.h>
+#endif
 
-#include "clock.h"
+#include "system/clock.h"
 #include "pybackprop.h"
 
 enum { ROWS = 192, N_IN = 24, N_OUT = 4, NETS = 4, MAX_RUN = 400 };
@@ -76,9 +78,14 @@ static bp_net *make_net(int which, double first_dropout) {
     return net;
 }
 
+static bp_optimizer make_optimizer(const bp_net *net) {
+    return (bp_optimizer){
+        .kind = BP_OPT_SGD, .dtype = BP_FLOAT32, .n = bp_net_parameter_count(net), .lr = 0.05};
+}
+
 static void train(bp_net *net, int epochs) {
     const bp_data all = data();
-    bp_optimizer optimizer = {.kind = BP_OPT_SGD, .lr = 0.05};
+    bp_optimizer optimizer = make_optimizer(net);
     double costs[8];
     bp_fit_state state;
     bp_fit *fit;
@@ -188,7 +195,7 @@ static atomic_long stepped, restarted;
 
 static int step_shared(double *cost) {
     const bp_data all = data();
-    bp_optimizer optimizer = {.kind = BP_OPT_SGD, .lr = 0.05};
+    bp_optimizer optimizer = make_optimizer(shared);
     return bp_net_step(shared, &all, &optimizer, cost);
 }
 
@@ -283,6 +290,8 @@ static void part_updates(void) {
     bp_net_destroy(shared);
 }
 
+#ifndef _WIN32
+
 static void *train_shared(void *unused) {
     (void)unused;
     while (time_left())
@@ -328,13 +337,21 @@ static void part_fork(void) {
     bp_net_destroy(shared);
 }
 
+#endif
+
 /* ---- main ---- */
 
 static const struct {
     const char *name;
     void (*run)(void);
 } parts[] = {
-    {"nets", part_nets}, {"busy", part_busy}, {"updates", part_updates}, {"fork", part_fork}};
+    {"nets", part_nets},
+    {"busy", part_busy},
+    {"updates", part_updates},
+#ifndef _WIN32
+    {"fork", part_fork},
+#endif
+};
 
 int main(int argc, char **argv) {
     double seconds = argc > 1 ? atof(argv[1]) : 0.3;

@@ -6,10 +6,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <unistd.h>
 
-enum { PAGES = 2400, CANARY = 0x5b };
+#include "pages.h"
+
+enum { MOST_BYTES = 2400 * 4096, CLOSED_BYTES = 1 << 16, CANARY = 0x5b };
 
 /* Memory whose last byte is followed by a page that must not be touched. */
 typedef struct {
@@ -18,13 +18,12 @@ typedef struct {
 } guarded;
 
 static guarded guarded_new(void) {
-    const size_t page = (size_t)sysconf(_SC_PAGESIZE), size = PAGES * 4096;
-    char *p = mmap(NULL, size + page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (p == MAP_FAILED || mprotect(p + size, page, PROT_NONE)) {
-        perror("mmap");
+    char *p = pages_closed(MOST_BYTES + CLOSED_BYTES);
+    if (!p || !pages_open(p, MOST_BYTES)) {
+        printf("no memory for the operands\n");
         exit(2);
     }
-    return (guarded){p + size, size};
+    return (guarded){p + MOST_BYTES, MOST_BYTES};
 }
 
 /* The last `bytes` of the memory, after a strip of canaries. */

@@ -13,8 +13,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <unistd.h>
+
+#include "pages.h"
+#include "upper_halves.h"
 
 enum { REGIONS = 12, REGION_BYTES = 1 << 17, PAGE = 1 << 16, FRAME = 512, FAILURES_SHOWN = 20 };
 
@@ -57,17 +59,18 @@ static void on_fault(int signal) {
 
 static void open_regions(void) {
     for (int i = 0; i < REGIONS; i++) {
-        unsigned char *p =
-            mmap(NULL, REGION_BYTES + 2 * PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-        if (p == MAP_FAILED || mprotect(p + PAGE, REGION_BYTES, PROT_READ | PROT_WRITE) != 0) {
+        char *p = pages_closed(REGION_BYTES + 2 * PAGE);
+        if (!p || !pages_open(p + PAGE, REGION_BYTES)) {
             printf("no memory for the operands\n");
             exit(1);
         }
-        regions[i].start = p + PAGE;
-        regions[i].end = p + PAGE + REGION_BYTES;
+        regions[i].start = (unsigned char *)p + PAGE;
+        regions[i].end = regions[i].start + REGION_BYTES;
     }
     signal(SIGSEGV, on_fault);
+#ifdef SIGBUS
     signal(SIGBUS, on_fault);
+#endif
     signal(SIGILL, on_fault);
 }
 
@@ -109,6 +112,7 @@ static int untouched(const unsigned char *from, const unsigned char *to) {
 static void check_frame(int i, int64_t rows, int64_t cols, int64_t ld, size_t size) {
     const region *r = &regions[i];
     if (r->bytes == 0) return;
+    if (upper_halves_in_use()) fail("left the upper halves of vectors in use");
     int whole = untouched(frame_start(r), r->data) && untouched(r->data + r->bytes, frame_end(r));
     for (int64_t row = 0; whole && row + 1 < rows; row++) {
         const unsigned char *gap = r->data + (size_t)(row * ld + cols) * size;

@@ -198,6 +198,8 @@ static void tour_derivatives(bp_net *net, int dtype, int loss) {
 
 static bp_optimizer make_optimizer(int kind, int dtype, int64_t count) {
     bp_optimizer o = {.kind = kind,
+                      .dtype = dtype,
+                      .n = count,
                       .centered = 1,
                       .nesterov = 1,
                       .lr = 1e-3,

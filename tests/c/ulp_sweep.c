@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "dispatch.h"
+#include "kernels/dispatch.h"
 
 #ifdef BP_VECTOR_LIBM
 /* The vector functions of glibc's libmvec, off by at most 4 units of double: many times as fast. */

@@ -63,8 +63,8 @@ def main() -> None:
     import atheris
 
     target = sys.argv.pop(1)
-    parts = ["pybackprop.untrusted", "pybackprop.exchange", "pybackprop.datasets"]
-    parts += ["pybackprop.settings", "pybackprop.checkpoints", "pybackprop.optimizers", "zipfile"]
+    parts = ["pybackprop.files", "pybackprop.exchange", "pybackprop.datasets"]
+    parts += ["pybackprop.settings", "pybackprop.training", "pybackprop.optimizers", "zipfile"]
     sys.modules.pop("zipfile", None)
     with atheris.instrument_imports(include=parts):
         import loaders

@@ -1,0 +1,180 @@
+/* One batch by a team: its outputs, its cost, its gradient; and the update of fused plans. */
+
+static void batch_pack(bp_job *job, bp_team *team, int member, int members) {
+    bp_net *net = job->net;
+    const bp_phases *phases = phases_of(net);
+    const int for_inputs = job->batch.dx && phases->pack_for_inputs;
+    if (!net->packed_stale && !for_inputs) return;
+    for (int l = 0; l < net->n_layers && net->packed_stale; l++) {
+        int64_t begin, end;
+        bp_share(net->layers[l].n_out, phases->pack_unit(net), member, members, &begin, &end);
+        phases->pack_rows(net, l, begin, end);
+    }
+    if (for_inputs) phases->pack_for_inputs(net, member, members);
+    bp_sync(team, member, members);
+    if (member == 0) net->packed_stale = 0;
+    bp_sync(team, member, members);
+}
+
+/* The weighted sum of the losses; every member of a team computes the same. */
+static double cost_of_rows(const bp_pass *pass, int64_t rows) {
+    double cost = 0.0;
+    for (int64_t i = 0; i < rows; i++)
+        cost += (double)pass->row_scale[i] * (double)pass->loss[i];
+    return cost;
+}
+
+/* The sum of the chunks that sum_penalties made. */
+static double penalties(const bp_job *job) {
+    const bp_net *net = job->net;
+    double sum = 0.0;
+    int64_t chunks = 0;
+    if (!(net->l1 > 0.0 || net->l2 > 0.0)) return 0.0;
+    for (int l = 0; l < net->n_layers; l++)
+        chunks += (net->layers[l].n_in * net->layers[l].n_out + CHUNK - 1) / CHUNK;
+    for (int64_t chunk = 0; chunk < chunks; chunk++)
+        sum += job->workspace->partial[chunk];
+    return sum;
+}
+
+/* The backward pass, layer by layer; where it is fused with the update, that of each layer follows
+ * its gradient, and the weights that the layer below needed have been used by then. */
+static void backward_layers(bp_job *job, const bp_worker *w, const bp_block *block, real *gradient,
+                            int accumulate) {
+    const bp_net *net = job->net;
+    const bp_phases *phases = phases_of(net);
+    real *dx = job->batch.dx ? (real *)job->batch.dx + block->offset * net->layers[0].n_in : NULL;
+    for (int l = net->n_layers - 1; l >= 0; l--) {
+        const int fused = job->plan.fused;
+        const int64_t strip =
+            fused ? gradient_strip(net, &net->layers[l], job->workspace->n_members) : 0;
+        phases->backward(w, block, l, dx);
+        if (!strip) phases->gradient(w, block, l, gradient_of(job, gradient, l), accumulate);
+        bp_sync(w->team, w->member, w->members);
+        if (!fused) continue;
+        if (strip)
+            update_in_strips(job, w, block, l, strip);
+        else
+            update_layer(job, l, w->member, w->members);
+        bp_sync(w->team, w->member, w->members);
+    }
+}
+
+/* One block of rows: what job->want asks for. Gives the block's share of the cost. */
+static double run_block(bp_job *job, const bp_worker *w, bp_block *block, real *gradient,
+                        int accumulate) {
+    const bp_net *net = job->net;
+    const bp_phases *phases = phases_of(net);
+    const int64_t n_out = net->layers[net->n_layers - 1].n_out;
+    real *out = job->batch.out ? (real *)job->batch.out + block->offset * n_out : NULL;
+    if (w->member == 0) pass_bind(net, w->pass, block);
+    bp_sync(w->team, w->member, w->members);
+    phases->load(w, block);
+    bp_sync(w->team, w->member, w->members);
+    phases->forward(w, block, job->batch.apply_output, out, n_out);
+    if (job->want == BP_WANT_OUTPUTS) return 0.0;
+    int status = phases->loss(w, block);
+    if (status != BP_OK) job->user_status = status;
+    bp_sync(w->team, w->member, w->members);
+    if (job->user_status != BP_OK) return 0.0;
+    const double cost = cost_of_rows(w->pass, block->n);
+    if (job->want == BP_WANT_GRADIENT && (!job->plan.fused || isfinite(cost + penalties(job))))
+        backward_layers(job, w, block, gradient, accumulate);
+    else
+        bp_sync(w->team, w->member, w->members); /* the next block writes where this one is read */
+    return cost;
+}
+
+/* The blocks of one part of the batch. */
+static void run_part(bp_job *job, const bp_worker *w, int part) {
+    bp_workspace *ws = job->workspace;
+    const bp_batch *batch = &job->batch;
+    int64_t begin, end;
+    bp_share(batch->n, 1, part, job->plan.parts, &begin, &end);
+    real *gradient =
+        part == 0 ? job->gradient : ws->gradients + (int64_t)part * job->net->n_parameters;
+    double cost = 0.0;
+    for (int64_t row = begin; row < end; row += job->plan.block) {
+        bp_block block = {
+            .data = batch->data,
+            .rows = {batch->rows.index, batch->rows.first + row},
+            .n = end - row < job->plan.block ? end - row : job->plan.block,
+            .offset = row,
+            .weight_scale = batch->weight_scale,
+            .dropout = batch->dropout,
+        };
+        cost += run_block(job, w, &block, gradient, row > begin);
+        if (job->user_status != BP_OK) break;
+    }
+    if (w->member == 0) ws->part_cost[part] = cost;
+}
+
+/* Takes parts that no member has taken yet, so a late member does fewer. */
+static void run_parts(bp_job *job, int member, int members) {
+    bp_workspace *ws = job->workspace;
+    const bp_worker w = {
+        .net = job->net,
+        .kernels = kernels_of(job->net),
+        .pass = &ws->passes[member],
+        .members = 1,
+        .scratch = ws->scratch + ws->scratch_each * member,
+    };
+    for (int part = 0; members == 1 && part < job->plan.parts; part++)
+        run_part(job, &w, part);
+    while (members > 1) {
+        const int part = atomic_fetch_add_explicit(&job->next, 1, memory_order_relaxed);
+        if (part >= job->plan.parts) return;
+        run_part(job, &w, part);
+    }
+}
+
+/* The penalty of this member's chunks of the weights. */
+static void sum_penalties(const bp_job *job, int member, int members) {
+    const bp_net *net = job->net;
+    const real_kernels *kernels = kernels_of(net);
+    int64_t chunk = 0;
+    for (int l = 0; l < net->n_layers; l++) {
+        const real *w = (const real *)net->parameters + net->layers[l].w;
+        const int64_t count = net->layers[l].n_in * net->layers[l].n_out;
+        for (int64_t i = 0; i < count; i += CHUNK, chunk++) {
+            if (chunk % members != member) continue;
+            const int64_t n = count - i < CHUNK ? count - i : CHUNK;
+            double penalty = 0.0;
+            if (net->l2 > 0.0) penalty += 0.5 * net->l2 * kernels->sum_sq(n, w + i);
+            if (net->l1 > 0.0) penalty += net->l1 * kernels->sum_abs(n, w + i);
+            job->workspace->partial[chunk] = penalty;
+        }
+    }
+}
+
+static void batch_run(bp_job *job, bp_team *team, int member, int members) {
+    bp_workspace *ws = job->workspace;
+    if (job->want != BP_WANT_OUTPUTS && (job->net->l1 > 0.0 || job->net->l2 > 0.0))
+        sum_penalties(job, member, members);
+    if (job->plan.shared) {
+        const bp_worker w = {
+            .net = job->net,
+            .kernels = kernels_of(job->net),
+            .pass = &ws->passes[0],
+            .team = team,
+            .member = member,
+            .members = members,
+            .scratch = ws->scratch + ws->scratch_each * member,
+        };
+        run_part(job, &w, 0);
+    } else {
+        run_parts(job, member, members);
+    }
+    bp_sync(team, member, members);
+}
+
+static void batch_outputs(bp_job *job, int member, int members) {
+    run_parts(job, member, members);
+}
+
+static double batch_cost(const bp_job *job) {
+    double cost = 0.0;
+    for (int part = 0; part < job->plan.parts; part++)
+        cost += job->workspace->part_cost[part];
+    return cost + penalties(job);
+}

@@ -1,0 +1,276 @@
+/* Conversion to bfloat16 operands, and the blocked driver around their micro-kernel.
+ *
+ * Loops, from the outside: columns of C by nc, rows by mc, the small and then the large products,
+ * k by kc, tiles. The (mc x nc) block of C stays in the second-level cache until all its products
+ * have been added, with the (mc x kc) block of A and the (kc x nc) block of B of the moment. */
+#include <string.h>
+
+#include "engine/bf16.h"
+#include "system/cpu.h"
+#include "system/mem.h"
+
+enum {
+    BLOCK = BP_BF16_BLOCK,
+    L2_DEFAULT = 512 << 10,
+    L2_MAX = 2 << 20,           /* bounds the scratch where the second level is huge */
+    SIDE_MIN = 64,              /* of the block of C */
+    ROW_GROUP = 16,             /* rows up to a multiple of this exist in a slab */
+    EPILOGUE_ELEMENTS = 1 << 14 /* of C: enough to pay for the calls, and in cache still */
+};
+
+static int64_t min_i64(int64_t a, int64_t b) {
+    return a < b ? a : b;
+}
+
+static int64_t max_i64(int64_t a, int64_t b) {
+    return a > b ? a : b;
+}
+
+static int64_t blocks_of(int64_t n) {
+    return bp_round_up(n, BLOCK) / BLOCK;
+}
+
+int bp_bf16_planes(int precision) {
+    switch (precision) {
+    case BP_PRECISION_BF16:
+        return 1;
+    case BP_PRECISION_BF16X2:
+        return 2;
+    case BP_PRECISION_BF16X3:
+        return 3;
+    default:
+        return 0;
+    }
+}
+
+/* ---- operands ---- */
+
+static int is_transposed(bp_bf16_form form) {
+    return form == BP_BF16_ROWS_T || form == BP_BF16_PANELS_T;
+}
+
+/* An odd number of groups of rows in a slab spreads the slabs over the sets of a cache. */
+int bp_bf16_layout(bp_bf16_form form, int planes, int64_t rows, int64_t cols, uint16_t *x,
+                   bp_bf16_operand *operand, int64_t *count) {
+    if (rows < 0 || cols < 0 || rows > INT64_MAX / 4096 || cols > INT64_MAX / 4096) return 0;
+    const int64_t height = is_transposed(form) ? cols : rows;
+    const int64_t width = is_transposed(form) ? rows : cols;
+    const int in_rows = form == BP_BF16_ROWS || form == BP_BF16_ROWS_T;
+    const int64_t groups = max_i64(bp_round_up(height, ROW_GROUP) / ROW_GROUP, 1) | 1;
+    operand->x = x;
+    operand->stride = BLOCK * (in_rows ? groups * ROW_GROUP : bp_round_up(height, BLOCK));
+    return bp_mul_size(operand->stride, blocks_of(width), &operand->plane) &&
+           bp_mul_size(operand->plane, planes, count);
+}
+
+/* The transpose of each (32 x 32) block of src, through a block in the other layout: there pairs
+ * are what must be transposed. */
+static void convert_transposed(const bp_bf16_kernels *kernels, bp_bf16_form form, int planes,
+                               int64_t rows, int64_t cols, const float *src, int64_t ld,
+                               const bp_bf16_operand *dst, uint16_t *start) {
+    enum { ELEMENTS = BLOCK * BLOCK, PAIRS = BLOCK / 2 };
+    union {
+        uint16_t x[BP_BF16_PLANES][ELEMENTS];
+        float pairs[BP_BF16_PLANES][ELEMENTS / 2];
+    } block;
+    for (int64_t i = 0; i < rows; i += BLOCK, start += dst->stride) {
+        const int64_t height = min_i64(rows - i, BLOCK);
+        for (int64_t j = 0; j < cols; j += BLOCK) {
+            const int64_t width = min_i64(cols - j, BLOCK);
+            uint16_t *to = start + j * BLOCK;
+            if (form == BP_BF16_ROWS_T) {
+                kernels->bf16->to_panels(planes, height, width, src + i * ld + j, ld, block.x[0], 0,
+                                         ELEMENTS);
+            } else {
+                if (height < BLOCK) memset(&block, 0, sizeof block);
+                kernels->bf16->to_rows(planes, height, width, src + i * ld + j, ld, block.x[0], 0,
+                                       ELEMENTS);
+            }
+            for (int p = 0; p < planes; p++) {
+                float *pairs = (float *)(void *)(to + p * dst->plane);
+                if (form == BP_BF16_ROWS_T)
+                    kernels->f32->transpose(width, PAIRS, block.pairs[p], BLOCK, pairs, PAIRS);
+                else
+                    kernels->f32->transpose(PAIRS, BLOCK, block.pairs[p], PAIRS, pairs, BLOCK);
+            }
+        }
+    }
+}
+
+/* Bands of 32 rows are read as 32 streams, which the machine fetches ahead. */
+void bp_bf16_convert(const bp_bf16_kernels *kernels, bp_bf16_form form, int planes, int64_t rows,
+                     int64_t cols, const float *src, int64_t ld, const bp_bf16_operand *dst,
+                     int64_t row0, int64_t col0) {
+    if (is_transposed(form)) {
+        convert_transposed(kernels, form, planes, rows, cols, src, ld, dst,
+                           dst->x + row0 / BLOCK * dst->stride + col0 * BLOCK);
+        return;
+    }
+    uint16_t *start = dst->x + col0 / BLOCK * dst->stride + row0 * BLOCK;
+    for (int64_t i = 0; i < rows; i += BLOCK) {
+        const int64_t height = min_i64(rows - i, BLOCK);
+        uint16_t *to = start + i * BLOCK;
+        if (form == BP_BF16_ROWS)
+            kernels->bf16->to_rows(planes, height, cols, src + i * ld, ld, to, dst->stride,
+                                   dst->plane);
+        else
+            kernels->bf16->to_panels(planes, height, cols, src + i * ld, ld, to, dst->stride,
+                                     dst->plane);
+    }
+}
+
+/* ---- products ---- */
+
+static int64_t largest_side(const bp_kernels_bf16 *kernels) {
+    const int64_t reported = bp_cpu_get()->cache[2].bytes;
+    const int64_t l2 = reported > 0 ? min_i64(reported, L2_MAX) : L2_DEFAULT;
+    int64_t side = SIDE_MIN;
+    while (4 * (side + BLOCK) * (kernels->kc + side + BLOCK) <= l2 * 3 / 4)
+        side += BLOCK;
+    return side;
+}
+
+/* Cuts count into equal parts of at most `most`, each but the last a multiple of 32. */
+static int64_t part_size(int64_t count, int64_t most) {
+    const int64_t parts = max_i64((count + most - 1) / most, 1);
+    return max_i64(bp_round_up((count + parts - 1) / parts, BLOCK), BLOCK);
+}
+
+int64_t bp_bf16_product_scratch(const bp_bf16_kernels *kernels) {
+    return largest_side(kernels->bf16) * largest_side(kernels->bf16);
+}
+
+/* The products of planes that are summed in one pass over k. */
+static int make_terms(const bp_bf16_product *p, int large, bp_bf16_term *terms) {
+    static const int small2[][2] = {{0, 1}, {1, 0}};
+    static const int small3[][2] = {{0, 2}, {0, 1}, {1, 1}, {1, 0}, {2, 0}};
+    if (large) {
+        terms[0] = (bp_bf16_term){0, 0};
+        return 1;
+    }
+    const int count = p->planes == 2 ? 2 : 5;
+    for (int t = 0; t < count; t++) {
+        const int *planes = p->planes == 2 ? small2[t] : small3[t];
+        terms[t] = (bp_bf16_term){planes[0] * p->a.plane, planes[1] * p->b.plane};
+    }
+    return count;
+}
+
+/* A block of C, at c: the result's own memory, or scratch. */
+typedef struct {
+    int64_t m0, m1, n0, n1;
+    float *c;
+    int64_t c_rs;
+    int apart; /* whether c is scratch, to be added to the result */
+} c_block;
+
+static void apply_epilogue(const bp_bf16_kernels *kernels, const bp_bf16_product *p,
+                           const c_block *block, int64_t i0, int64_t i1) {
+    const int64_t rows = i1 - i0, n0 = block->n0, cols = block->n1 - n0;
+    float *c = p->c + i0 * p->c_rs + n0;
+    const int64_t at = i0 * p->act_rs + n0;
+    if (block->apart)
+        for (int64_t i = 0; i < rows; i++)
+            kernels->f32->add(cols, block->c + (i0 - block->m0 + i) * block->c_rs, c + i * p->c_rs);
+    if (p->epilogue == BP_EPILOGUE_ACT_FWD)
+        kernels->f32->act_fwd[p->act](rows, cols, c, p->c_rs, p->bias ? p->bias + n0 : NULL,
+                                      p->act_out + at, p->act_rs);
+    else if (p->epilogue == BP_EPILOGUE_ACT_BWD)
+        kernels->f32->act_bwd[p->act](rows, cols, p->saved + at, p->act_rs, c, p->c_rs);
+    const int activates = p->epilogue == BP_EPILOGUE_ACT_FWD;
+    for (int o = 0; o < 2; o++)
+        if (p->out[o].form)
+            bp_bf16_convert(kernels, p->out[o].form, p->planes, rows, cols,
+                            activates ? p->act_out + at : c, activates ? p->act_rs : p->c_rs,
+                            &p->out[o].operand, i0, n0);
+}
+
+/* Adds the products of one pass over k; the epilogue of rows follows their last ones, some at a
+ * time. */
+static void run_pass(const bp_bf16_kernels *kernels, const bp_bf16_product *p, const c_block *block,
+                     int first, int last) {
+    bp_bf16_term terms[BP_BF16_TERMS];
+    const int n_terms = make_terms(p, last, terms);
+    const int64_t depth = bp_round_up(p->k, BLOCK), rows = block->m1 - block->m0;
+    const int64_t kc = part_size(depth, kernels->bf16->kc / (p->planes > 1 ? 2 : 1)),
+                  cols = block->n1 - block->n0;
+    const int has_epilogue = p->epilogue || block->apart || p->out[0].form || p->out[1].form;
+    const int64_t some = bp_round_up(max_i64(EPILOGUE_ELEMENTS / cols, 1), BLOCK);
+    int64_t p0 = 0;
+    do {
+        const int ends = last && has_epilogue && p0 + kc >= depth;
+        const int64_t step = ends ? some : rows;
+        for (int64_t i = block->m0; i < block->m1; i += step) {
+            const int64_t end = min_i64(i + step, block->m1);
+            const bp_bf16_block q = {
+                .m = end - i,
+                .n = cols,
+                .k = min_i64(kc, depth - p0),
+                .a = p->a.x + p0 / BLOCK * p->a.stride + i * BLOCK,
+                .slab = p->a.stride,
+                .b = p->b.x + block->n0 / BLOCK * p->b.stride + p0 * BLOCK,
+                .panel = p->b.stride,
+                .terms = terms,
+                .n_terms = n_terms,
+                .c = block->c + (i - block->m0) * block->c_rs,
+                .c_rs = block->c_rs,
+                .accumulate = p0 > 0 || !first || (p->accumulate && !block->apart),
+            };
+            kernels->bf16->run(&q);
+            if (ends) apply_epilogue(kernels, p, block, i, end);
+        }
+        p0 += kc;
+    } while (p0 < depth);
+}
+
+/* Small products that are not finite say nothing that the large ones do not say: beside an
+ * infinity stand zeros, whose products with it are NaN, and an overflow of a small product means
+ * one of the large one, maybe of the other sign. */
+static void run_block(const bp_bf16_kernels *kernels, const bp_bf16_product *p, c_block *block,
+                      float *scratch) {
+    const int64_t rows = block->m1 - block->m0, cols = block->n1 - block->n0;
+    block->apart = p->accumulate && p->planes > 1;
+    block->c = block->apart ? scratch : p->c + block->m0 * p->c_rs + block->n0;
+    block->c_rs = block->apart ? cols : p->c_rs;
+    if (p->planes > 1) {
+        run_pass(kernels, p, block, 1, 0);
+        kernels->bf16->drop_specials(rows, cols, block->c, block->c_rs);
+    }
+    run_pass(kernels, p, block, p->planes == 1, 1);
+}
+
+void bp_bf16_product_run(const bp_bf16_kernels *kernels, const bp_bf16_product *product, int64_t m0,
+                         int64_t m1, int64_t n0, int64_t n1, float *scratch) {
+    if (m0 >= m1 || n0 >= n1) return;
+    const int64_t side = largest_side(kernels->bf16);
+    const int64_t mc = part_size(m1 - m0, side), nc = part_size(n1 - n0, side);
+    for (int64_t j = n0; j < n1; j += nc) {
+        for (int64_t i = m0; i < m1; i += mc) {
+            c_block block = {i, min_i64(i + mc, m1), j, min_i64(j + nc, n1), NULL, 0, 0};
+            run_block(kernels, product, &block, scratch);
+        }
+    }
+}
+
+void bp_bf16_product_share(int64_t m, int64_t n, int part, int parts, int64_t ranges[4]) {
+    const int64_t down = blocks_of(m), across = blocks_of(n);
+    int64_t best = INT64_MAX, grid_n = 1;
+    for (int64_t g = 1; g <= min_i64(parts, max_i64(across, 1)); g++) {
+        /* The largest share; of equal ones the squarest, which converts and loads least. */
+        const int64_t rows = (down + parts / g - 1) / (parts / g), cols = (across + g - 1) / g;
+        const int64_t cost = rows * cols * 64 + rows + cols;
+        if (cost < best) {
+            best = cost;
+            grid_n = g;
+        }
+    }
+    const int64_t grid_m = parts / grid_n, row = part / grid_n, col = part % grid_n;
+    if (row >= grid_m) {
+        ranges[0] = ranges[1] = ranges[2] = ranges[3] = 0;
+        return;
+    }
+    ranges[0] = min_i64(down * row / grid_m * BLOCK, m);
+    ranges[1] = min_i64(down * (row + 1) / grid_m * BLOCK, m);
+    ranges[2] = min_i64(across * col / grid_n * BLOCK, n);
+    ranges[3] = min_i64(across * (col + 1) / grid_n * BLOCK, n);
+}

@@ -1,0 +1,35 @@
+/* The table of the element type, and what adapts functions to it. */
+
+static int64_t count_packed(const bp_kernels *kernels, int64_t k, int64_t n) {
+    return packed_count(&kernels->ELEMENT, k, n);
+}
+
+static void convert_doubles(int64_t n, const double *from, void *to) {
+    for (int64_t i = 0; i < n; i++)
+        ((real *)to)[i] = (real)from[i];
+}
+
+static int64_t derive_bytes(const bp_derive_job *job) {
+    return space_make(job, NULL, NULL);
+}
+
+const bp_engine ENGINE = {
+    .packed_count = count_packed,
+    .choose_phases = choose_phases,
+    .convert = convert_doubles,
+    .workspace_release = workspace_release,
+    .predict = net_predict,
+    .cost = net_cost,
+    .backprop = net_backprop,
+    .trace = net_trace,
+    .fit_slice = fit_slice,
+    .single_step = single_step,
+    .derive_bytes = derive_bytes,
+    .derive_team = derive_team,
+    .update_vector = update_vector,
+    .matmul = matmul,
+    .dense_forward = dense_forward,
+    .dense_backward = dense_backward,
+    .activation = activation,
+    .activation_derivative = activation_derivative,
+};

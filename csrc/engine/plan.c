@@ -1,0 +1,88 @@
+/* How a batch is cut: into parts, into blocks of rows, and for how many threads. */
+#include "engine/plan.h"
+
+#include "threads/plan.h"
+
+enum {
+    MAX_PARTS = 8,       /* gradients that are kept side by side */
+    ROWS_PER_PART = 32,  /* fewer rows are not worth a gradient of their own */
+    FORWARD_BLOCK = 256, /* rows of a pass whose weights are packed already, at most */
+    FORWARD_BLOCK_MIN = 32,
+    WEIGHT_ROWS = 4,    /* whose products take as long as reading the weights for them */
+    COST_BLOCK = 128,   /* the same where losses are summed, so by shape alone */
+    SHARED_BLOCK = 4096 /* rows of a pass that all members share */
+};
+
+/* Networks up to this many bytes of parameters are trained in parts: weights and gradients stay in
+ * the cache next to a core while block after block of rows passes. */
+static const int64_t PARTS_BYTES = 256 * 1024;
+
+/* Bytes of activations and deltas that a block of rows may fill. */
+static const int64_t BLOCK_BYTES = 192 * 1024;
+
+static int64_t clamp(int64_t x, int64_t low, int64_t high) {
+    return x < low ? low : x > high ? high : x;
+}
+
+/* Rows whose activations, deltas and inputs fill BLOCK_BYTES. */
+static int64_t rows_in_cache(const bp_net *net) {
+    int64_t width = net->layers[0].n_in;
+    for (int l = 0; l < net->n_layers; l++)
+        width += 2 * net->layers[l].n_out;
+    int64_t size = (int64_t)bp_element_size(net->dtype);
+    return clamp(BLOCK_BYTES / (width * size) / 16 * 16, 16, 256);
+}
+
+/* No output depends on another row, so the parts may depend on the threads: two for each thread,
+ * so that a thread that comes late can do fewer. Rows too few for that share the units of each
+ * layer, if reading the weights takes long enough. */
+static bp_plan plan_outputs(int64_t rows, double flops) {
+    if (rows < 2 * FORWARD_BLOCK_MIN && bp_threads_for(flops, 1) > 1)
+        return (bp_plan){.shared = 1, .parts = 1, .block = rows};
+    const int threads = bp_threads_for(flops, 0);
+    const int64_t share = threads > 1 ? (rows - 1) / (2 * threads) + 1 : rows;
+    const int64_t parts = (rows - 1) / clamp(share, FORWARD_BLOCK_MIN, FORWARD_BLOCK) + 1;
+    return (bp_plan){.parts = (int)clamp(parts, 1, 1 << 20), .block = (rows - 1) / parts + 1};
+}
+
+bp_plan bp_plan_make(const bp_net *net, int64_t rows, bp_want want) {
+    const int64_t size = (int64_t)bp_element_size(net->dtype);
+    const double flops = (want == BP_WANT_GRADIENT ? 6.0 : 2.0) * (double)net->n_parameters *
+                         (double)(rows > WEIGHT_ROWS ? rows : WEIGHT_ROWS);
+    bp_plan plan;
+    if (net->loss == BP_LOSS_CALLBACK && want != BP_WANT_OUTPUTS) {
+        plan = (bp_plan){
+            .shared = 1, .parts = 1, .block = rows}; /* the user's function sees whole batches */
+    } else if (want == BP_WANT_OUTPUTS && net->compact) {
+        plan = plan_outputs(rows, flops);
+    } else if (want == BP_WANT_COST && net->compact) {
+        const int64_t parts = (rows + COST_BLOCK - 1) / COST_BLOCK;
+        plan = (bp_plan){.parts = (int)clamp(parts, 1, 1 << 20), .block = COST_BLOCK};
+    } else if (want == BP_WANT_GRADIENT && net->n_parameters * size <= PARTS_BYTES) {
+        const int64_t parts = clamp(rows / ROWS_PER_PART, 1, MAX_PARTS);
+        plan = (bp_plan){.parts = (int)parts, .block = rows_in_cache(net)};
+    } else {
+        plan = (bp_plan){.shared = 1, .parts = 1, .block = SHARED_BLOCK};
+    }
+    int64_t part_rows = (rows + plan.parts - 1) / plan.parts;
+    if (plan.block > part_rows) plan.block = part_rows > 0 ? part_rows : 1;
+    plan.flops = flops;
+    plan.threads = bp_threads_for(flops, plan.shared);
+    if (!plan.shared && plan.threads > plan.parts) plan.threads = plan.parts;
+    return plan;
+}
+
+bp_plan bp_plan_step(const bp_net *net, int64_t rows, const bp_optimizer *optimizer) {
+    bp_plan plan = bp_plan_make(net, rows, BP_WANT_GRADIENT);
+    /* Clipping needs the norm of the whole gradient, and several blocks add up theirs. */
+    plan.fused = plan.shared && rows <= plan.block && !(optimizer->clip_norm > 0.0);
+    return plan;
+}
+
+double bp_weight_scale(const bp_data *data, const bp_rows *rows, int64_t n) {
+    if (!data->sample_weight) return n > 0 ? 1.0 / (double)n : 0.0;
+    double sum = 0.0;
+    for (int64_t i = 0; i < n; i++)
+        sum += data->sample_weight[bp_row(rows, i)];
+    return sum > 0.0 ? 1.0 / sum : 0.0;
+}

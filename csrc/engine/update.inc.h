@@ -1,0 +1,155 @@
+/* From the gradients of a batch's parts to new parameters: sums, penalties, clipping, the update.
+ */
+
+/* Bytes of parameters that are updated, and packed, before the next ones are touched. */
+static const int64_t STRIP_BYTES = 128 * 1024;
+
+/* A layer's share of a gradient: its own place in the flat vector, or the start of the room for one
+ * layer where each is used up at once. */
+static real *gradient_of(const bp_job *job, real *gradient, int l) {
+    return job->plan.fused ? gradient : gradient + job->net->layers[l].w;
+}
+
+/* Adds the gradients of the other parts to that of the first, over a range of parameters. */
+static void add_parts(const bp_job *job, int64_t first, int64_t count) {
+    const real_kernels *kernels = kernels_of(job->net);
+    for (int part = 1; part < job->plan.parts; part++)
+        kernels->add(count, job->workspace->gradients + part * job->net->n_parameters + first,
+                     job->gradient + first);
+}
+
+/* One optimizer step over a range of the flat vector; gradient is that of the range. */
+static void update_range(const bp_job *job, const bp_update *update, int64_t first, int64_t count,
+                         const real *gradient) {
+    const bp_optimizer *o = job->optimizer;
+    real *state[3];
+    for (int i = 0; i < 3; i++)
+        state[i] = o->state[i] ? (real *)o->state[i] + first : NULL;
+    kernels_of(job->net)->update[o->kind](count, (real *)job->net->parameters + first, gradient,
+                                          state[0], state[1], state[2], update);
+}
+
+/* The update of rows begin <= i < end of a layer, and of their packed copy, from their gradient.
+ * Parameters, gradients and states stay in the cache from their update until they are packed. */
+static void update_rows(const bp_job *job, int l, int64_t begin, int64_t end, const real *dw,
+                        int64_t lddw, const real *db) {
+    bp_net *net = job->net;
+    const bp_layer *layer = &net->layers[l];
+    const int64_t strip = rows_in(net, layer, STRIP_BYTES), n_in = layer->n_in;
+    const int clips = job->optimizer->clip_norm > 0.0;
+    bp_update weights = job->update;
+    if (!clips) { /* else the penalties are in the gradient already */
+        weights.l1 = net->l1;
+        weights.l2 = net->l2;
+    }
+    for (int64_t row = begin; row < end; row += strip) {
+        const int64_t rows = end - row < strip ? end - row : strip;
+        if (!clips) {
+            add_parts(job, layer->w + row * n_in, rows * n_in);
+            add_parts(job, layer->b + row, rows);
+        }
+        const int64_t rows_at_once = lddw == n_in ? rows : 1;
+        for (int64_t i = row; i < row + rows; i += rows_at_once)
+            update_range(job, &weights, layer->w + i * n_in, rows_at_once * n_in,
+                         dw + (i - begin) * lddw);
+        update_range(job, &job->update, layer->b + row, rows, db + (row - begin));
+        phases_of(net)->pack_rows(net, l, row, row + rows);
+    }
+}
+
+/* This member's share of the rows of a layer. */
+static void share_of_rows(const bp_net *net, int l, int member, int members, int64_t *begin,
+                          int64_t *end) {
+    bp_share(net->layers[l].n_out, phases_of(net)->pack_unit(net), member, members, begin, end);
+}
+
+/* This member's share of the update of a layer, and of its packed copy. */
+static void update_layer(const bp_job *job, int l, int member, int members) {
+    const bp_layer *layer = &job->net->layers[l];
+    const real *dw = gradient_of(job, job->gradient, l), *db = dw + (layer->b - layer->w);
+    int64_t begin, end;
+    share_of_rows(job->net, l, member, members, &begin, &end);
+    update_rows(job, l, begin, end, dw + begin * layer->n_in, layer->n_in, db + begin);
+}
+
+/* This member's share of the gradient and the update of a layer, strip by strip: the gradient is
+ * used up where it was formed, and hardly leaves the cache. */
+static void update_in_strips(const bp_job *job, const bp_worker *w, const bp_block *block, int l,
+                             int64_t strip) {
+    const bp_layer *layer = &job->net->layers[l];
+    const int64_t lddw = strip_stride(layer);
+    real *dw = job->gradient + w->member * strip * (lddw + 1), *db = dw + strip * lddw;
+    int64_t begin, end;
+    share_of_rows(job->net, l, w->member, w->members, &begin, &end);
+    for (int64_t row = begin; row < end; row += strip) {
+        const int64_t next = row + strip < end ? row + strip : end;
+        phases_of(job->net)->gradient_rows(w, block, l, row, next, dw, lddw, db);
+        update_rows(job, l, row, next, dw, lddw, db);
+    }
+}
+
+static void batch_gradient(bp_job *job, bp_team *team, int member, int members) {
+    const bp_net *net = job->net;
+    const real_kernels *kernels = kernels_of(net);
+    const real *parameters = net->parameters;
+    for (int l = 0; l < net->n_layers; l++) {
+        const bp_layer *layer = &net->layers[l];
+        int64_t begin, end;
+        bp_share(layer->n_out, 1, member, members, &begin, &end);
+        const int64_t w = layer->w + begin * layer->n_in, count = (end - begin) * layer->n_in;
+        add_parts(job, w, count);
+        add_parts(job, layer->b + begin, end - begin);
+        if (net->l1 > 0.0 || net->l2 > 0.0)
+            kernels->add_penalty(count, parameters + w, net->l1, net->l2, job->gradient + w);
+    }
+    bp_sync(team, member, members);
+}
+
+/* The norm of the gradient: sums of chunks, then in order, so that every member gets the same. */
+static double gradient_norm(bp_job *job, bp_team *team, int member, int members) {
+    const real_kernels *kernels = kernels_of(job->net);
+    const int64_t n = job->net->n_parameters, chunks = (n + CHUNK - 1) / CHUNK;
+    for (int64_t chunk = member; chunk < chunks; chunk += members) {
+        const int64_t first = chunk * CHUNK, count = n - first < CHUNK ? n - first : CHUNK;
+        job->workspace->partial[chunk] = kernels->sum_sq(count, job->gradient + first);
+    }
+    bp_sync(team, member, members);
+    double sum = 0.0;
+    for (int64_t chunk = 0; chunk < chunks; chunk++)
+        sum += job->workspace->partial[chunk];
+    return sqrt(sum);
+}
+
+static void batch_update(bp_job *job, bp_team *team, int member, int members) {
+    bp_net *net = job->net;
+    if (job->optimizer->clip_norm > 0.0) {
+        batch_gradient(job, team, member, members);
+        const double norm = gradient_norm(job, team, member, members);
+        const double factor = bp_clip_factor(norm, job->optimizer->clip_norm);
+        if (member == 0) job->update.grad_scale = factor;
+        bp_sync(team, member, members);
+    }
+    const int penalised = net->l1 > 0.0 || net->l2 > 0.0;
+    if (members == 1 && !penalised && net->n_parameters * (int64_t)sizeof(real) <= STRIP_BYTES) {
+        /* All parameters follow the same rule and fit in the cache: one call for all of them. */
+        if (!(job->optimizer->clip_norm > 0.0)) add_parts(job, 0, net->n_parameters);
+        update_range(job, &job->update, 0, net->n_parameters, job->gradient);
+        for (int l = 0; l < net->n_layers; l++)
+            phases_of(net)->pack_rows(net, l, 0, net->layers[l].n_out);
+        return;
+    }
+    for (int l = 0; l < net->n_layers; l++)
+        update_layer(job, l, member, members);
+}
+
+/* An update of a vector that belongs to no network. */
+static void update_vector(const bp_kernels *table, int64_t n, void *parameters,
+                          const void *gradient, const bp_optimizer *optimizer) {
+    const real_kernels *kernels = &table->ELEMENT;
+    bp_update update = bp_optimizer_resolve(optimizer, optimizer->lr);
+    if (optimizer->clip_norm > 0.0)
+        update.grad_scale =
+            bp_clip_factor(sqrt(kernels->sum_sq(n, gradient)), optimizer->clip_norm);
+    kernels->update[optimizer->kind](n, parameters, gradient, optimizer->state[0],
+                                     optimizer->state[1], optimizer->state[2], &update);
+}

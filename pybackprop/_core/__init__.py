@@ -1,0 +1,49 @@
+"""The C core as Python objects: the only modules that touch cffi, with the build script.
+
+Callers check shapes, types and values before they come here; what reaches these modules can be
+passed to C as it is.
+"""
+
+from ..losses import Array
+from .ffi import (
+    ACTIVATIONS,
+    FLOAT32,
+    FLOAT64,
+    INT64,
+    LOSSES,
+    NOT_FINITE,
+    PRECISIONS,
+    UINT8,
+)
+from .kernels import activation, dense_backward, dense_forward, matmul, peak_flops
+from .machine import get_threads, machine, random_permutation, random_uniform, set_threads
+from .net import Data, Fit, Net
+from .optimizer import Key, OptimizerState, state_key
+
+__all__ = [
+    "ACTIVATIONS",
+    "FLOAT32",
+    "FLOAT64",
+    "INT64",
+    "LOSSES",
+    "NOT_FINITE",
+    "PRECISIONS",
+    "UINT8",
+    "Array",
+    "Data",
+    "Fit",
+    "Key",
+    "Net",
+    "OptimizerState",
+    "activation",
+    "dense_backward",
+    "dense_forward",
+    "get_threads",
+    "machine",
+    "matmul",
+    "peak_flops",
+    "random_permutation",
+    "random_uniform",
+    "set_threads",
+    "state_key",
+]

@@ -1,0 +1,465 @@
+"""Networks, their data and training runs as Python objects around handles of the C core."""
+
+from __future__ import annotations
+
+import os
+from _thread import allocate_lock, get_ident
+from collections.abc import Callable, Sequence
+from typing import Any, NoReturn, TypeVar
+
+import numpy as np
+
+from .._pybackprop_core import ffi, lib
+from ..losses import Array, LossFunction, UserLoss, view_memory
+from .ffi import (
+    ACTIVATIONS,
+    ARGUMENT,
+    BUSY,
+    DTYPES,
+    INT64,
+    LOSSES,
+    NOT_FINITE,
+    NULL,
+    OK,
+    PRECISIONS,
+    check,
+    describe,
+    pointer,
+)
+from .optimizer import OptimizerState, state_key
+
+Result = TypeVar("Result")
+Scaling = tuple[Array, Array]  # shift and scale
+
+# Names of the hot paths, looked up once.
+from_buffer = ffi.from_buffer
+bp_net_predict_rows, bp_net_step = lib.bp_net_predict_rows, lib.bp_net_step
+ndarray, empty, may_share_memory = np.ndarray, np.empty, np.may_share_memory
+
+# Rows of a call that no signal can interrupt are bounded so that it does about this much work.
+_CALL_FLOPS = 2_000_000_000
+
+
+def _keep_error(kind: type[BaseException], error: BaseException, traceback: Any) -> None:
+    """Keep what a signal raised in bp_python_loss before or after its call."""
+    ffi.from_handle(traceback.tb_frame.f_locals["user"]).error = error
+
+
+@ffi.def_extern(error=1, onerror=_keep_error)  # type: ignore[untyped-decorator]
+def bp_python_loss(
+    user: Any, rows: int, n_out: int, a: Any, y: Any, loss: Any, da: Any
+) -> int:  # the name is the C declaration's
+    """Call the user's loss for the C core; any exception is kept for the caller to raise."""
+    function: UserLoss = ffi.from_handle(user)
+    return function.call(rows, n_out, *(int(ffi.cast("uintptr_t", p)) for p in (a, y, loss, da)))
+
+
+class Data:
+    """A bp_data and the arrays that it points to.
+
+    Views, so that nobody who assigns to the shape of an array in use changes what was checked.
+    """
+
+    def __init__(
+        self, x: Array, y: Array | None = None, sample_weight: Array | None = None
+    ) -> None:
+        x = x.view()
+        y = None if y is None else y.view()
+        sample_weight = None if sample_weight is None else sample_weight.view()
+        self.rows = x.shape[0]
+        if sample_weight is not None and sample_weight.shape != (self.rows,):
+            raise ValueError(f"sample_weight must have shape ({self.rows},)")
+        self.arrays = (x, y, sample_weight)
+        self.struct = ffi.new("bp_data *")
+        describe(self.struct.x, x)
+        if y is not None:
+            describe(self.struct.y, y)
+        if sample_weight is not None:
+            self.struct.sample_weight = ffi.cast("double *", pointer(sample_weight))
+
+
+class Net:
+    """A network of the C core, and the guard that lets one thread at a time use it.
+
+    A fit holds the network from its first slice to its last: its own thread may evaluate the
+    network between slices, all others are refused. Locks are only taken by `with`: a signal that
+    came between the call of acquire() and a try block would leave one locked for ever.
+    """
+
+    def __init__(
+        self,
+        *,
+        widths: Sequence[int],
+        activations: Sequence[str],
+        loss: str | LossFunction,
+        dtype: np.dtype[Any],
+        precision: str,
+        dropout: Sequence[float],
+        l1: float,
+        l2: float,
+        seed: int,
+    ) -> None:
+        keep = (
+            ffi.new("int64_t[]", list(widths)),
+            ffi.new("int32_t[]", [ACTIVATIONS[name] for name in activations]),
+            ffi.new("double[]", [*dropout, 0.0]),
+        )
+        config = ffi.new("bp_net_config *")
+        config.n_layers = len(activations)
+        config.widths, config.activations, config.dropout = keep
+        config.loss = LOSSES[loss] if isinstance(loss, str) else lib.BP_LOSS_CALLBACK
+        config.dtype = DTYPES[dtype]
+        config.precision = PRECISIONS[precision]
+        config.l1, config.l2, config.seed = l1, l2, seed
+        out = ffi.new("bp_net **")
+        check(lib.bp_net_create(config, out))
+        self._handle = ffi.gc(out[0], lib.bp_net_destroy)
+        self.dtype = dtype
+        self.n_in, self.n_out = widths[0], widths[-1]
+        self.n_parameters = int(lib.bp_net_parameter_count(self._handle))
+        self.key = state_key(self.n_parameters, dtype)
+        self.call_rows = max(256, _CALL_FLOPS // (2 * self.n_parameters))
+        memory = int(ffi.cast("uintptr_t", lib.bp_net_parameters(self._handle)))
+        self.parameters = view_memory(memory, (self.n_parameters,), dtype, self._handle)
+        self.scaling: Scaling | None = None
+        self._lock = allocate_lock()
+        self.fit: Fit | None = None  # the fit that holds the network
+        self._prepare_hot_path(loss)
+        self._loss: UserLoss | None = None
+        if not isinstance(loss, str):
+            self._loss = UserLoss(loss, dtype)
+            self._loss_handle = ffi.new_handle(self._loss)
+            check(lib.bp_net_set_loss_callback(self._handle, lib.bp_python_loss, self._loss_handle))
+
+    def _prepare_hot_path(self, loss: str | LossFunction) -> None:
+        """Make the structures that try_step uses again and again."""
+        # The core checks labels itself; probabilities are checked before they come here.
+        y_dtype, n_y = (INT64, 1) if loss == "cross_entropy" else (self.dtype, self.n_out)
+        self._y_dtype = y_dtype if loss != "binary_cross_entropy" else None
+        self._pair = ffi.new("bp_data *")
+        self._x, self._y = self._pair.x, self._pair.y
+        self._cost = ffi.new("double *")
+        self._rows = 0
+        for matrix, dtype, cols in ((self._x, self.dtype, self.n_in), (self._y, y_dtype, n_y)):
+            matrix.dtype, matrix.cols = DTYPES[dtype], cols
+            matrix.row_stride, matrix.col_stride = cols * dtype.itemsize, dtype.itemsize
+
+    def admit(self) -> None:
+        """Raise if another call, or a fit in another thread, is using the network."""
+        if self._lock.locked():
+            self._refuse()
+        self._admit_beside_fit()
+
+    def _admit_beside_fit(self) -> None:
+        """Raise if a fit in another thread holds the network."""
+        if self.fit is not None and self.fit.thread != get_ident():
+            self._refuse()
+
+    def _refuse(self) -> NoReturn:
+        fit = self.fit
+        forked = fit is not None and fit.process != os.getpid()
+        check(lib.BP_ERR_FORKED if forked else lib.bp_net_status(self._handle))
+        raise RuntimeError(BUSY)
+
+    def admit_training(self) -> None:
+        """Raise also if the call is made in a callback of a fit."""
+        self.admit()
+        if self.fit is not None:
+            self._refuse_training()
+
+    def _refuse_training(self) -> NoReturn:
+        raise RuntimeError(
+            "this network is in use in another call: a fit of it is in progress; call this after "
+            "the fit, or on net.copy()"
+        )
+
+    def _check(self, status: int) -> None:
+        """Raise the exception that the loss function left, or the status's own."""
+        if status == OK:
+            return
+        if status == lib.BP_ERR_CALLBACK and self._loss is not None:
+            error, self._loss.error = self._loss.error, None
+            if error is not None:
+                raise error
+        check(status)
+
+    def _alone(self, call: Callable[..., Result], *arguments: Any) -> Result:
+        """Call a function that uses this network, while no other call does."""
+        self.admit()
+        with self._lock:
+            self._admit_beside_fit()  # which may have begun between the lines above
+            return call(*arguments)
+
+    def _call(self, function: Callable[..., int], *arguments: Any) -> None:
+        """Call a function of the C core on this network, under the guard."""
+        self._check(self._alone(function, self._handle, *arguments))
+
+    def try_predict(self, x: Any, out: Any = None) -> Array | None:
+        """Return a_L for a plain array of this network's type, None where x is anything else."""
+        dtype = self.dtype
+        if type(x) is not ndarray or x.dtype is not dtype:
+            return None
+        try:
+            rows, cols = x.shape
+            source = from_buffer(x)
+        except (BufferError, ValueError):
+            return None
+        if cols != self.n_in or not 0 < rows <= self.call_rows:
+            return None
+        if out is None:
+            out = empty((rows, self.n_out), dtype)
+        elif (
+            type(out) is not ndarray
+            or out.dtype is not dtype
+            or out.shape != (rows, self.n_out)
+            or not out.flags.carray
+            or may_share_memory(x, out)
+        ):
+            return None
+        if self.fit is not None:
+            self.admit()
+        # No lock: the call shares nothing with others but the network, which has its own guard.
+        status = bp_net_predict_rows(self._handle, source, rows, from_buffer(out))
+        if status:
+            if status == ARGUMENT:
+                return None
+            self._check(status)
+        result: Array = out
+        return result
+
+    def try_step(self, x: Any, y: Any, optimizer: OptimizerState) -> float | None:
+        """Do one update from plain arrays that need no check here; None where they do."""
+        if type(x) is not ndarray or x.dtype is not self.dtype:
+            return None
+        if type(y) is not ndarray or y.dtype is not self._y_dtype:
+            return None
+        try:
+            rows, cols = x.shape
+            inputs, targets = from_buffer(x), from_buffer(y)
+        except (BufferError, ValueError):
+            return None
+        if cols != self.n_in or not rows or not (x.flags.aligned and y.flags.aligned):
+            return None
+        if y.shape != ((rows,) if y.dtype is INT64 else (rows, self.n_out)):
+            return None
+        if optimizer.fit is not None or optimizer.lock.locked():
+            optimizer.admit(updates=True)
+        if self.fit is not None or self._lock.locked():
+            self.admit_training()
+        with optimizer.lock, self._lock:
+            if optimizer.fit is not None or self.fit is not None:
+                raise RuntimeError(BUSY)  # a fit began between the lines above
+            self._x.data, self._y.data = inputs, targets
+            if rows != self._rows:
+                self._rows = self._x.rows = self._y.rows = rows
+            if optimizer.schedule is not None:
+                optimizer.next_rate()
+            status = bp_net_step(self._handle, self._pair, optimizer.struct, self._cost)
+            cost: float = self._cost[0]
+        if status:
+            if status == ARGUMENT:  # a label that is none, or a state that has been replaced
+                return None
+            self._check(status)
+        return cost
+
+    def predict(self, x: Array, out: Array) -> None:
+        """Write a_L of the rows of x to out, in calls short enough for signals to come between."""
+        x, out = x.view(), out.view()
+        if out.shape != (len(x), self.n_out):
+            raise ValueError(f"out must have shape ({len(x)}, {self.n_out})")
+        self._alone(self._predict, x, out)
+
+    def _predict(self, x: Array, out: Array) -> None:
+        for begin in range(0, len(x), self.call_rows):
+            data = Data(x[begin : begin + self.call_rows])
+            source, target = ffi.addressof(data.struct, "x"), pointer(out[begin:])
+            self._check(lib.bp_net_predict(self._handle, source, target))
+
+    def cost(self, data: Data) -> float:
+        """Return the cost, as the weighted mean of the costs of calls of bounded length."""
+        return self._alone(self._cost_of, data)
+
+    def _cost_of(self, data: Data) -> float:
+        out = ffi.new("double *")
+        if data.rows <= self.call_rows:
+            self._check(lib.bp_net_cost(self._handle, data.struct, out))
+            return float(out[0])
+        x, y, sample_weight = data.arrays
+        total = weights = 0.0
+        for begin in range(0, data.rows, self.call_rows):
+            rows = slice(begin, begin + self.call_rows)
+            part = None if sample_weight is None else sample_weight[rows]
+            weight = float(len(x[rows]) if part is None else part.sum())
+            if weight == 0:
+                continue
+            piece = Data(x[rows], None if y is None else y[rows], part)
+            self._check(lib.bp_net_cost(self._handle, piece.struct, out))
+            total += weight * out[0]
+            weights += weight
+        return total / weights
+
+    def backprop(self, data: Data, gradient: Array, inputs: Array | None) -> float:
+        """Write the gradients in the parameters and, where wanted, the inputs; return the cost."""
+        out = ffi.new("double *")
+        self._call(lib.bp_net_backprop, data.struct, out, pointer(gradient), pointer(inputs))
+        return float(out[0])
+
+    def by_rows(self, name: str, data: Data, arrays: Sequence[Array], passes: int) -> None:
+        """Write a derivative of each row, in calls short enough for signals to come between.
+
+        The arrays, with a row for each of the data's, are what follows the data in the call;
+        `passes` is about how much more work a row is than in predict.
+        """
+        views = [each.view() for each in arrays]
+        if any(len(each) != data.rows for each in views):
+            raise ValueError(f"the arrays must have {data.rows} rows")
+        self._alone(self._by_rows, getattr(lib, "bp_net_" + name), data, views, passes)
+
+    def _by_rows(
+        self, function: Callable[..., int], data: Data, arrays: Sequence[Array], passes: int
+    ) -> None:
+        x, y, _ = data.arrays
+        step = max(256, self.call_rows // passes)
+        for begin in range(0, data.rows, step):
+            rows = slice(begin, begin + step)
+            part = Data(x[rows], None if y is None else y[rows]) if data.rows > step else data
+            source = ffi.addressof(part.struct, "x") if y is None else part.struct
+            pointers = [pointer(each[rows]) for each in arrays]
+            self._check(function(self._handle, source, *pointers))
+
+    def curvature(self, name: str, data: Data, vector: Array, product: Array) -> None:
+        """Write the product of a matrix of second derivatives of the cost and a vector."""
+        function = getattr(lib, "bp_net_" + name)
+        self._call(function, data.struct, pointer(vector), pointer(product))
+
+    def trace(self, data: Data, z: list[Array], a: list[Array], delta: list[Array] | None) -> None:
+        """Write the pre-activations, activations and deltas of every layer."""
+        lists = [
+            NULL if arrays is None else ffi.new("void *[]", [pointer(each) for each in arrays])
+            for arrays in (z, a, delta)
+        ]
+        self._call(lib.bp_net_trace, data.struct, *lists)
+
+    def step(self, optimizer: OptimizerState, data: Data) -> float:
+        """Do one update from all rows; return the cost before it.
+
+        The optimizer's lock is held, and the network has admitted the call.
+        """
+        with self._lock:
+            if self.fit is not None:
+                self._refuse_training()
+            optimizer.next_rate()
+            status = bp_net_step(self._handle, data.struct, optimizer.struct, self._cost)
+            cost = float(self._cost[0])
+        self._check(status)
+        return cost
+
+    def set_parameters(self, offset: int, values: Array) -> None:
+        """Copy a C-contiguous array of this network's type into the flat vector."""
+        self._call(lib.bp_net_set_parameters, offset, values.size, pointer(values))
+
+    def set_scaling(self, shift: Array | None, scale: Array | None) -> None:
+        """Let inputs become (x - shift) * scale on their way in; keeps the arrays."""
+        shifts, scales = (ffi.cast("double *", pointer(each)) for each in (shift, scale))
+        self._call(self._set_scaling, shifts, scales, (shift, scale))
+
+    def _set_scaling(self, handle: Any, shifts: Any, scales: Any, pair: Any) -> int:
+        # Within the guard, so that what is kept here is what the core has.
+        status = int(lib.bp_net_set_scaling(handle, shifts, scales))
+        if status == OK:
+            self.scaling = None if pair[0] is None else pair
+        return status
+
+    def get_counters(self) -> tuple[int, int]:
+        """Return the training steps and epochs done."""
+        steps, epochs = ffi.new("int64_t *"), ffi.new("int64_t *")
+        self._call(lib.bp_net_get_state, NULL, steps, epochs)
+        return int(steps[0]), int(epochs[0])
+
+    def snapshot(self) -> tuple[Array, tuple[int, int], Scaling | None]:
+        """Return copies of the parameters, the counters and the scaling, all of one moment."""
+        parameters = np.empty(self.n_parameters, self.dtype)
+        steps, epochs = ffi.new("int64_t *"), ffi.new("int64_t *")
+        scaling = None
+
+        def read(handle: Any) -> int:
+            nonlocal scaling
+            scaling = self.scaling  # whose arrays nobody writes to
+            return int(lib.bp_net_get_state(handle, pointer(parameters), steps, epochs))
+
+        self._call(read)
+        return parameters, (int(steps[0]), int(epochs[0])), scaling
+
+    def set_counters(self, steps: int, epochs: int) -> None:
+        """Set the counters that key dropout and shuffling."""
+        self._call(lib.bp_net_set_counters, steps, epochs)
+
+    def dropout_mask(self, layer: int, rows: int, width: int) -> Array:
+        """Return what the next step would keep after a hidden layer."""
+        mask = np.empty((rows, width), np.uint8)
+        target = ffi.cast("uint8_t *", pointer(mask))
+        self._call(lib.bp_net_dropout_mask, layer, rows, target)
+        return mask.view(np.bool_)
+
+
+class Fit:
+    """A training run. Net.fit, which the caller sets and clears, is what holds the network.
+
+    epoch and batch are those of the next batch, from 0; partial_cost is the epoch's cost so far, in
+    sums its numerator and denominator.
+    """
+
+    def __init__(self, net: Net, data: Data, batch_size: int, shuffle: bool) -> None:
+        self.thread, self.process, self.key = get_ident(), os.getpid(), net.key
+        self._net, self._data = net, data
+        self._state = ffi.new("bp_fit_state *")
+        self._read_state()
+        out = ffi.new("bp_fit **")
+        net.admit_training()
+        check(lib.bp_fit_create(net._handle, data.struct, batch_size, shuffle, out))
+        self._handle = ffi.gc(out[0], lib.bp_fit_destroy)
+
+    def hold(self) -> None:
+        """Hold the network; raise if another fit does."""
+        with self._net._lock:
+            if self._net.fit is not None:
+                raise RuntimeError(BUSY)
+            self._net.fit = self
+
+    def _read_state(self) -> None:
+        state = self._state
+        self.epoch, self.batch = int(state.epoch), int(state.batch)
+        self.partial_cost = float(state.cost)
+        self.sums = float(state.cost_sum), float(state.cost_weight)
+
+    def start(self) -> Array:
+        """Return a view of the parameters at the start of the epoch, of which a batch is done."""
+        memory = int(ffi.cast("uintptr_t", self._state.start))
+        return view_memory(memory, (self._net.n_parameters,), self._net.dtype, self._handle)
+
+    def resume(self, epoch: int, batch: int, sums: Sequence[float], start: Array | None) -> None:
+        """Go on from where another run stood; the network is as it was then."""
+        if start is not None and (start.size, start.dtype) != self.key:
+            raise ValueError(f"start must hold {self.key[0]} entries of {self.key[1]}")
+        state = self._state
+        state.epoch, state.batch, state.start = epoch, batch, pointer(start)
+        state.cost_sum, state.cost_weight = sums
+        check(lib.bp_fit_resume(self._handle, state))
+        self._read_state()
+
+    def run(
+        self, optimizer: OptimizerState, rates: Array | None, costs: Array, max_ns: int
+    ) -> tuple[int, int]:
+        """Train for at most len(costs) epochs, max_ns nanoseconds and len(rates) batches.
+
+        Returns the status, BP_OK or BP_ERR_NOT_FINITE, and how many costs were written.
+        """
+        lr, out = (ffi.cast("double *", pointer(each)) for each in (rates, costs))
+        n_lr = 0 if rates is None else rates.size
+        arguments = optimizer.struct, lr, n_lr, costs.size, max_ns, out, self._state
+        with optimizer.lock, self._net._lock:
+            status = lib.bp_fit_run(self._handle, *arguments)
+        if status != NOT_FINITE:
+            self._net._check(status)
+        self._read_state()
+        return status, int(self._state.completed)

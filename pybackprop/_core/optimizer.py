@@ -1,0 +1,140 @@
+"""Optimizers as Python objects around structures of the C core."""
+
+from __future__ import annotations
+
+from _thread import allocate_lock, get_ident
+from collections.abc import Callable
+from typing import Any, Protocol, TypeVar
+
+import numpy as np
+
+from .._pybackprop_core import ffi, lib
+from ..losses import Array
+from .ffi import DTYPES, NULL, OPTIMIZERS, check, pointer
+
+Result = TypeVar("Result")
+Key = tuple[int, np.dtype[Any]]
+
+_BUSY = "this optimizer is in use in another call; use one optimizer per network"
+
+# One shared tuple per (parameters, dtype), so that the hot path compares by identity.
+_keys: dict[Key, Key] = {}
+
+
+def state_key(size: int, dtype: np.dtype[Any]) -> Key:
+    """Return the one tuple that stands for optimizer state of this size and type."""
+    return _keys.setdefault((size, dtype), (size, dtype))
+
+
+class Holder(Protocol):
+    """A fit that holds an optimizer."""
+
+    thread: int
+    key: Key
+
+
+class OptimizerState:
+    """A bp_optimizer, the state vectors that it points to, and the guard for both.
+
+    The lock is held by each call that reads or changes the state; C reads it within such a call
+    only. A fit holds the optimizer from its first slice to its last: its own thread may change
+    the state between slices, all others are refused. As in Net, locks are only taken by `with`.
+    """
+
+    def __init__(self, kind: str) -> None:
+        self.struct = ffi.new("bp_optimizer *")
+        self.struct.kind = OPTIMIZERS[kind]
+        self.lock = allocate_lock()
+        self.fit: Holder | None = None  # the fit that holds the optimizer
+        # Size and type of the parameters that the state is for; None while it is for none.
+        self.key: Key | None = None
+        self.vectors: list[Array | None] = [None, None, None]
+        self.schedule: Any = None  # what gives the rate of a step, where it is not constant
+
+    def bind(self, key: Key | None) -> None:
+        """Let the state be for parameters of this size and type, or for none.
+
+        A signal may end this anywhere: while the key is there, all that it stands for is.
+        """
+        self.key = None
+        self.struct.n, self.struct.dtype = (0, 0) if key is None else (key[0], DTYPES[key[1]])
+        self.key = key
+
+    def get(self, field: str) -> Any:
+        """Return a field of the structure."""
+        return getattr(self.struct, field)
+
+    def set(self, field: str, value: float) -> None:
+        """Set a field of the structure."""
+        setattr(self.struct, field, value)
+
+    def point(self, index: int, vector: Array | None) -> None:
+        """Let the structure point to a state vector, or to none."""
+        address = pointer(vector)
+        # The core never has the address of a vector that is not kept here.
+        if vector is None:
+            self.struct.state[index] = address
+        self.vectors[index] = vector
+        if vector is not None:
+            self.struct.state[index] = address
+
+    def points(self, index: int) -> bool:
+        """Return whether the structure points to a state vector."""
+        return bool(self.struct.state[index] != NULL)
+
+    def adopt(self, other: OptimizerState) -> None:
+        """Take over the structure and the vectors of another state, not to be used afterwards."""
+        self.bind(None)
+        self.vectors, self.schedule = other.vectors, other.schedule
+        self.struct[0] = other.struct[0]
+        self.key = other.key
+
+    def admit(self, updates: bool = False) -> None:
+        """Raise if another call, or a fit in another thread, is using the optimizer.
+
+        Updates are refused in callbacks of a fit too.
+        """
+        if self.lock.locked():
+            raise RuntimeError(_BUSY)
+        self._admit_beside_fit(updates)
+
+    def _admit_beside_fit(self, updates: bool) -> None:
+        fit = self.fit
+        if fit is None:
+            return
+        if fit.thread != get_ident():
+            raise RuntimeError(_BUSY)
+        if updates:
+            raise RuntimeError(
+                "this optimizer is in use in another call: a fit with this optimizer is in "
+                "progress; update it after the fit, or use another optimizer"
+            )
+
+    def alone(self, call: Callable[..., Result], *arguments: Any, updates: bool = False) -> Result:
+        """Call a function that reads or changes the state, while no other call does."""
+        self.admit(updates)
+        with self.lock:
+            # A fit may have begun between the two lines above.
+            self._admit_beside_fit(updates)
+            return call(*arguments)
+
+    def hold(self, fit: Holder) -> None:
+        """Let a fit hold the optimizer; raise if another call or fit uses it."""
+        self.alone(setattr, self, "fit", fit, updates=True)
+
+    def next_rate(self) -> None:
+        """Store the learning rate of the next step in the structure; the lock is held."""
+        if self.schedule is not None:
+            self.struct.lr = self.schedule(self.struct.step)
+
+    def update(self, parameters: Array, gradient: Array) -> None:
+        """Apply one update to a flat array in place; the lock is held."""
+        self.next_rate()
+        status = lib.bp_optimizer_update(
+            DTYPES[parameters.dtype],
+            parameters.size,
+            pointer(parameters),
+            pointer(gradient),
+            self.struct,
+        )
+        check(status)

@@ -1,0 +1,1 @@
+"""The libraries that compete: each module makes the tasks of one, by `make`."""

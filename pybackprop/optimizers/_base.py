@@ -1,0 +1,429 @@
+"""What all optimizers have in common: settings, learning rates, state, and who may change it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any, ClassVar, TypeVar
+
+import numpy as np
+
+from .._core import FLOAT32, FLOAT64, Array, Key, OptimizerState, state_key
+from ..inputs import as_choice, as_counter, as_flag, as_real
+from ..schedules import Schedule
+
+# The attributes that settings and state are made of.
+_KEPT = frozenset({"_state", "_lr", "_initial"})
+
+LearningRate = float | Schedule | Callable[[int], float]
+Result = TypeVar("Result")
+
+# Steps of a schedule that are computed at once: always the same ones together, so that a rate has
+# the same bits however training is cut into calls.
+_BLOCK = 256
+
+# The optimizers by name; _rules.py fills this table.
+RULES: dict[str, type[Any]] = {}
+
+
+class Rates:
+    """The learning rates of a schedule or of a plain function, by step."""
+
+    def __init__(self, source: Schedule | Callable[[int], float]) -> None:
+        self.source = source
+        self._number = -1
+        self._block: list[float] = []
+
+    def _checked(self, rates: Array, first: int) -> list[float]:
+        bad = ~(np.isfinite(rates) & (rates >= 0))
+        if bad.any():
+            step = int(np.argmax(bad))
+            raise ValueError(
+                f"lr must give finite rates >= 0, got {rates[step]} at step {first + step}"
+            )
+        return list(rates.tolist())
+
+    def _value(self, step: int) -> float:
+        return as_real(self.source(step), f"lr at step {step}", low=0.0)
+
+    def __call__(self, step: int) -> float:
+        """Return the rate of a step."""
+        if not isinstance(self.source, Schedule):
+            return self._value(step)
+        number, position = divmod(step, _BLOCK)
+        if number != self._number:
+            first = number * _BLOCK
+            steps = np.arange(first, first + _BLOCK)
+            self._block = self._checked(np.asarray(self.source(steps), np.float64), first)
+            self._number = number
+        return self._block[position]
+
+    def ahead(self, step: int, limit: int) -> Array:
+        """Return the rates of the next steps, at least one and at most limit."""
+        if not isinstance(self.source, Schedule):
+            return np.array([self._value(step + i) for i in range(min(limit, _BLOCK))])
+        rates: list[float] = []
+        while len(rates) < limit and len(rates) < 16 * _BLOCK:
+            self(step + len(rates))
+            rates += self._block[(step + len(rates)) % _BLOCK :]
+        return np.array(rates[:limit])
+
+
+class Setting:
+    """A number kept in the C structure, checked whenever it is assigned."""
+
+    def __init__(self, field: str, high: float = math.inf, *, below: bool = False) -> None:
+        self.field, self.high, self.below = field, high, below
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.name = name
+
+    def __get__(self, instance: Optimizer, owner: type) -> float:
+        return float(instance._state.get(self.field))
+
+    def __set__(self, instance: Optimizer, value: float) -> None:
+        number = as_real(value, self.name, low=0.0, high=self.high, open_high=self.below)
+        instance._change(self.name, self.field, number)
+
+
+class Flag:
+    """A truth value kept in the C structure."""
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.name = name
+
+    def __get__(self, instance: Optimizer, owner: type) -> bool:
+        return bool(instance._state.get(self.name))
+
+    def __set__(self, instance: Optimizer, value: bool) -> None:
+        instance._change(self.name, self.name, as_flag(value, self.name))
+
+
+class Optimizer:
+    """What all optimizers have in common; make one of its subclasses.
+
+    Attributes
+    ----------
+    lr : float, Schedule or callable
+        Learning rate; a callable is given the number of updates done and returns the rate. During
+        a fit it is called for some steps ahead.
+    clip_norm : float or None
+        Gradients whose 2-norm over all parameters is larger are scaled down to it.
+    steps : int
+        Updates done.
+
+    Notes
+    -----
+    One call at a time may use an optimizer. During a fit its own thread may change settings and
+    replace the state in a callback; every other change is refused with a RuntimeError.
+    """
+
+    name: ClassVar[str]
+    _settings: ClassVar[tuple[str, ...]]
+    _vectors: ClassVar[tuple[str, ...]]
+    weight_decay = Setting("weight_decay")
+
+    def __init__(self, lr: LearningRate, weight_decay: float, clip_norm: float | None) -> None:
+        self._state = OptimizerState(self.name)
+        self.lr = lr
+        self.weight_decay = weight_decay
+        self.clip_norm = clip_norm
+
+    @property
+    def lr(self) -> LearningRate:
+        """Learning rate: a number, a schedule, or a callable of the step."""
+        return self._lr
+
+    @lr.setter
+    def lr(self, value: LearningRate) -> None:
+        if not (isinstance(value, Schedule) or callable(value)):
+            value = as_real(value, "lr", low=0.0)
+        self._state.alone(self._set_lr, value)
+
+    def _set_lr(self, value: LearningRate) -> None:
+        rates = None if isinstance(value, float) else Rates(value)
+        # No call between the assignments: a signal that ended this there would leave them apart.
+        if isinstance(value, float):
+            self._state.struct.lr = value
+        self._state.schedule = rates
+        self._lr = value
+
+    @property
+    def clip_norm(self) -> float | None:
+        """Largest 2-norm of the gradient that is used unscaled; None for any."""
+        return float(self._state.get("clip_norm")) or None
+
+    @clip_norm.setter
+    def clip_norm(self, value: float | None) -> None:
+        number = 0.0 if value is None else as_real(value, "clip_norm", low=0.0)
+        if value is not None and number == 0:
+            raise ValueError("clip_norm must be above 0, or None for no clipping, got 0")
+        self._state.alone(self._state.set, "clip_norm", number)
+
+    @property
+    def steps(self) -> int:
+        """Updates done."""
+        return int(self._state.get("step"))
+
+    def _check_setting(self, name: str, value: float) -> None:
+        """Refuse a value that does not go with the other settings."""
+
+    def _needs(self, vector: str) -> bool:
+        """Whether the present settings use a state vector."""
+        return True
+
+    def _first_value(self) -> float:
+        """Return what state vectors are filled with before the first update."""
+        return 0.0
+
+    def _settle(self, key: Key | None) -> None:
+        """Give the core the state vectors that the present settings use, once a size is known."""
+        if key is None:
+            return
+        size, dtype = key
+        for index, vector in enumerate(self._vectors):
+            if self._needs(vector) and not self._state.points(index):
+                self._state.point(index, np.full(size, self._first_value(), dtype))
+
+    def _change(self, name: str, field: str, value: float) -> None:
+        """Set a field of the core; change nothing if its vectors cannot be allocated."""
+        self._state.alone(self._set_field, name, field, value)
+
+    def _set_field(self, name: str, field: str, value: float) -> None:
+        self._check_setting(name, value)
+        before = self._state.get(field)
+        try:
+            self._state.set(field, value)
+            self._settle(self._state.key)
+        except BaseException:
+            self._state.set(field, before)
+            raise
+
+    def _bind(self, key: Key) -> None:
+        """Make the state for parameters of this size and type on first use; the lock is held."""
+        state = self._state
+        if state.key is key:
+            return
+        if state.key is not None:
+            raise ValueError(
+                f"this optimizer holds the state of {state.key[0]} parameters of {state.key[1]}, "
+                f"but is used with {key[0]} of {key[1]}; "
+                "use another optimizer, or reset() this one"
+            )
+        # The key, by which calls know the state is whole, comes last: a signal may end this.
+        self._forget()
+        self._settle(key)
+        state.bind(key)
+
+    def _use(self, key: Key, call: Callable[..., Result], *arguments: Any) -> Result:
+        """Call a function that updates parameters of this size and type with the state."""
+        result: Result = self._state.alone(self._bound, key, call, *arguments, updates=True)
+        return result
+
+    def _bound(self, key: Key, call: Callable[..., Result], *arguments: Any) -> Result:
+        first = self._state.key is None
+        self._bind(key)
+        try:
+            return call(self._state, *arguments)
+        except BaseException:
+            if first and not self.steps:
+                self._state.bind(None)  # it did not come to an update, and may serve others
+            raise
+
+    def _rate(self) -> float:
+        """Return the rate of the next update."""
+        schedule = self._state.schedule
+        return float(self._state.get("lr")) if schedule is None else schedule(self.steps)
+
+    def reset(self) -> None:
+        """Forget the state: no updates done, ready for parameters of any size.
+
+        Raises
+        ------
+        RuntimeError
+            The optimizer is in use in another call.
+        """
+        self._state.alone(self._reset)
+
+    def _reset(self) -> None:
+        self._state.bind(None)
+        self._state.set("step", 0)
+        self._forget()
+
+    def _forget(self) -> None:
+        """Drop the state vectors."""
+        for index in range(3):
+            self._state.point(index, None)
+
+    def update(self, parameters: Array, gradient: Array) -> None:
+        """Apply one update in place.
+
+        Parameters
+        ----------
+        parameters : ndarray, (P,)
+            float32 or float64, C-contiguous and writable; changed in place.
+        gradient : ndarray, (P,)
+            Of the same type.
+
+        Raises
+        ------
+        TypeError, ValueError
+            The arrays are not as described, or not of the size that the state has.
+        RuntimeError
+            The optimizer is in use in another call, or in a fit.
+        """
+        for name, array in (("parameters", parameters), ("gradient", gradient)):
+            if not isinstance(array, np.ndarray):
+                raise TypeError(f"{name} must be a NumPy array, got {type(array).__name__}")
+            if array.dtype not in (FLOAT32, FLOAT64) or array.dtype != parameters.dtype:
+                raise TypeError(
+                    f"{name} must be native float32 or float64, both alike, got {array.dtype}"
+                )
+            if array.ndim != 1 or array.shape != parameters.shape or not array.size:
+                raise ValueError(
+                    f"{name} must be one-dimensional, as long as the other and not empty, "
+                    f"got shape {array.shape}"
+                )
+        if not parameters.flags.carray:
+            raise ValueError("parameters must be C-contiguous, aligned and writable")
+        dtype = FLOAT32 if parameters.dtype == FLOAT32 else FLOAT64
+        gradient = np.require(gradient, dtype, ["C", "A"])
+        if np.may_share_memory(parameters, gradient):
+            raise ValueError("gradient must not share memory with parameters")
+        self._use(state_key(parameters.size, dtype), OptimizerState.update, parameters, gradient)
+
+    def _get_settings(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in self._settings}
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return everything that makes this optimizer, in plain types and copied arrays.
+
+        Returns
+        -------
+        dict
+            `name`; `settings`, where a schedule is described by a dict; `step`; `state`, the
+            vectors by PyTorch's names.
+
+        Raises
+        ------
+        RuntimeError
+            The optimizer is in use in another call.
+        """
+        return self._state.alone(self._describe)
+
+    def _describe(self) -> dict[str, Any]:
+        settings = self._get_settings()
+        if isinstance(self.lr, Schedule):
+            settings["lr"] = self.lr.to_dict()
+        vectors = zip(self._vectors, self._state.vectors, strict=False)
+        state = {name: vector.copy() for name, vector in vectors if vector is not None}
+        return {"name": self.name, "settings": settings, "step": self.steps, "state": state}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Become the optimizer that `state_dict` described; it must be of the same class.
+
+        Raises
+        ------
+        TypeError, ValueError
+            The description is not one of this class, or is malformed; or, in a callback of a fit,
+            it does not match the network being trained. Nothing is changed.
+        RuntimeError
+            The optimizer is in use in another call.
+        """
+        self._become(restore(type(self), state))
+
+    def _become(self, other: Optimizer) -> None:
+        """Take over settings and state of another optimizer, not to be used afterwards."""
+        self._state.alone(self._adopt, other)
+
+    def _adopt(self, other: Optimizer) -> None:
+        fit, key = self._state.fit, other._state.key
+        if fit is not None and key is not None and key is not fit.key:
+            raise ValueError(
+                f"state holds vectors for {key[0]} parameters of {key[1]}, but the fit in progress "
+                f"trains {fit.key[0]} of {fit.key[1]}"
+            )
+        self._state.adopt(other._state)
+        self._lr = other._lr
+
+    def _load_vectors(self, vectors: dict[str, Any], step: int) -> None:
+        arrays = {name: np.asarray(vector) for name, vector in vectors.items()}
+        for name, array in arrays.items():
+            if name not in self._vectors:
+                raise ValueError(f"state: {self.name} has no vector {name!r}")
+            if array.ndim != 1 or array.dtype not in (FLOAT32, FLOAT64) or not array.size:
+                raise ValueError(f"state: {name} must be a vector of float32 or float64")
+        keys = {(array.size, array.dtype) for array in arrays.values()}
+        if len(keys) > 1:
+            raise ValueError("state: the vectors must have one size and one dtype")
+        for size, dtype in keys:
+            self._state.bind(state_key(size, FLOAT32 if dtype == FLOAT32 else FLOAT64))
+        for name, array in arrays.items():
+            self._state.point(self._vectors.index(name), array.copy())
+        self._settle(self._state.key)
+        self._state.set("step", step)
+
+    @staticmethod
+    def load(path: Any) -> Optimizer:
+        """Return the optimizer saved with a network by `Network.save(path, optimizer)`.
+
+        Raises
+        ------
+        OSError
+            The file cannot be read.
+        ValueError
+            It is malformed, or holds no optimizer.
+        """
+        from ..exchange.files import load_optimizer
+
+        return load_optimizer(path, from_state_dict)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        state = self.state_dict()
+        state["settings"]["lr"] = self.lr
+        # What a subclass keeps of its own travels beside.
+        own = {name: value for name, value in vars(self).items() if name not in _KEPT}
+        return restore, (type(self), state), own or None
+
+    def __repr__(self) -> str:
+        settings = ", ".join(f"{key}={value!r}" for key, value in self._get_settings().items())
+        return f"{type(self).__name__}({settings})"
+
+
+def restore(kind: type[Optimizer], state: dict[str, Any]) -> Optimizer:
+    """Return the optimizer of this class that `state_dict` described."""
+    if not isinstance(state, dict) or not {"name", "settings", "step", "state"} <= set(state):
+        raise ValueError("state must be a dict with name, settings, step and state")
+    if state["name"] != kind.name:
+        raise ValueError(f"state must be that of {kind.name!r}, got that of {state['name']!r}")
+    settings, vectors = state["settings"], state["state"]
+    if not isinstance(settings, dict) or not isinstance(vectors, dict):
+        raise ValueError("state: settings and state must be dicts")
+    if set(settings) != set(kind._settings):
+        raise ValueError(f"state: the settings of {kind.name} are {', '.join(kind._settings)}")
+    settings = dict(settings)
+    if isinstance(settings["lr"], dict):
+        settings["lr"] = Schedule.from_dict(settings["lr"])
+    # A subclass may have a constructor of its own: that of the rule takes the settings.
+    rule = next(each for each in kind.__mro__ if "name" in vars(each))
+    optimizer = kind.__new__(kind)
+    vars(rule)["__init__"](optimizer, **settings)
+    optimizer._load_vectors(vectors, as_counter(state["step"], "state: step"))
+    return optimizer
+
+
+def from_state_dict(state: dict[str, Any]) -> Optimizer:
+    """Return the optimizer that `state_dict` described."""
+    if not isinstance(state, dict) or "name" not in state:
+        raise ValueError("state must be a dict with name, settings, step and state")
+    return restore(RULES[as_choice(state["name"], "state: name", RULES)], state)
+
+
+def state_to_save(optimizer: Any) -> dict[str, Any]:
+    """Return what a file is to hold of an optimizer."""
+    if not isinstance(optimizer, Optimizer):
+        raise TypeError(f"optimizer must be an Optimizer, got {optimizer!r}")
+    state = optimizer.state_dict()
+    if callable(state["settings"]["lr"]):
+        raise ValueError("an optimizer whose lr is a function cannot be saved")
+    return state

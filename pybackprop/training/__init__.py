@@ -1,0 +1,1 @@
+"""Training: the loops of Network.fit and Network.fit_stream, checkpoints, progress, history."""

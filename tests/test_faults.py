@@ -30,7 +30,7 @@ from cbuild import (
 import pybackprop
 from pybackprop import _pybackprop_core as core
 
-WRAPPED = ("bp_alloc", "bp_alloc_scratch", "bp_free", "aligned_alloc")
+WRAPPED = ("bp_alloc", "bp_alloc_scratch", "bp_free", "aligned_alloc", "posix_memalign")
 WRAPPED_OF_THREADS = ("pthread_create", "__sched_cpualloc")
 
 native = pytest.mark.native

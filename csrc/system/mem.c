@@ -47,9 +47,11 @@ enum { HUGE_PAGE = 2 << 20 };
  * fewer translations of addresses. Not for scratch: such a page is cleared as a whole. */
 static void *kept_block(size_t bytes) {
     if (bytes < HUGE_PAGE) return aligned_block(bytes);
-    void *block = aligned_alloc(HUGE_PAGE, bytes);
+    void *block = NULL;
+    /* Not aligned_alloc: C11 lets it refuse a size that is no multiple of the alignment. */
+    if (posix_memalign(&block, HUGE_PAGE, bytes) != 0) return NULL;
     /* A wish: small pages serve as well. */
-    if (block) (void)madvise(block, bytes / HUGE_PAGE * HUGE_PAGE, MADV_HUGEPAGE);
+    (void)madvise(block, bytes / HUGE_PAGE * HUGE_PAGE, MADV_HUGEPAGE);
     return block;
 }
 #else

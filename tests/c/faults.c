@@ -2,7 +2,7 @@
  * and lets one request fail. Linked with
  *
  *     -Wl,--wrap=bp_alloc,--wrap=bp_alloc_scratch,--wrap=bp_free,--wrap=aligned_alloc
- *     -Wl,--wrap=pthread_create,--wrap=__sched_cpualloc
+ *     -Wl,--wrap=posix_memalign,--wrap=pthread_create,--wrap=__sched_cpualloc
  *
  * so that the sources of the core stay as they are shipped. A request is a block of memory or a
  * thread. The functions that start with faults_ are for the test. */
@@ -24,6 +24,7 @@ void *__real_bp_alloc(int64_t count, size_t size);
 void *__real_bp_alloc_scratch(int64_t count, size_t size);
 void __real_bp_free(void *p);
 void *__real_aligned_alloc(size_t alignment, size_t bytes);
+int __real_posix_memalign(void **block, size_t alignment, size_t bytes);
 int __real_pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*run)(void *),
                           void *argument);
 void *__real___sched_cpualloc(size_t room);
@@ -87,13 +88,22 @@ static int fails(void) {
     return 1;
 }
 
-void *__wrap_aligned_alloc(size_t alignment, size_t size) {
-    void *block = fails() ? NULL : __real_aligned_alloc(alignment, size);
+static void *count_block(void *block) {
     if (block) {
         atomic_fetch_add(&blocks, 1);
         atomic_fetch_add(&bytes, (long long)malloc_usable_size(block));
     }
     return block;
+}
+
+void *__wrap_aligned_alloc(size_t alignment, size_t size) {
+    return fails() ? NULL : count_block(__real_aligned_alloc(alignment, size));
+}
+
+int __wrap_posix_memalign(void **block, size_t alignment, size_t size) {
+    int error = fails() ? ENOMEM : __real_posix_memalign(block, alignment, size);
+    if (!error) count_block(*block);
+    return error;
 }
 
 void *__wrap_bp_alloc(int64_t count, size_t size) {

@@ -29,7 +29,7 @@ import sys
 import sysconfig
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -82,7 +82,7 @@ def run(command: Sequence[str], folder: Path, timeout: float) -> tuple[int | Non
 class Core:
     """The C core of a tree, compiled unit by unit; objects are those of the tree without a bug."""
 
-    def __init__(self, tree: Path, objects: Path) -> None:
+    def __init__(self, tree: Path, objects: Path, optimization: str = OPTIMIZATION) -> None:
         specification = importlib.util.spec_from_file_location(
             "_build_ffi", next(tree.glob("pybackprop/**/_build_ffi.py"))
         )
@@ -101,7 +101,7 @@ class Core:
         include = sysconfig.get_path("include")
         folders = ["-I" + folder for folder in (include, *module.include_dirs)]
         compiler = shlex.split(sysconfig.get_config_var("CC") or "cc")
-        self.compile = [*compiler, "-fPIC", *flags, OPTIMIZATION, "-w", *folders, "-MMD"]
+        self.compile = [*compiler, "-fPIC", *flags, optimization, "-w", *folders, "-MMD"]
         libraries = ["-l" + library for library in module.libraries]
         self.link = [*compiler, "-shared", *module.extra_link_args], libraries
         self.units = module.sources
@@ -124,7 +124,7 @@ class Core:
             rule = self.object_of(unit).with_suffix(".d").read_text().replace("\\\n", " ")
             self.used[unit] = set(rule.partition(":")[2].split())
 
-    def install(self, tree: Path, changed: str | None, available: set[str]) -> None:
+    def install(self, tree: Path, changed: Collection[str], available: set[str]) -> None:
         """Put the module into a tree, with the units compiled anew that use a changed file.
 
         Kernels of other instruction sets than those of this machine are hardly ever called.
@@ -134,7 +134,7 @@ class Core:
             path = self.object_of(unit)
             isa = re.search(r"kern_([a-z0-9]+)", unit)
             runs = isa is None or isa[1] in available
-            if changed in self.used.get(unit, ()) and runs:
+            if not self.used.get(unit, set()).isdisjoint(changed) and runs:
                 path = tree / path.name
                 self.build(unit, tree, path)
             objects.append(str(path))
@@ -197,7 +197,7 @@ class Mutator:
         available = available_kernels(base)
         self.core = Core(base, objects)
         self.core.build_all(jobs)
-        self.core.install(base, None, available)
+        self.core.install(base, (), available)
         self.available = available
         self.free: queue.Queue[Path] = queue.Queue()
         for number in range(jobs):
@@ -223,7 +223,7 @@ class Mutator:
         try:
             seed(tree, bug)
             if bug.is_c:
-                self.core.install(tree, bug.file, self.available)
+                self.core.install(tree, [bug.file], self.available)
             return test(tree, bug.tests, self.timeout)
         except Broken as error:
             return BROKEN, str(error)
@@ -231,7 +231,7 @@ class Mutator:
             if whole:
                 path.write_bytes(whole)
             if bug.is_c:
-                self.core.install(tree, None, self.available)
+                self.core.install(tree, (), self.available)
             self.free.put(tree)
 
 

@@ -1,0 +1,183 @@
+"""What each mechanism of the core brings: training without it, timed beside training with it.
+
+    python tests/ablation.py                 every mechanism of ablation_list.py
+    python tests/ablation.py --list          what they are
+    python tests/ablation.py --only NAME…    some of them
+    python tests/ablation.py --rounds 15     more turns for each
+
+Builds the core with the flags of a release, and again with a mechanism taken out of its sources.
+The two train in turns, each in a process of its own. Prints the median of the ratios of their
+times, with quartiles: above 1, the mechanism helps. Needs Linux, a C compiler with the options of
+gcc, and a machine that does nothing else.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import IO
+
+from ablation_list import MECHANISMS, Mechanism, Workload
+from mutation import NOT_COPIED, ROOT, Core, available_kernels
+
+WORKER = ROOT / "tests" / "ablation_worker.py"
+GROUPS = Path("/sys/fs/cgroup/cpu")
+SPIN = "while True: pass"
+
+
+def build(work: Path, mechanisms: Sequence[Mechanism]) -> dict[str, Path]:
+    """Return the trees, by the name of the mechanism that each is without; "" has all."""
+    base, objects = work / "base", work / "objects"
+    objects.mkdir()
+    shutil.copytree(ROOT, base, ignore=NOT_COPIED)
+    available = available_kernels(base)
+    core = Core(base, objects, "-O3")
+    core.build_all(os.cpu_count() or 1)
+    core.install(base, (), available)
+    trees = {"": base}
+    for mechanism in mechanisms:
+        tree = trees[mechanism.name] = work / mechanism.name
+        shutil.copytree(base, tree, ignore=NOT_COPIED)
+        for edit in mechanism.edits:
+            path = tree / edit.file
+            path.write_text(path.read_text().replace(edit.old, edit.new))
+        core.install(tree, [edit.file for edit in mechanism.edits], available)
+    return trees
+
+
+class Worker:
+    """A process that trains with the core of one tree."""
+
+    def __init__(self, tree: Path, workload: Workload, group: Path | None) -> None:
+        environment = {**os.environ, "PYTHONPATH": str(tree), **workload.environment}
+        self.process = subprocess.Popen(
+            [sys.executable, str(WORKER), json.dumps(workload.network)],
+            env=environment,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        self.orders: IO[str] = self.process.stdin
+        self.answers: IO[str] = self.process.stdout
+        self.answers.readline()  # it waits before it imports the package, which counts CPUs
+        if group is not None:
+            (group / "cgroup.procs").write_text(str(self.process.pid))
+        self.turn(0.2, together=False)
+
+    def turn(self, seconds: float, together: bool) -> float:
+        """Train for a time, and return the seconds that a step took."""
+        self.orders.write(json.dumps({"seconds": seconds, "together": together}) + "\n")
+        self.orders.flush()
+        return float(self.answers.readline())
+
+    def end(self) -> None:
+        self.orders.close()
+        self.process.wait()
+        self.answers.close()
+
+
+@contextlib.contextmanager
+def busy(cpus: int) -> Iterator[None]:
+    """Keep some CPUs busy, each with a process that may run on that one only."""
+    allowed = sorted(os.sched_getaffinity(0))
+    others = []
+    for cpu in allowed[::-1][:cpus]:
+        others.append(subprocess.Popen([sys.executable, "-c", SPIN]))
+        os.sched_setaffinity(others[-1].pid, {cpu})
+    try:
+        yield
+    finally:
+        for other in others:
+            other.kill()
+            other.wait()
+
+
+@contextlib.contextmanager
+def group_of(quota: float) -> Iterator[Path | None]:
+    """A control group of version 1 that gives so many CPUs; None for a quota of 0."""
+    if quota == 0:
+        yield None
+        return
+    group = GROUPS / f"pybackprop-ablation-{os.getpid()}"
+    group.mkdir()
+    try:
+        period = int((group / "cpu.cfs_period_us").read_text())
+        (group / "cpu.cfs_quota_us").write_text(str(int(quota * period)))
+        yield group
+    finally:
+        with contextlib.suppress(OSError):
+            group.rmdir()
+
+
+def ratios(trees: dict[str, Path], name: str, workload: Workload, rounds: int) -> list[float]:
+    """Return the time of a step without the mechanism, by the time with it, of each round."""
+    found = []
+    with group_of(workload.quota) as group:
+        workers = [Worker(trees[tree], workload, group) for tree in ("", name)]
+        try:
+            with busy(workload.busy):
+                for number in range(rounds):
+                    order = workers if number % 2 else workers[::-1]
+                    times = {w: w.turn(workload.seconds, workload.together) for w in order}
+                    found.append(times[workers[1]] / times[workers[0]])
+        finally:
+            for worker in workers:
+                worker.end()
+    return found
+
+
+def reason_to_leave_out(workload: Workload) -> str:
+    """Why this machine cannot show what the workload is for; "" if it can."""
+    if workload.quota and not os.access(GROUPS / "cpu.cfs_period_us", os.W_OK):
+        return "needs control groups of version 1 that the caller may make"
+    if workload.cpus > len(os.sched_getaffinity(0)):
+        return f"needs {workload.cpus} CPUs"
+    return ""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--only", nargs="+", metavar="NAME", help="some mechanisms by their names")
+    parser.add_argument("--list", action="store_true", help="print the mechanisms and end")
+    parser.add_argument("--rounds", type=int, default=9, metavar="N", help="turns of each side")
+    args = parser.parse_args(arguments)
+    chosen = [m for m in MECHANISMS if not args.only or m.name in args.only]
+    unknown = set(args.only or ()) - {m.name for m in chosen}
+    if unknown:
+        parser.error(f"unknown: {', '.join(sorted(unknown))}; --list prints the mechanisms")
+    if args.list:
+        for mechanism in chosen:
+            print(f"{mechanism.name:<22}{mechanism.about}")
+        return 0
+    begin = time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="pybackprop-ablation-") as work:
+        trees = build(Path(work), chosen)
+        print("| mechanism | training | time without / with | quartiles |\n|---|---|--:|--:|")
+        for mechanism in chosen:
+            for workload in mechanism.workloads:
+                line = f"| {mechanism.name} | {workload.name} | "
+                why = reason_to_leave_out(workload)
+                if why:
+                    print(line + f"{why} | |")
+                    continue
+                found = ratios(trees, mechanism.name, workload, args.rounds)
+                low, median, high = statistics.quantiles(found, n=4)
+                print(line + f"{median:.2f} | {low:.2f} to {high:.2f} |", flush=True)
+    print(f"{time.monotonic() - begin:.0f} s", file=sys.stderr)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,182 @@
+"""The mechanisms that ablation.py takes out one by one, and the training that each is for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+
+class Edit(NamedTuple):
+    """A text that occurs in a file of the core, and what stands there without the mechanism."""
+
+    file: str
+    old: str
+    new: str
+
+
+@dataclass(frozen=True)
+class Workload:
+    """A training, and what else goes on meanwhile."""
+
+    name: str
+    network: dict[str, Any]
+    seconds: float = 0.2  # of a turn
+    busy: int = 0  # CPUs on which another process runs, at most
+    together: bool = False  # whether all threads begin each turn on one CPU
+    quota: float = 0  # CPUs that a control group gives; 0: all
+    cpus: int = 1  # that it needs
+    environment: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Mechanism:
+    """Something the core does to be faster, which could be left out."""
+
+    name: str
+    about: str
+    edits: tuple[Edit, ...]
+    workloads: tuple[Workload, ...]
+
+
+def training(sizes: list[int], batch: int, epochs: int, **others: Any) -> dict[str, Any]:
+    """A network and its data, for the worker; `epochs` in a call of fit."""
+    usual: dict[str, Any] = {
+        "activation": "relu",
+        "output": "identity",
+        "loss": "mse",
+        "dtype": "float32",
+        "batches": 8,
+    }
+    return {**usual, "sizes": sizes, "batch": batch, "epochs": epochs, **others}
+
+
+CLASSES = {"output": "softmax", "loss": "cross_entropy"}
+ALL = 1 << 16
+ONE_THREAD = {"PYBACKPROP_NUM_THREADS": "1"}
+WIDE = training([512, 512, 512, 512], 128, 2)
+TABLE = training([54, 256, 256, 256, 7], 256, 4, **CLASSES)
+
+MECHANISMS = [
+    Mechanism(
+        "trial of threads",
+        "training tries other numbers of threads, and keeps the fastest (threads/trial.h)",
+        (
+            Edit(
+                "csrc/engine/fit.inc.h",
+                "bp_trial_threads(&net->trial, batch, whole.threads)",
+                "whole.threads",
+            ),
+        ),
+        (
+            Workload("54-256x3-7, batch 256, one CPU busy", TABLE, 2, busy=1, cpus=2),
+            Workload("512 wide, batch 128, one CPU busy", WIDE, 2, busy=1, cpus=2),
+            Workload("54-256x3-7, batch 256", TABLE, 2, cpus=2),
+        ),
+    ),
+    Mechanism(
+        "place of threads",
+        "a helper that shares a CPU with its team moves to another (threads/place.h)",
+        (
+            Edit(
+                "csrc/threads/pool.c",
+                "if (!bp_place_avoid(team->cpu, team->members)) bp_place_avoid(team->cpu, member);",
+                "",
+            ),
+        ),
+        (
+            Workload("54-256x3-7, batch 256, from one CPU", TABLE, together=True, cpus=2),
+            Workload("54-256x3-7, batch 256", TABLE, cpus=2),
+        ),
+    ),
+    Mechanism(
+        "habit of waiting",
+        "a thread whose spinning has not helped lately sleeps at once (threads/park.h)",
+        (
+            Edit(
+                "csrc/threads/park.c",
+                "if (habit->slept >= DISCOURAGED && ++habit->waits % RETRY != 0) spin_ns = 0;",
+                "",
+            ),
+        ),
+        (
+            Workload("54-256x3-7, batch 256, all CPUs busy", TABLE, 1, busy=ALL, cpus=2),
+            Workload("54-256x3-7, batch 256", TABLE, cpus=2),
+        ),
+    ),
+    Mechanism(
+        "narrow products",
+        "vectors run along the rows of a result of few columns (engine/gemm.inc.h)",
+        (
+            Edit(
+                "csrc/engine/gemm.inc.h",
+                "n0 == 0 && n1 == p->n && is_narrow(kernels, p)",
+                "0",
+            ),
+        ),
+        (
+            Workload(
+                "2-50x5-1, batch 256",
+                training([2, 50, 50, 50, 50, 50, 1], 256, 8, activation="tanh"),
+                environment=ONE_THREAD,
+            ),
+            Workload("8-64-1, batch 256", training([8, 64, 1], 256, 40), environment=ONE_THREAD),
+        ),
+    ),
+    Mechanism(
+        "half vectors",
+        "the last columns of a product take half a vector of AVX-512 (arch/gemm_tile.inc.h)",
+        (Edit("csrc/kernels/arch/gemm_tile.inc.h", "#ifdef HALF_VEC", "#undef HALF_VEC\n#if 0"),),
+        (
+            Workload(
+                "64-100-10, batch 200",
+                training([64, 100, 10], 200, 12, **CLASSES),
+                environment=ONE_THREAD,
+            ),
+            Workload(
+                "17-64-64-6, batch 64",
+                training([17, 64, 64, 6], 64, 40, activation="tanh"),
+                environment=ONE_THREAD,
+            ),
+            Workload(
+                "2-50x5-1, batch 256, float64",
+                training([2, 50, 50, 50, 50, 50, 1], 256, 8, activation="tanh", dtype="float64"),
+                environment=ONE_THREAD,
+            ),
+        ),
+    ),
+    Mechanism(
+        "short cross entropy",
+        "the loss of a row of few classes is computed in registers (arch/losses.inc.h)",
+        (
+            Edit(
+                "csrc/kernels/arch/losses.inc.h",
+                "if (V(lanes) > 1 && n <= V(lanes))\n        return V(cross_entropy_short)",
+                "if (0)\n        return V(cross_entropy_short)",
+            ),
+        ),
+        (
+            Workload(
+                "64-100-10, batch 200",
+                training([64, 100, 10], 200, 12, **CLASSES),
+                environment=ONE_THREAD,
+            ),
+            Workload(
+                "2-16-3, batch 32",
+                training([2, 16, 3], 32, 200, **CLASSES),
+                environment=ONE_THREAD,
+            ),
+        ),
+    ),
+    Mechanism(
+        "control groups, version 1",
+        "threads are as many as the quota of such a group gives CPUs (system/cgroup.h)",
+        (
+            Edit(
+                "csrc/system/cgroup.c",
+                "if (!has_cpu(controllers)) return 0;",
+                "return 0;",
+            ),
+        ),
+        (Workload("512 wide, batch 128, one CPU of two", WIDE, 1, quota=1, cpus=2),),
+    ),
+]

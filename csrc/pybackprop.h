@@ -67,7 +67,8 @@ typedef enum {
     BP_OPT_ADAM = 1,
     BP_OPT_ADAMW = 2,
     BP_OPT_RMSPROP = 3,
-    BP_OPT_ADAGRAD = 4
+    BP_OPT_ADAGRAD = 4,
+    BP_OPT_COUNT /* how many there are */
 } bp_opt;
 
 /* A network; opaque. One thread at a time may be inside any function that takes it. */

@@ -14,10 +14,10 @@ except ImportError as error:
         raise explained from None
     raise
 
-from . import initializers, schedules
+from . import initializers, optimizers, schedules
 from ._version import __version__
 from .network import Network
-from .optimizers import SGD, Adagrad, Adam, AdamW, Optimizer, RMSprop
+from .optimizers import *  # noqa: F403 - what its __all__ names
 from .results import EpochEnd, Gradients, History, Trace
 from .runtime import cpu_info, get_threads, set_threads
 
@@ -33,17 +33,11 @@ if TYPE_CHECKING:
     from .threadpools import register_threadpoolctl
 
 __all__ = [
-    "SGD",
-    "Adagrad",
-    "Adam",
-    "AdamW",
     "EpochEnd",
     "GradientFlow",
     "Gradients",
     "History",
     "Network",
-    "Optimizer",
-    "RMSprop",
     "Trace",
     "__version__",
     "check_gradients",
@@ -56,6 +50,7 @@ __all__ = [
     "schedules",
     "set_threads",
 ]
+__all__ += optimizers.__all__
 
 # For names in `__all__` that are imported on first use, the module that defines each.
 _LAZY = {

@@ -8,7 +8,7 @@ import pytest
 
 import pybackprop as bp
 from pybackprop import graph as G
-from pybackprop.graph._network import ACTIVATIONS, LOSSES
+from pybackprop.graph._formulas import ACTIVATIONS, LOSSES
 
 HIDDEN = [name for name in ACTIVATIONS if name != "softmax"]
 BY_ROW = ("jacobian", "vjp", "jvp", "hessian_diagonal", "laplacian")
@@ -40,14 +40,14 @@ def run(net, x, p):
         b = p[at + n_in * n_out : at + n_in * n_out + n_out]
         at += n_in * n_out + n_out
         z = a @ W.T + b
-        a = ACTIVATIONS[name](z)
+        a = ACTIVATIONS[name].value(z)
     return z, a
 
 
 def cost(net, x, y, weight, p):
     """The cost as a graph, from its definition."""
     z, a = run(net, x, p)
-    total = G.sum(LOSSES[net.loss](a, z, y) * (weight / weight.sum()))
+    total = G.sum(LOSSES[net.loss].of_examples(a, z, y) * (weight / weight.sum()))
     at = 0
     for n_in, n_out in pairwise(net.widths):
         total = total + 0.5 * net.l2 * G.sum(p[at : at + n_in * n_out] ** 2)
@@ -212,7 +212,7 @@ def test_gauss_newton_product_against_graph(loss, output):
     for i in range(n):
 
         def loss_of(r, i=i):
-            return G.sum(LOSSES[loss](r[None], r[None], y[i : i + 1]))
+            return G.sum(LOSSES[loss].of_examples(r[None], r[None], y[i : i + 1]))
 
         bend = G.jacobian(G.grad(loss_of))(start[i])
         total += weight[i] / weight.sum() * (J[i].T @ (bend @ (J[i] @ v)))
@@ -296,7 +296,7 @@ def test_per_sample_gradients_against_graph_and_central_differences():
 
         def loss(q, i=i, target=target):
             z, a = run(net, X[i : i + 1], q)
-            return G.sum(LOSSES["cross_entropy"](a, z, target))
+            return G.sum(LOSSES["cross_entropy"].of_examples(a, z, target))
 
         assert_close(got[i], G.grad(loss)(p), 1e-10)
         assert_close(

@@ -104,7 +104,7 @@ def test_labels_and_losses_of_ones_own(capsys: pytest.CaptureFixture[str]) -> No
 def test_slopes_in_words_are_the_slopes() -> None:
     from math import erf
 
-    from pybackprop.graph._weight import SLOPES
+    from pybackprop.graph._formulas import ACTIVATIONS
 
     def softplus(z: float) -> float:
         return float(np.log1p(np.exp(z)))
@@ -121,7 +121,8 @@ def test_slopes_in_words_are_the_slopes() -> None:
             point = np.array([[z]])
             a = bp.kernels.activation(name, point)[0, 0]
             # A condition in brackets is 1 or 0.
-            text = SLOPES[name].format(a="a", z="z").replace("[", "(").replace("]", ")")
+            text = ACTIVATIONS[name].slope.format(a="a", z="z")
+            text = text.replace("[", "(").replace("]", ")")
             got = float(eval(text, {**words, "a": a, "z": z}))
             want = bp.kernels.activation_derivative(name, point)[0, 0]
             assert abs(got - want) < 1e-4, name

@@ -23,7 +23,7 @@
 #include "pybackprop.h"
 
 /* Softmax is the last activation, and the user's function the last loss. */
-enum { BP_ACT_COUNT = BP_ACT_SOFTMAX + 1, BP_LOSS_COUNT = BP_LOSS_CALLBACK, BP_OPT_COUNT = 5 };
+enum { BP_ACT_COUNT = BP_ACT_SOFTMAX + 1, BP_LOSS_COUNT = BP_LOSS_CALLBACK };
 
 /* Slopes and scales of the activations that have them. */
 #define BP_LEAKY_SLOPE 0.01

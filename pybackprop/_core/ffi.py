@@ -29,18 +29,19 @@ DTYPES = {
 }
 
 
-def _codes(prefix: str, names: str) -> dict[str, int]:
-    """Return the codes of an enumeration of the C core, by name."""
-    return {name: int(getattr(lib, prefix + name.upper())) for name in names.split()}
+def _codes(enumeration: str, *others: str) -> dict[str, int]:
+    """Return the codes of an enumeration of the C core by name, without those of `others`."""
+    names = {
+        code: name.removeprefix(enumeration.upper() + "_").lower()
+        for code, name in ffi.typeof(enumeration).elements.items()
+    }
+    return {names[code]: code for code in sorted(names) if names[code] not in others}
 
 
-ACTIVATIONS = _codes(
-    "BP_ACT_",
-    "identity sigmoid tanh relu leaky_relu elu selu softplus gelu silu mish softmax",
-)
-PRECISIONS = _codes("BP_PRECISION_", "float32 bf16 bf16x2 bf16x3")
-LOSSES = _codes("BP_LOSS_", "mse squared_error mae huber cross_entropy binary_cross_entropy")
-OPTIMIZERS = _codes("BP_OPT_", "sgd adam adamw rmsprop adagrad")
+ACTIVATIONS = _codes("bp_act")
+PRECISIONS = _codes("bp_precision")
+LOSSES = _codes("bp_loss", "callback")
+OPTIMIZERS = _codes("bp_opt", "count")
 OK = int(lib.BP_OK)
 NOT_FINITE, ARGUMENT = int(lib.BP_ERR_NOT_FINITE), int(lib.BP_ERR_ARGUMENT)
 

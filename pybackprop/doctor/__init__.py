@@ -11,14 +11,12 @@ from ._examine import CAUSES, examine, first_cause
 from ._finding import Finding
 from ._histograms import Histogram, LayerHistograms, histograms
 from ._layers import LayerFlow, measure
-from ._lines import OPTIMIZERS
 from ._losses import as_matrix, constant_loss, mean_loss
 from ._patient import Patient, evenly
 
 __all__ = [
     "CAUSES",
     "EXPLODING",
-    "OPTIMIZERS",
     "VANISHING",
     "Finding",
     "Histogram",

@@ -6,15 +6,10 @@ import math
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
-from ..optimizers import SGD, Adagrad, Adam, AdamW, Optimizer, RMSprop
+from ..optimizers import RULES, Optimizer
 
 if TYPE_CHECKING:
     from ..model import Model
-
-# The classes that lines may name, without the user's own.
-OPTIMIZERS: dict[str, type[Any]] = {
-    each.name: each for each in (SGD, Adam, AdamW, RMSprop, Adagrad)
-}
 
 # What `Network` does without being told.
 _DEFAULTS = {
@@ -78,7 +73,7 @@ def standardise_inputs(constant: bool) -> str:
 def another_optimizer(optimizer: Optimizer, **changes: Any) -> str:
     """Return the line that makes an optimizer with other settings."""
     settings = {**optimizer._get_settings(), **changes}
-    kind = OPTIMIZERS[optimizer.name]
+    kind = RULES[optimizer.name]
     default = kind()._get_settings()
     given = [
         f"{name}=optimizer.lr" if callable(value) else f"{name}={_number(value)}"
@@ -90,7 +85,7 @@ def another_optimizer(optimizer: Optimizer, **changes: Any) -> str:
 
 def usual_rate(optimizer: Optimizer) -> float:
     """Return the learning rate that an optimizer of this kind has by default."""
-    return float(OPTIMIZERS[optimizer.name]().lr)
+    return float(RULES[optimizer.name]().lr)
 
 
 def _number(value: Any) -> str:

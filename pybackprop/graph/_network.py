@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -10,66 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ._arrays import index, logsumexp, mean, softmax, sum
-from ._elementwise import abs, erf, expm1, relu, sigmoid, softplus, tanh, where
-from ._gate import Array, Gate, apply, plain, to_float64
+from ._arrays import index, sum
+from ._elementwise import abs
+from ._formulas import ACTIVATIONS, LOSSES
+from ._gate import Array, Gate, apply, to_float64
 from ._variable import Variable, constant
-
-# Klambauer et al., "Self-normalizing neural networks", 2017.
-SELU_SCALE = 1.0507009873554804934193349852946
-SELU_ALPHA = 1.6732632423543772848170429916717
-
-
-def _elu(z: Any) -> Any:
-    # The exponential of a positive z is not used and is kept from overflowing.
-    positive = plain(z) > 0
-    return where(positive, z, expm1(where(positive, 0.0, z)))
-
-
-def _selu(z: Any) -> Any:
-    positive = plain(z) > 0
-    return SELU_SCALE * where(positive, z, SELU_ALPHA * expm1(where(positive, 0.0, z)))
-
-
-ACTIVATIONS: dict[str, Callable[[Any], Any]] = {
-    "identity": lambda z: +z,
-    "sigmoid": sigmoid,
-    "tanh": tanh,
-    "relu": relu,
-    "leaky_relu": lambda z: where(plain(z) > 0, z, 0.01 * z),
-    "elu": _elu,
-    "selu": _selu,
-    "softplus": softplus,
-    "gelu": lambda z: z * (0.5 * (1 + erf(z / math.sqrt(2)))),
-    "silu": lambda z: z * sigmoid(z),
-    "mish": lambda z: z * tanh(softplus(z)),
-    "softmax": lambda z: softmax(z, axis=-1),
-}
-
-
-def _huber(difference: Any) -> Any:
-    size = abs(difference)
-    return where(plain(size) <= 1, 0.5 * difference**2, size - 0.5)
-
-
-def _cross_entropy(a: Any, z: Any, y: Any) -> Any:
-    # -Σ y log softmax(z) = Σ y · logsumexp(z) - Σ y z, where Σ y is 1 for labels.
-    totals = np.sum(plain(y), axis=1)
-    log_normaliser = logsumexp(z, axis=1)
-    weighted = log_normaliser if np.all(totals == 1) else totals * log_normaliser
-    return weighted - sum(y * z, axis=1)
-
-
-# Per-example losses of the output a, of the output's input z, and of the targets y, all (N, n_L).
-LOSSES: dict[str, Callable[[Any, Any, Any], Any]] = {
-    "mse": lambda a, z, y: mean((a - y) ** 2, axis=1),
-    "squared_error": lambda a, z, y: sum((a - y) ** 2, axis=1),
-    "mae": lambda a, z, y: mean(abs(a - y), axis=1),
-    "huber": lambda a, z, y: mean(_huber(a - y), axis=1),
-    "cross_entropy": _cross_entropy,
-    # With s the sigmoid, -y log s(z) - (1 - y) log s(-z) = softplus(z) - y z.
-    "binary_cross_entropy": lambda a, z, y: mean(softplus(z) - y * z, axis=1),
-}
 
 
 @dataclass(frozen=True)
@@ -155,7 +99,7 @@ def from_network(
         if name not in ACTIVATIONS:
             raise ValueError(f"net must use known activations {sorted(ACTIVATIONS)}, got {name!r}")
         z.append((a[-1] @ W.T + b).named(f"z{i}"))
-        a.append(ACTIVATIONS[name](z[-1]).named(f"a{i}"))
+        a.append(ACTIVATIONS[name].value(z[-1]).named(f"a{i}"))
     targets = _targets(y, len(batch), n_out, net.loss)
     losses = _per_example(net.loss, a[-1], z[-1], constant(targets, "y")).named("losses")
     cost = _weighted_mean(losses, sample_weight)
@@ -195,7 +139,7 @@ def _per_example(loss: Any, a: Variable, z: Variable, y: Variable) -> Any:
         return _user_loss(loss, a, y.value)
     if loss not in LOSSES:
         raise ValueError(f"net must use a known loss {sorted(LOSSES)}, got {loss!r}")
-    return LOSSES[loss](a, z, y)
+    return LOSSES[loss].of_examples(a, z, y)
 
 
 def _user_loss(loss: Callable[[Array, Array], tuple[Any, Any]], a: Variable, y: Array) -> Any:

@@ -12,43 +12,15 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ._explain import MOST_PATHS, Explanation, Factor, Path
+from ._formulas import ACTIVATIONS, LOSSES
 from ._gate import Array, to_float64
 from ._labels import short
-from ._network import ACTIVATIONS, NetworkGraph, from_network
+from ._network import NetworkGraph, from_network
 from ._variable import Variable
 
 if TYPE_CHECKING:
     from ..model import Model
 
-# The derivative of an activation in words, over its input and its output.
-SLOPES = {
-    "identity": "1",
-    "sigmoid": "{a}*(1 - {a})",
-    "tanh": "1 - {a}**2",
-    "relu": "[{z} > 0]",
-    "leaky_relu": "[{z} > 0] + 0.01*[{z} <= 0]",
-    "elu": "[{z} > 0] + ({a} + 1)*[{z} <= 0]",
-    "selu": "1.05070*[{z} > 0] + ({a} + 1.75810)*[{z} <= 0]",
-    "softplus": "sigmoid({z})",
-    "gelu": "Phi({z}) + {z}*phi({z})",
-    "silu": "sigmoid({z}) + {a}*(1 - sigmoid({z}))",
-    "mish": "tanh(softplus({z})) + {z}*sigmoid({z})*(1 - tanh(softplus({z}))**2)",
-}
-
-# The loss of an example in words, of one output and of several, and its derivative in an output or,
-# where the loss is formed from the output's input, in that.
-LOSSES = {
-    "mse": ("({a} - {y})**2", "mean(({A} - {Y})**2)", "2*({a} - {y}){over_n}"),
-    "squared_error": ("({a} - {y})**2", "sum(({A} - {Y})**2)", "2*({a} - {y})"),
-    "mae": ("abs({a} - {y})", "mean(abs({A} - {Y}))", "sign({a} - {y}){over_n}"),
-    "huber": ("huber({a} - {y})", "mean(huber({A} - {Y}))", "clip({a} - {y}, -1, 1){over_n}"),
-    "cross_entropy": ("-{y}*log({a})", "-sum({Y}*log({A}))", "{a} - {y}"),
-    "binary_cross_entropy": (
-        "-{y}*log({a}) - (1 - {y})*log(1 - {a})",
-        "-mean({Y}*log({A}) + (1 - {Y})*log(1 - {A}))",
-        "{difference}{over_n}",
-    ),
-}
 _FUSED = frozenset({"cross_entropy", "binary_cross_entropy"})
 
 # A sum of more terms is written as a product of a row and a vector.
@@ -236,9 +208,11 @@ class _Example:
         """Yield what leads from the loss to the input of an output's activation."""
         a, z = self.a(self.last, output), self.z(self.last, unit)
         if self.fused:
-            yield Factor(f"d{self.loss}/d{z}", self._in_words(2, output), self._grad("z")[unit])
+            yield Factor(
+                f"d{self.loss}/d{z}", self._in_words("slope", output), self._grad("z")[unit]
+            )
             return
-        yield Factor(f"d{self.loss}/d{a}", self._in_words(2, output), self._grad("a")[output])
+        yield Factor(f"d{self.loss}/d{a}", self._in_words("slope", output), self._grad("a")[output])
         if self.net.activations[-1] != "softmax":
             yield self.slope(self.last, unit)
             return
@@ -257,10 +231,10 @@ class _Example:
         name = self.net.activations[layer - 1]
         if layer not in self._slopes:
             z = Variable(self.built.z[layer - 1].value[0])
-            ACTIVATIONS[name](z).backward(np.ones(z.shape))
+            ACTIVATIONS[name].value(z).backward(np.ones(z.shape))
             self._slopes[layer] = z.grad
         a, z_name = self.a(layer, unit), self.z(layer, unit)
-        text = SLOPES[name].format(a=a, z=z_name)
+        text = ACTIVATIONS[name].slope.format(a=a, z=z_name)
         return Factor(f"d{a}/d{z_name}", text, self._slopes[layer][unit])
 
     def weight(self, layer: int, unit: int, source: int) -> Factor:
@@ -271,14 +245,15 @@ class _Example:
 
     # ---- how nodes are computed ----
 
-    def _in_words(self, form: int, output: int) -> str:
-        """Write the loss, or its derivative."""
+    def _in_words(self, form: str, output: int) -> str:
+        """Write a form of the loss, which is a field of `Loss`."""
         if callable(self.net.loss):
-            return "" if form == 2 else "loss(a, y)"
+            return "" if form == "slope" else "loss(a, y)"
         n = self.net.widths[-1]
         index = f"[{self.row}]" if self.at else ""
         a, y = self.a(self.last, output), f"y[{self.at}{output}]"
-        return LOSSES[self.net.loss][form].format(
+        text: str = getattr(LOSSES[self.net.loss], form)
+        return text.format(
             a=a,
             y=y,
             A=f"a{self.last}{index}",
@@ -289,7 +264,8 @@ class _Example:
 
     def define_output(self, output: int) -> None:
         """Note how the loss and an output are computed."""
-        text = self._in_words(int(self.net.widths[-1] > 1), output)
+        form = "outputs" if self.net.widths[-1] > 1 else "one_output"
+        text = self._in_words(form, output)
         value = self.built.losses.value[0]
         definitions = self.cost.definitions
         definitions[2, self.row] = f"{self.loss} = {text} = {short(value)}"

@@ -5,23 +5,20 @@ number of updates done. It can drive a network (`Network.step`, `Network.fit`) o
 (`Optimizer.update`).
 """
 
-from ._base import LearningRate, Optimizer, from_state_dict, restore, state_to_save
-from ._rules import SGD, Adagrad, Adam, AdamW, RMSprop, as_optimizer
+from . import _rules
+from ._base import RULES as RULES
+from ._base import LearningRate as LearningRate
+from ._base import Optimizer as Optimizer
+from ._base import from_state_dict as from_state_dict
+from ._base import restore as restore
+from ._base import state_to_save as state_to_save
+from ._rules import *  # noqa: F403 - what its __all__ names
+from ._rules import as_optimizer as as_optimizer
 
-__all__ = [
-    "SGD",
-    "Adagrad",
-    "Adam",
-    "AdamW",
-    "LearningRate",
-    "Optimizer",
-    "RMSprop",
-    "as_optimizer",
-    "from_state_dict",
-    "restore",
-    "state_to_save",
-]
+# What pybackprop shows too; the other names are for its own modules.
+__all__ = ["Optimizer"]
+__all__ += _rules.__all__
 
 # Pickles name the package, so that they outlive its modules.
-for _named in (SGD, Adagrad, Adam, AdamW, Optimizer, RMSprop, from_state_dict, restore):
+for _named in (*RULES.values(), Optimizer, from_state_dict, restore):
     _named.__module__ = __name__

@@ -7,7 +7,8 @@ from typing import Any
 from ..inputs import as_choice, as_real
 from ._base import RULES, Flag, LearningRate, Optimizer, Setting
 
-__all__ = ["SGD", "Adagrad", "Adam", "AdamW", "RMSprop", "as_optimizer"]
+# What the package shows of this module; `as_optimizer` is for the package's own use.
+__all__ = ["SGD", "Adagrad", "Adam", "AdamW", "RMSprop"]
 
 
 class SGD(Optimizer):

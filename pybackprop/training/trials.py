@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .._core import Array
-from ..doctor import OPTIMIZERS, Finding, as_matrix, constant_loss, evenly, mean_loss
+from ..doctor import Finding, as_matrix, constant_loss, evenly, mean_loss
 from ..inputs import as_inputs, as_targets
-from ..optimizers import Adam, Optimizer
+from ..optimizers import RULES, Adam, Optimizer
 from .loop import Trainer
 
 if TYPE_CHECKING:
@@ -114,7 +114,7 @@ class _Case:
         optimizer.reset()
         names: dict[str, Any] = {
             "bp": SimpleNamespace(
-                Network=type(net), **{each.__name__: each for each in OPTIMIZERS.values()}
+                Network=type(net), **{each.__name__: each for each in RULES.values()}
             ),
             "np": np,
             "net": net,

@@ -54,3 +54,21 @@ function softmaxBackward(a, from, width, delta) {
   for (let j = from; j < from + width; j++) mean += a[j] * delta[j];
   for (let j = from; j < from + width; j++) delta[j] = a[j] * (delta[j] - mean);
 }
+
+// How pages write a loss, and its derivative in the outputs where it is formed from a − y.
+const LOSS_FORMULAS = {
+  mse: "<i>C</i> = 1/<i>n</i> Σ (<i>a</i> − <i>y</i>)²",
+  squared_error: "<i>C</i> = Σ (<i>a</i> − <i>y</i>)²",
+  mae: "<i>C</i> = 1/<i>n</i> Σ |<i>a</i> − <i>y</i>|",
+  huber: "<i>C</i> = 1/<i>n</i> Σ huber(<i>a</i> − <i>y</i>)",
+  cross_entropy: "<i>C</i> = −Σ <i>y</i> log <i>a</i>",
+  binary_cross_entropy: "<i>C</i> = −1/<i>n</i> Σ [<i>y</i> log <i>a</i> + (1 − <i>y</i>) log(1 − <i>a</i>)]",
+  custom: "<i>C</i> = loss(<i>a</i>, <i>y</i>)",
+};
+
+const LOSS_DERIVATIVES = {
+  mse: (error) => `2 (${error}) / <i>n</i>`,
+  squared_error: (error) => `2 (${error})`,
+  mae: (error) => `sign(${error}) / <i>n</i>`,
+  huber: (error) => `clip(${error}, ±1) / <i>n</i>`,
+};

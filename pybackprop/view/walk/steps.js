@@ -47,27 +47,14 @@ const partial = (below) => `∂<i>C</i>/∂${below}`;
 const activation = (l) => data.layers[l].act;
 const size = (l) => data.layers[l].width;
 
-const LOSS_FORMULAS = {
-  mse: "<i>C</i> = 1/<i>n</i> Σ (<i>a</i> − <i>y</i>)²",
-  squared_error: "<i>C</i> = Σ (<i>a</i> − <i>y</i>)²",
-  mae: "<i>C</i> = 1/<i>n</i> Σ |<i>a</i> − <i>y</i>|",
-  huber: "<i>C</i> = 1/<i>n</i> Σ huber(<i>a</i> − <i>y</i>)",
-  cross_entropy: "<i>C</i> = −Σ <i>y</i> log <i>a</i>",
-  binary_cross_entropy: "<i>C</i> = −1/<i>n</i> Σ [<i>y</i> log <i>a</i> + (1 − <i>y</i>) log(1 − <i>a</i>)]",
-  custom: "<i>C</i> = loss(<i>a</i>, <i>y</i>)",
-};
-
 function outputDelta() {
   const error = `${vector("a", last)} − <b>y</b>`;
   if (data.loss === "cross_entropy") return error;
   if (data.loss === "binary_cross_entropy") return `(${error}) / <i>n</i>`;
   if (activation(last) === "softmax") return `softmax′(${vector("z", last)}) ${partial(vector("a", last))}`;
   const slope = `${activation(last)}′(${vector("z", last)}) ∘ `;
-  const derivative = {
-    mse: `2 (${error}) / <i>n</i>`, squared_error: `2 (${error})`, mae: `sign(${error}) / <i>n</i>`,
-    huber: `clip(${error}, ±1) / <i>n</i>`,
-  }[data.loss];
-  return slope + (derivative || partial(vector("a", last)));
+  const derivative = LOSS_DERIVATIVES[data.loss];
+  return slope + (derivative ? derivative(error) : partial(vector("a", last)));
 }
 
 function penalty(l) {

@@ -33,7 +33,7 @@ class FlowReport:
     norm_product : float
         Mean over the sample of the product of the layers' spectral norms, which bounds it.
     findings : tuple of Finding
-        What is wrong, the most causal first; see `gradient_flow` for the names of causes.
+        What is wrong, root causes first; see `gradient_flow` for the names of causes.
     diagnosis : str
         The cause of the first finding; "healthy" without any.
     verdict : str
@@ -89,7 +89,7 @@ class FlowReport:
             f"product of their norms {self.norm_product:.3g}"
         )
         if self.findings:
-            lines.append(f"verdict: {self.diagnosis}; what is wrong, the most causal first:")
+            lines.append(f"verdict: {self.diagnosis}; what is wrong, root causes first:")
         else:
             lines.append(f"verdict: {self.verdict}")
         numbered = (f"{number}. {each}" for number, each in enumerate(self.findings, 1))
@@ -204,7 +204,7 @@ def gradient_flow(
     Returns
     -------
     FlowReport
-        With the figures of every layer and `findings`, the most causal first. `str()` gives the
+        With the figures of every layer and `findings`, root causes first. `str()` gives the
         printed text, `plot()` a picture, and `try_advice()` follows the advice.
 
     Raises

@@ -1,4 +1,4 @@
-"""First weights of a layer, drawn in float64 from Philox keyed by (seed, layer, position).
+"""Initial weights of a layer, drawn in float64 from Philox keyed by (seed, layer, position).
 
 `fan_in` and `fan_out` are the layer's numbers of inputs and outputs. Biases start at zero.
 
@@ -51,7 +51,7 @@ def _orthogonal(seed: int, layer: int, n_out: int, n_in: int) -> Array:
 def initial_weights(
     init: str, activation: str, seed: int, layer: int, n_out: int, n_in: int
 ) -> Array:
-    """Return the first weights of layer `layer` (from 0), (n_out, n_in), in float64."""
+    """Return the initial weights of layer `layer` (from 0), (n_out, n_in), in float64."""
     name = _scheme(activation) if init == "auto" else init
     if name == "zeros":
         return np.zeros((n_out, n_in))

@@ -134,7 +134,7 @@ class Model(Derivatives):
         self._offsets = tuple(accumulate(sizes, initial=0))
 
     def _initialize(self) -> None:
-        """Draw the first weights."""
+        """Draw the initial weights."""
         for layer, name in enumerate(self._activations):
             n_in, n_out = self._widths[layer : layer + 2]
             w = initial_weights(self._init, name, self._seed, layer, n_out, n_in)

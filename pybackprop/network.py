@@ -40,7 +40,7 @@ class Network(Model):
         derivative): from outputs and targets, both (rows, n_L), the loss of each example, (rows,),
         and its derivative in a, (rows, n_L). It sees the rows of a batch in one block or several.
     init : str
-        First weights: auto, he, glorot, lecun, orthogonal, zeros; see `pybackprop.initializers`.
+        Initial weights: auto, he, glorot, lecun, orthogonal, zeros; see `pybackprop.initializers`.
     dropout : float or sequence of float
         Rate in [0, 1) after hidden layers, one for all or one each; acts in `fit` and `step`.
     l1, l2 : float
@@ -54,7 +54,7 @@ class Network(Model):
         whatever the precision: parameters, optimizer state, activations, cost. So are `jacobian`
         and the other derivatives but those of `backprop`.
     seed : int or None
-        In 0 … 2^64 - 1; keys first weights, shuffling, dropout and held-out rows. None draws one
+        In 0 … 2^64 - 1; keys initial weights, shuffling, dropout and held-out rows. None draws one
         from the operating system's entropy.
 
     Raises

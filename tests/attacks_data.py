@@ -381,7 +381,7 @@ ONNX: dict[str, Attack] = {
     "attribute of texts": lambda: _attribute(alpha="a" * 1_000_000),
     "attribute of numbers": lambda: _attribute(alpha=[1.0] * 1_000_000),
     "no number as alpha": lambda: _attribute(alpha=float("nan")),
-    "slow first weights": _wide_orthogonal,
+    "slow initial weights": _wide_orthogonal,
     "no graph": lambda: b"",
     "names without end": lambda: _changed(
         lambda model: model.graph.node[0].__setattr__("name", "a" * 1_000_000)

@@ -271,7 +271,7 @@ REASONS: dict[str, Reasons] = {
         SOUND: [
             "a long chain",
             "no number as alpha",
-            "slow first weights",
+            "slow initial weights",
             "names without end",
             "JSON: keys",
             "JSON: keys just within",

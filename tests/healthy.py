@@ -1,6 +1,6 @@
 """Healthy networks: random shapes, activations, losses and data, fresh and trained.
 
-What is drawn are choices that a careful user makes: inputs of about 1, first weights that fit the
+What is drawn are choices that a careful user makes: inputs of about 1, initial weights that fit the
 activation, no more layers of sigmoids than learn, the usual learning rates.
 """
 

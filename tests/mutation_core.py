@@ -262,8 +262,8 @@ CORE: list[Bug] = [
         ),
         (
             "product-share-without-a-panel",
-            "ranges[3] = min_i64(panels * (col + 1) / grid_n * nr, n);",
-            "ranges[3] = min_i64((panels * (col + 1) / grid_n - (grid_n > 1)) * nr, n);",
+            "ranges[3] = bp_min_i64(panels * (col + 1) / grid_n * nr, n);",
+            "ranges[3] = bp_min_i64((panels * (col + 1) / grid_n - (grid_n > 1)) * nr, n);",
             "test_products.py::test_any_number_of_threads_gives_the_product",
         ),
         (

@@ -77,7 +77,7 @@ BOMBS = [
     ("onnx", "five million empty nodes"),
     ("onnx", "empty attributes just within"),
     ("onnx", "a chain of activations"),
-    ("onnx", "slow first weights"),
+    ("onnx", "slow initial weights"),
     ("onnx", "data without end"),
     ("csv", "a line without end"),
     ("csv", "columns just within, of one name"),

@@ -84,7 +84,7 @@ SOLVERS: dict[str, dict[str, Any]] = {
     [("MLPClassifier", iris), ("MLPClassifier", cancer), ("MLPRegressor", diabetes)],
 )
 def test_loss_curve_is_scikit_learns(name: str, data: Any, solver: str, weighted: bool) -> None:
-    """Equal first weights, full batch, float64, 50 steps."""
+    """Equal initial weights, full batch, float64, 50 steps."""
     x, y = data()
     weight = np.random.default_rng(0).random(len(x)) + 0.1 if weighted else None
     arguments: dict[str, Any] = {

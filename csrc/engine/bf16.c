@@ -7,6 +7,7 @@
 
 #include "engine/bf16.h"
 #include "system/cpu.h"
+#include "system/integers.h"
 #include "system/mem.h"
 
 enum {
@@ -17,14 +18,6 @@ enum {
     ROW_GROUP = 16,             /* rows up to a multiple of this exist in a slab */
     EPILOGUE_ELEMENTS = 1 << 14 /* of C: enough to pay for the calls, and in cache still */
 };
-
-static int64_t min_i64(int64_t a, int64_t b) {
-    return a < b ? a : b;
-}
-
-static int64_t max_i64(int64_t a, int64_t b) {
-    return a > b ? a : b;
-}
 
 static int64_t blocks_of(int64_t n) {
     return bp_round_up(n, BLOCK) / BLOCK;
@@ -56,7 +49,7 @@ int bp_bf16_layout(bp_bf16_form form, int planes, int64_t rows, int64_t cols, ui
     const int64_t height = is_transposed(form) ? cols : rows;
     const int64_t width = is_transposed(form) ? rows : cols;
     const int in_rows = form == BP_BF16_ROWS || form == BP_BF16_ROWS_T;
-    const int64_t groups = max_i64(bp_round_up(height, ROW_GROUP) / ROW_GROUP, 1) | 1;
+    const int64_t groups = bp_max_i64(bp_round_up(height, ROW_GROUP) / ROW_GROUP, 1) | 1;
     operand->x = x;
     operand->stride = BLOCK * (in_rows ? groups * ROW_GROUP : bp_round_up(height, BLOCK));
     return bp_mul_size(operand->stride, blocks_of(width), &operand->plane) &&
@@ -74,9 +67,9 @@ static void convert_transposed(const bp_bf16_kernels *kernels, bp_bf16_form form
         float pairs[BP_BF16_PLANES][ELEMENTS / 2];
     } block;
     for (int64_t i = 0; i < rows; i += BLOCK, start += dst->stride) {
-        const int64_t height = min_i64(rows - i, BLOCK);
+        const int64_t height = bp_min_i64(rows - i, BLOCK);
         for (int64_t j = 0; j < cols; j += BLOCK) {
-            const int64_t width = min_i64(cols - j, BLOCK);
+            const int64_t width = bp_min_i64(cols - j, BLOCK);
             uint16_t *to = start + j * BLOCK;
             if (form == BP_BF16_ROWS_T) {
                 kernels->bf16->to_panels(planes, height, width, src + i * ld + j, ld, block.x[0], 0,
@@ -108,7 +101,7 @@ void bp_bf16_convert(const bp_bf16_kernels *kernels, bp_bf16_form form, int plan
     }
     uint16_t *start = dst->x + col0 / BLOCK * dst->stride + row0 * BLOCK;
     for (int64_t i = 0; i < rows; i += BLOCK) {
-        const int64_t height = min_i64(rows - i, BLOCK);
+        const int64_t height = bp_min_i64(rows - i, BLOCK);
         uint16_t *to = start + i * BLOCK;
         if (form == BP_BF16_ROWS)
             kernels->bf16->to_rows(planes, height, cols, src + i * ld, ld, to, dst->stride,
@@ -123,7 +116,7 @@ void bp_bf16_convert(const bp_bf16_kernels *kernels, bp_bf16_form form, int plan
 
 static int64_t largest_side(const bp_kernels_bf16 *kernels) {
     const int64_t reported = bp_cpu_get()->cache[2].bytes;
-    const int64_t l2 = reported > 0 ? min_i64(reported, L2_MAX) : L2_DEFAULT;
+    const int64_t l2 = reported > 0 ? bp_min_i64(reported, L2_MAX) : L2_DEFAULT;
     int64_t side = SIDE_MIN;
     while (4 * (side + BLOCK) * (kernels->kc + side + BLOCK) <= l2 * 3 / 4)
         side += BLOCK;
@@ -132,8 +125,8 @@ static int64_t largest_side(const bp_kernels_bf16 *kernels) {
 
 /* Cuts count into equal parts of at most `most`, each but the last a multiple of 32. */
 static int64_t part_size(int64_t count, int64_t most) {
-    const int64_t parts = max_i64((count + most - 1) / most, 1);
-    return max_i64(bp_round_up((count + parts - 1) / parts, BLOCK), BLOCK);
+    const int64_t parts = bp_max_i64((count + most - 1) / most, 1);
+    return bp_max_i64(bp_round_up((count + parts - 1) / parts, BLOCK), BLOCK);
 }
 
 int64_t bp_bf16_product_scratch(const bp_bf16_kernels *kernels) {
@@ -195,17 +188,17 @@ static void run_pass(const bp_bf16_kernels *kernels, const bp_bf16_product *p, c
     const int64_t kc = part_size(depth, kernels->bf16->kc / (p->planes > 1 ? 2 : 1)),
                   cols = block->n1 - block->n0;
     const int has_epilogue = p->epilogue || block->apart || p->out[0].form || p->out[1].form;
-    const int64_t some = bp_round_up(max_i64(EPILOGUE_ELEMENTS / cols, 1), BLOCK);
+    const int64_t some = bp_round_up(bp_max_i64(EPILOGUE_ELEMENTS / cols, 1), BLOCK);
     int64_t p0 = 0;
     do {
         const int ends = last && has_epilogue && p0 + kc >= depth;
         const int64_t step = ends ? some : rows;
         for (int64_t i = block->m0; i < block->m1; i += step) {
-            const int64_t end = min_i64(i + step, block->m1);
+            const int64_t end = bp_min_i64(i + step, block->m1);
             const bp_bf16_block q = {
                 .m = end - i,
                 .n = cols,
-                .k = min_i64(kc, depth - p0),
+                .k = bp_min_i64(kc, depth - p0),
                 .a = p->a.x + p0 / BLOCK * p->a.stride + i * BLOCK,
                 .slab = p->a.stride,
                 .b = p->b.x + block->n0 / BLOCK * p->b.stride + p0 * BLOCK,
@@ -246,7 +239,7 @@ void bp_bf16_product_run(const bp_bf16_kernels *kernels, const bp_bf16_product *
     const int64_t mc = part_size(m1 - m0, side), nc = part_size(n1 - n0, side);
     for (int64_t j = n0; j < n1; j += nc) {
         for (int64_t i = m0; i < m1; i += mc) {
-            c_block block = {i, min_i64(i + mc, m1), j, min_i64(j + nc, n1), NULL, 0, 0};
+            c_block block = {i, bp_min_i64(i + mc, m1), j, bp_min_i64(j + nc, n1), NULL, 0, 0};
             run_block(kernels, product, &block, scratch);
         }
     }
@@ -255,7 +248,7 @@ void bp_bf16_product_run(const bp_bf16_kernels *kernels, const bp_bf16_product *
 void bp_bf16_product_share(int64_t m, int64_t n, int part, int parts, int64_t ranges[4]) {
     const int64_t down = blocks_of(m), across = blocks_of(n);
     int64_t best = INT64_MAX, grid_n = 1;
-    for (int64_t g = 1; g <= min_i64(parts, max_i64(across, 1)); g++) {
+    for (int64_t g = 1; g <= bp_min_i64(parts, bp_max_i64(across, 1)); g++) {
         /* The largest share; of equal ones the squarest, which converts and loads least. */
         const int64_t rows = (down + parts / g - 1) / (parts / g), cols = (across + g - 1) / g;
         const int64_t cost = rows * cols * 64 + rows + cols;
@@ -269,8 +262,8 @@ void bp_bf16_product_share(int64_t m, int64_t n, int part, int parts, int64_t ra
         ranges[0] = ranges[1] = ranges[2] = ranges[3] = 0;
         return;
     }
-    ranges[0] = min_i64(down * row / grid_m * BLOCK, m);
-    ranges[1] = min_i64(down * (row + 1) / grid_m * BLOCK, m);
-    ranges[2] = min_i64(across * col / grid_n * BLOCK, n);
-    ranges[3] = min_i64(across * (col + 1) / grid_n * BLOCK, n);
+    ranges[0] = bp_min_i64(down * row / grid_m * BLOCK, m);
+    ranges[1] = bp_min_i64(down * (row + 1) / grid_m * BLOCK, m);
+    ranges[2] = bp_min_i64(across * col / grid_n * BLOCK, n);
+    ranges[3] = bp_min_i64(across * (col + 1) / grid_n * BLOCK, n);
 }

@@ -50,7 +50,7 @@ static void jacobian_reverse(const space *s) {
     real *d = s->buffer[0];
     run_values(s);
     for (int64_t k = 0; k < n_out; k += job->directions) {
-        const int64_t count = min_i64(job->directions, n_out - k);
+        const int64_t count = bp_min_i64(job->directions, n_out - k);
         memset(d, 0, (size_t)(count * s->n * n_out) * sizeof *d);
         for (int64_t t = 0; t < count; t++)
             for (int64_t i = 0; i < s->n; i++)
@@ -117,7 +117,7 @@ static void jacobian_forward(const space *s) {
     const int64_t n_in = job->net->layers[0].n_in;
     run_values(s);
     for (int64_t j = 0; j < n_in; j += job->directions) {
-        const int64_t count = min_i64(job->directions, n_in - j);
+        const int64_t count = bp_min_i64(job->directions, n_in - j);
         start_along_inputs(s, j, count, s->buffer[0]);
         put_columns(s, count, along_to_outputs(s, count), j);
     }
@@ -168,7 +168,7 @@ static void second_in_inputs(const space *s) {
     const int64_t n_in = job->net->layers[0].n_in, n_out = bp_derive_ld_out(job, last);
     run_values(s);
     for (int64_t j = 0; j < n_in; j += job->directions) {
-        const int64_t count = min_i64(job->directions, n_in - j), seconds = summed ? 1 : count;
+        const int64_t count = bp_min_i64(job->directions, n_in - j), seconds = summed ? 1 : count;
         const int64_t run = s->n * bp_derive_ld_out(job, 0);
         int current = 0;
         start_along_inputs(s, j, count, s->buffer[0]);

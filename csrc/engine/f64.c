@@ -7,6 +7,7 @@
 #include "system/clock.h"
 #include "system/cpu.h"
 #include "system/fpmode.h"
+#include "system/integers.h"
 #include "system/rng.h"
 #include "threads/plan.h"
 

@@ -14,18 +14,6 @@ enum {
     EPILOGUE_ELEMENTS = 4096   /* enough to pay for the call, few enough to be in cache still */
 };
 
-static int64_t min_i64(int64_t a, int64_t b) {
-    return a < b ? a : b;
-}
-
-static int64_t max_i64(int64_t a, int64_t b) {
-    return a > b ? a : b;
-}
-
-static int64_t ceil_div(int64_t a, int64_t b) {
-    return (a + b - 1) / b;
-}
-
 static bp_product_machine machine_of(const real_kernels *kernels) {
     return bp_product_machine_of(bp_cpu_get(), sizeof(real), kernels->gemm.mr, kernels->gemm.nr);
 }
@@ -64,14 +52,14 @@ static product_operand block_of_a(const bp_product *p, int copy, const product_r
     const int by_rows = p->a_cs == 1;
     const int64_t count = by_rows ? rows : cols, length = by_rows ? cols : rows;
     const int64_t from = by_rows ? p->a_rs : p->a_cs, line = BP_CACHE_LINE / (int64_t)sizeof(real);
-    const int64_t to = (ceil_div(length, line) | 1) * line;
+    const int64_t to = (bp_ceil_div(length, line) | 1) * line;
     for (int64_t i = 0; i < count; i++)
         memcpy(scratch + i * to, a + i * from, (size_t)length * sizeof *a);
     return by_rows ? (product_operand){scratch, to, 1} : (product_operand){scratch, 1, to};
 }
 
 static int64_t packed_b(const real_kernels *kernels, const bp_blocking *block) {
-    return ceil_div(packed_count(kernels, block->kc, block->nc), BP_CACHE_LINE) * BP_CACHE_LINE;
+    return bp_ceil_div(packed_count(kernels, block->kc, block->nc), BP_CACHE_LINE) * BP_CACHE_LINE;
 }
 
 static void apply_epilogue(const real_kernels *kernels, const bp_product *p, int64_t i0,
@@ -88,7 +76,7 @@ static void apply_epilogue(const real_kernels *kernels, const bp_product *p, int
  * time. */
 static void run_strip(const real_kernels *kernels, const bp_product *p, product_operand a,
                       product_operand b, const product_range *r) {
-    const int64_t cols = r->n1 - r->n0, tiles = ceil_div(r->m1 - r->m0, kernels->gemm.mr);
+    const int64_t cols = r->n1 - r->n0, tiles = bp_ceil_div(r->m1 - r->m0, kernels->gemm.mr);
     const int64_t height = (r->m1 - r->m0) / tiles, taller = (r->m1 - r->m0) % tiles;
     const int has_epilogue = p->epilogue && r->p1 == p->k;
     int64_t i = r->m0, done = r->m0;
@@ -114,7 +102,7 @@ static void run_product_block(const real_kernels *kernels, const bp_product *p,
     for (int64_t j0 = r->n0; j0 < r->n1; j0 += plan->block.nb) {
         product_range strip = *r;
         strip.n0 = j0;
-        strip.n1 = min_i64(j0 + plan->block.nb, r->n1);
+        strip.n1 = bp_min_i64(j0 + plan->block.nb, r->n1);
         product_operand b;
         if (p->b_packed) {
             b = (product_operand){p->b_packed + j0 * p->k + r->p0 * nr, nr, p->k * nr};
@@ -125,7 +113,7 @@ static void run_product_block(const real_kernels *kernels, const bp_product *p,
             real *packed = scratch + (j0 - r->n0) * (r->p1 - r->p0);
             if (first)
                 pack_b(kernels, r->p1 - r->p0, strip.n1 - j0, b.x, p->b_rs, p->b_cs, 0,
-                       ceil_div(strip.n1 - j0, nr), packed);
+                       bp_ceil_div(strip.n1 - j0, nr), packed);
             b = (product_operand){packed, nr, (r->p1 - r->p0) * nr};
         }
         run_strip(kernels, p, a, b, &strip);
@@ -171,7 +159,7 @@ static void product_run(const real_kernels *kernels, const bp_product *product, 
     if (n0 == 0 && n1 == p->n && is_narrow(kernels, p)) {
         const int64_t step = NARROW_ELEMENTS / (p->a_rs == 1 ? p->n : p->k);
         for (int64_t i0 = m0; i0 < m1; i0 += step)
-            run_narrow(kernels, p, i0, min_i64(i0 + step, m1), scratch);
+            run_narrow(kernels, p, i0, bp_min_i64(i0 + step, m1), scratch);
         return;
     }
     const bp_product_plan plan = plan_product(kernels, p, m1 - m0, n1 - n0);
@@ -181,9 +169,9 @@ static void product_run(const real_kernels *kernels, const bp_product *product, 
         int64_t p0 = 0;
         do {
             for (int64_t i0 = m0; i0 < m1; i0 += block.mc) {
-                const product_range r = {i0, min_i64(i0 + block.mc, m1),
-                                         j0, min_i64(j0 + block.nc, n1),
-                                         p0, min_i64(p0 + block.kc, p->k)};
+                const product_range r = {i0, bp_min_i64(i0 + block.mc, m1),
+                                         j0, bp_min_i64(j0 + block.nc, n1),
+                                         p0, bp_min_i64(p0 + block.kc, p->k)};
                 const product_operand a = block_of_a(p, plan.copy_a, &r, scratch_a);
                 run_product_block(kernels, p, &plan, a, &r, i0 == m0, scratch);
             }
@@ -194,11 +182,12 @@ static void product_run(const real_kernels *kernels, const bp_product *product, 
 
 static void product_share(const real_kernels *kernels, int64_t m, int64_t n, int part, int parts,
                           int64_t ranges[4]) {
-    const int64_t nr = kernels->gemm.nr, panels = ceil_div(n, nr);
+    const int64_t nr = kernels->gemm.nr, panels = bp_ceil_div(n, nr);
     int64_t best = INT64_MAX, grid_n = 1;
-    for (int64_t g = 1; g <= min_i64(parts, max_i64(panels, 1)); g++) {
+    for (int64_t g = 1; g <= bp_min_i64(parts, bp_max_i64(panels, 1)); g++) {
         /* The time of the largest share; a row costs as much again for loading B. */
-        const int64_t rows = ceil_div(m, parts / g), cols = min_i64(ceil_div(panels, g) * nr, n);
+        const int64_t rows = bp_ceil_div(m, parts / g),
+                      cols = bp_min_i64(bp_ceil_div(panels, g) * nr, n);
         const int64_t cost = (rows + 1) * cols;
         if (cost <= best) {
             best = cost;
@@ -212,6 +201,6 @@ static void product_share(const real_kernels *kernels, int64_t m, int64_t n, int
     }
     ranges[0] = m * row / grid_m;
     ranges[1] = m * (row + 1) / grid_m;
-    ranges[2] = min_i64(panels * col / grid_n * nr, n);
-    ranges[3] = min_i64(panels * (col + 1) / grid_n * nr, n);
+    ranges[2] = bp_min_i64(panels * col / grid_n * nr, n);
+    ranges[3] = bp_min_i64(panels * (col + 1) / grid_n * nr, n);
 }

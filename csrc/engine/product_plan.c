@@ -1,6 +1,8 @@
 /* Blocking and copying of matrix products, from shapes, strides and the geometry of the caches. */
 #include "engine/product_plan.h"
 
+#include "system/integers.h"
+
 enum {
     L1_DEFAULT = 32 << 10,
     L2_DEFAULT = 512 << 10,
@@ -16,23 +18,11 @@ enum {
     MANY_TILES = 70          /* tiles of rows from which packing B costs little */
 };
 
-static int64_t min_i64(int64_t a, int64_t b) {
-    return a < b ? a : b;
-}
-
-static int64_t max_i64(int64_t a, int64_t b) {
-    return a > b ? a : b;
-}
-
-static int64_t ceil_div(int64_t a, int64_t b) {
-    return (a + b - 1) / b;
-}
-
 static bp_cache known(bp_cache cache, int64_t bytes) {
     if (cache.bytes <= 0) cache = (bp_cache){bytes, 0, 0};
     if (cache.ways <= 0 || cache.sets <= 0) {
         cache.ways = WAYS_DEFAULT;
-        cache.sets = max_i64(cache.bytes / (BP_CACHE_LINE * WAYS_DEFAULT), 1);
+        cache.sets = bp_max_i64(cache.bytes / (BP_CACHE_LINE * WAYS_DEFAULT), 1);
     }
     return cache;
 }
@@ -44,29 +34,29 @@ bp_product_machine bp_product_machine_of(const bp_cpu *cpu, int64_t size, int64_
 
 /* The bytes after which the lines at a stride (in bytes) fall into the same set again. */
 static int64_t period(const bp_cache *cache, int64_t stride) {
-    const int64_t low = max_i64(stride & -stride, BP_CACHE_LINE);
-    return min_i64(low, BP_CACHE_LINE * cache->sets);
+    const int64_t low = bp_max_i64(stride & -stride, BP_CACHE_LINE);
+    return bp_min_i64(low, BP_CACHE_LINE * cache->sets);
 }
 
 /* How many of its ways a cache needs for `count` lines at a stride; rounded up. */
 static int64_t ways_needed(const bp_cache *cache, int64_t count, int64_t stride) {
-    return ceil_div(count * period(cache, stride), BP_CACHE_LINE * cache->sets);
+    return bp_ceil_div(count * period(cache, stride), BP_CACHE_LINE * cache->sets);
 }
 
 /* Cuts count into equal parts of at most `most`, each but the last a multiple of `unit`. */
 static int64_t part_size(int64_t count, int64_t most, int64_t unit) {
-    if (count <= most) return max_i64(count, 1);
-    return ceil_div(ceil_div(count, ceil_div(count, most)), unit) * unit;
+    if (count <= most) return bp_max_i64(count, 1);
+    return bp_ceil_div(bp_ceil_div(count, bp_ceil_div(count, most)), unit) * unit;
 }
 
 bp_blocking bp_blocking_largest(const bp_product_machine *machine) {
     const int64_t size = machine->size, mr = machine->mr, nr = machine->nr;
-    const int64_t l1 = machine->l1.bytes, l2 = min_i64(machine->l2.bytes, L2_MAX);
+    const int64_t l1 = machine->l1.bytes, l2 = bp_min_i64(machine->l2.bytes, L2_MAX);
     bp_blocking block;
-    block.kc = max_i64(KC_MIN, min_i64(KC_MAX, l1 * 4 / 3 / (mr * size) / 16 * 16));
-    block.mc = max_i64(1, l2 / 4 / (block.kc * size) / mr) * mr;
-    block.nb = max_i64(1, min_i64(l2 / 4 / (block.kc * size), STRIP_COLUMNS) / nr) * nr;
-    block.nc = max_i64(1, SCRATCH_BYTES / (block.kc * size) / block.nb) * block.nb;
+    block.kc = bp_max_i64(KC_MIN, bp_min_i64(KC_MAX, l1 * 4 / 3 / (mr * size) / 16 * 16));
+    block.mc = bp_max_i64(1, l2 / 4 / (block.kc * size) / mr) * mr;
+    block.nb = bp_max_i64(1, bp_min_i64(l2 / 4 / (block.kc * size), STRIP_COLUMNS) / nr) * nr;
+    block.nc = bp_max_i64(1, SCRATCH_BYTES / (block.kc * size) / block.nb) * block.nb;
     return block;
 }
 
@@ -106,7 +96,7 @@ bp_product_plan bp_product_plan_for(const bp_product_machine *machine,
                                     const bp_product_shape *shape) {
     const int64_t m = shape->m, n = shape->n, k = shape->k, mr = machine->mr, nr = machine->nr;
     const int must_pack = !shape->b_packed && shape->b_cs != 1;
-    bp_product_plan plan = {{m, max_i64(k, 1), n, n}, 0, must_pack};
+    bp_product_plan plan = {{m, bp_max_i64(k, 1), n, n}, 0, must_pack};
     const int reads_once = m <= mr || (double)m * (double)n * (double)k <= SMALL_WORK;
     if (reads_once && !must_pack) return plan;
 

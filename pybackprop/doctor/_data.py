@@ -1,4 +1,4 @@
-"""The inputs: whether they are finite, vary, have sizes that first weights are made for."""
+"""The inputs: whether they are finite, vary, have sizes that initial weights are made for."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _CONSTANT = 0.5
 # Beside its mean, or what others vary by, so little is no more than rounding leaves of a constant.
 _SAME = 1e-6
 
-# First weights are made for inputs of about 1 (LeCun et al., Efficient BackProp, 1998, section
+# Initial weights are made for inputs of about 1 (LeCun et al., Efficient BackProp, 1998, section
 # 4.3). Pictures of 0 … 16 still learn, those of 0 … 255 are beyond.
 _LARGE, _SMALL = 20.0, 0.02
 
@@ -74,7 +74,7 @@ def _keep_finite(dtype: np.dtype[Any]) -> str:
 
 
 def check_inputs(patient: Patient) -> list[Finding]:
-    """Look for inputs that do not vary, or whose sizes first weights are not made for."""
+    """Look for inputs that do not vary, or whose sizes initial weights are not made for."""
     x = patient.inputs
     if len(x) < FEW:
         return []

@@ -103,7 +103,7 @@ def _exploding(patient: Patient, layers: tuple[LayerFlow, ...], layer: int, text
         "jacobian_norm": steep.jacobian_norm,
         "weight_scale": scale,
     }
-    text += f"; layer {steep.layer} stretches most, its weights are {scale:.2g} times first ones"
+    text += f"; layer {steep.layer} stretches most: weights of {scale:.2g} times their initial size"
     advice = () if patient.is_as_drawn else (redraw(patient.net),)
     return Finding("exploding", layer, text, evidence, advice)
 

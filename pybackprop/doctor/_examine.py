@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from ..model import Model
     from ..optimizers import Optimizer
 
-# The names of all causes, the most causal first.
+# The names of all causes, root causes first.
 CAUSES = (
     "inputs_not_finite",
     "targets_not_finite",
@@ -70,7 +70,7 @@ _ROWS = 1024
 
 
 def examine(patient: Patient, layers: tuple[LayerFlow, ...]) -> tuple[Finding, ...]:
-    """Return what is wrong, the most causal finding first.
+    """Return what is wrong, root causes first.
 
     Parameters
     ----------
@@ -106,7 +106,7 @@ def examine(patient: Patient, layers: tuple[LayerFlow, ...]) -> tuple[Finding, .
 def _rank(finding: Finding, causes: set[str]) -> float:
     """Return the place of a finding among all causes found."""
     place = CAUSES.index(finding.cause)
-    # A step that is too large from first weights too has made the rest.
+    # A step that is too large from initial weights too has made the rest.
     if finding.evidence.get("anew"):
         return place
     makers = _MAKES.get(finding.cause, set()) & causes
@@ -120,7 +120,7 @@ def first_cause(
     optimizer: Optimizer | None,
     causes: frozenset[str] | None = None,
 ) -> Finding | None:
-    """Return the most causal finding on a thousand of the examples, or None.
+    """Return the root cause found on a thousand of the examples, or None.
 
     Parameters
     ----------

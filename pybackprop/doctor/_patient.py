@@ -127,7 +127,7 @@ class Patient:
 
     @property
     def is_as_drawn(self) -> bool:
-        """Whether no layer's weights or biases are far from the size of first ones."""
+        """Whether no layer's weights or biases are far from the size of initial weights."""
         weights = all(0.5 <= scale <= 2.0 for scale in self.weight_scales)
         return weights and all(rms(each) <= 1.0 for each in self.net.biases)
 
@@ -149,7 +149,7 @@ class Patient:
         factor : float
             Of the learning rate, where that is a number.
         anew : bool
-            Whether to begin with first weights, and with the first step of the optimizer.
+            Whether to begin with initial weights, and with the first step of the optimizer.
         """
         assert self.optimizer is not None
         net, optimizer = copy.deepcopy(self.net), copy.deepcopy(self.optimizer)

@@ -11,7 +11,7 @@ from ._patient import Patient, norm
 # How many times the data's gradient a penalty's may be.
 _PULL = 10.0
 
-# Weights that have shrunk to this share of the first ones carry nothing on.
+# Weights that have shrunk to this share of their initial size carry nothing on.
 _SHRUNK = 0.05
 
 

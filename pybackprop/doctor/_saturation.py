@@ -34,7 +34,7 @@ def check_hidden(patient: Patient, layers: tuple[LayerFlow, ...]) -> list[Findin
             "saturated_units",
             first.layer,
             f"{first.activation} is flat for most pairs of example and unit: {places}; the weights "
-            f"of layer {first.layer} are {scale:.2g} times the size of first ones",
+            f"of layer {first.layer} are {scale:.2g} times the size of initial weights",
             {"saturated": first.saturated, "weight_scale": scale, "layers": len(flat)},
             () if patient.is_as_drawn else (redraw(patient.net),),
         )

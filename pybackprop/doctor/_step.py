@@ -63,7 +63,7 @@ def _too_large(patient: Patient, walk: Walk) -> list[Finding]:
     text = f"the next step changes weights by {ratio:.2g} of their norm"
     wild, anew = patient.loss > patient.constant, False
     if wild and not patient.is_as_drawn:
-        # Large steps may have made weights large and units dead; then first weights tell.
+        # Large steps may have made weights large and units dead; then initial weights tell.
         start = patient.walk(_STEPS, anew=True)
         if start.moves and _rises(patient, start):
             walk, anew = start, True

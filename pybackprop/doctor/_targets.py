@@ -10,7 +10,7 @@ from ._finding import Finding
 from ._lines import rebuild
 from ._patient import Patient, rms
 
-# First weights give outputs of about 1; learning rates are made for errors of that size.
+# Initial weights give outputs of about 1; learning rates are made for errors of that size.
 _LARGE, _SMALL = 30.0, 0.01
 _OFFSET = 10.0
 
@@ -121,7 +121,7 @@ def _sizes(patient: Patient, y: Array) -> list[Finding]:
             Finding(
                 "targets_scale",
                 None,
-                f"the targets deviate by {deviation:.3g} from their means; first weights and "
+                f"the targets deviate by {deviation:.3g} from their means; initial weights and "
                 "learning rates are made for deviations of about 1",
                 numbers,
                 advice,

@@ -25,7 +25,7 @@ from ._arguments import Arguments
 from ._data import Rows
 from ._objectives import Objective
 
-# The activations whose first weights are scikit-learn's.
+# The activations whose initial weights are scikit-learn's.
 _AS_SKLEARN = ("identity", "sigmoid", "tanh", "relu")
 
 
@@ -317,7 +317,7 @@ class BaseMLP(BaseEstimator):  # type: ignore[misc]
         random_state: Any,
         incremental: bool,
     ) -> None:
-        """Make the network, with its first weights."""
+        """Make the network, with its initial weights."""
         dtype = arguments.dtype_for(rows.x.shape[0], incremental)
         seed = int(random_state.randint(2**31))
         network = Network(**self._settings(arguments, objective, rows, dtype, seed))

@@ -28,7 +28,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
 
     - `dtype`: arithmetic is float32 but where a batch has all rows (see there); scikit-learn's has
       the type of X.
-    - The order of rows in minibatches comes from another random number generator. First weights
+    - The order of rows in minibatches comes from another random number generator. Initial weights
       and the held-out rows of early stopping are scikit-learn's for the same `random_state`.
     - The bias correction of Adam's `epsilon` is brought up to date after every epoch, not step.
     - The penalty of every minibatch is alpha / 2 * sum of W² over the mean weight of a batch; in
@@ -61,7 +61,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
     shuffle : bool, default=True
         Whether rows come in another order in every epoch.
     random_state : int, RandomState or None, default=None
-        Keys first weights, held-out rows, the order of rows, dropout.
+        Keys initial weights, held-out rows, the order of rows, dropout.
     tol : float, default=1e-4
         An epoch is no improvement if it is not better than the best one by this; for lbfgs, the
         largest entry of the gradient at which to end.

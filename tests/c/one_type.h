@@ -18,5 +18,6 @@ typedef ONE_TYPE_NAME(ELEMENT) real_kernels;
 #    pragma GCC diagnostic ignored "-Wunused-function"
 #endif
 #include "engine/engine.h"
+#include "system/integers.h"
 
 #endif

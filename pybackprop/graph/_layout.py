@@ -6,6 +6,7 @@ within each layer by the mean position of the neighbours, and coordinates that s
 
 from __future__ import annotations
 
+import math
 import shutil
 import subprocess
 from collections import Counter, defaultdict
@@ -296,7 +297,7 @@ def _thread(edge: Edge, boxes: Sequence[Box], slots: list[_Slot]) -> list[int]:
 def _stack(layers: list[list[int]], slots: list[_Slot]) -> None:
     """Put the slots of each layer below one another, in their order, around y = 0."""
     for layer in layers:
-        y = -sum(slots[i].height + GAP_Y for i in layer) / 2
+        y = -math.fsum(slots[i].height + GAP_Y for i in layer) / 2
         for i in layer:
             slots[i].y = y
             y += slots[i].height + GAP_Y
@@ -306,7 +307,8 @@ def _wanted(slot: _Slot, slots: list[_Slot], ends: list[tuple[int, float, float]
     """Return the y at which the edges to `ends` are level on average; as it is without any."""
     if not ends:
         return slot.y
-    return sum(slots[j].y + there - here for j, here, there in ends) / len(ends)
+    # sum() rounds in another way from Python 3.12 on, and pictures are the same everywhere.
+    return math.fsum(slots[j].y + there - here for j, here, there in ends) / len(ends)
 
 
 def _order(layers: list[list[int]], slots: list[_Slot], *, to_left: bool) -> None:

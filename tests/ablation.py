@@ -33,6 +33,14 @@ from mutation import NOT_COPIED, ROOT, Core, available_kernels
 WORKER = ROOT / "tests" / "ablation_worker.py"
 GROUPS = Path("/sys/fs/cgroup/cpu")
 SPIN = "while True: pass"
+BURSTS = """
+import time
+while True:
+    end = time.perf_counter() + 0.03
+    while time.perf_counter() < end:
+        pass
+    time.sleep(0.2)
+"""
 
 
 def build(work: Path, mechanisms: Sequence[Mechanism]) -> dict[str, Path]:
@@ -59,10 +67,10 @@ class Worker:
     """A process that trains with the core of one tree."""
 
     def __init__(self, tree: Path, workload: Workload, group: Path | None) -> None:
-        environment = {**os.environ, "PYTHONPATH": str(tree), **workload.environment}
+        self.longest = workload.longest
         self.process = subprocess.Popen(
             [sys.executable, str(WORKER), json.dumps(workload.network)],
-            env=environment,
+            env={**os.environ, "PYTHONPATH": str(tree), **workload.environment},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -74,13 +82,16 @@ class Worker:
         self.answers.readline()  # it waits before it imports the package, which counts CPUs
         if group is not None:
             (group / "cgroup.procs").write_text(str(self.process.pid))
-        self.turn(0.2, together=False)
 
-    def turn(self, seconds: float, together: bool) -> float:
-        """Train for a time, and return the seconds that a step took."""
-        self.orders.write(json.dumps({"seconds": seconds, "together": together}) + "\n")
+    def begin(self, seconds: float) -> None:
+        """Let it train for a time."""
+        self.orders.write(f"{seconds}\n")
         self.orders.flush()
-        return float(self.answers.readline())
+
+    def result(self) -> float:
+        """Return the seconds of a step of the training that was begun, or of the longest call."""
+        mean, longest = map(float, self.answers.readline().split())
+        return longest if self.longest else mean
 
     def end(self) -> None:
         self.orders.close()
@@ -88,20 +99,54 @@ class Worker:
         self.answers.close()
 
 
+class Side:
+    """The processes that train with or without a mechanism, one or several at once."""
+
+    def __init__(self, tree: Path, workload: Workload, group: Path | None) -> None:
+        self.workload, self.make = workload, lambda: Worker(tree, workload, group)
+        self.workers: list[Worker] = []
+        if not workload.fresh:
+            self.workers = [self.make() for _ in range(workload.at_once)]
+            self.train(0.2)
+
+    def turn(self) -> float:
+        """Train for a turn, and return the seconds of a step."""
+        if not self.workload.fresh:
+            return self.train(self.workload.seconds)
+        self.workers = [self.make() for _ in range(self.workload.at_once)]
+        try:
+            return self.train(self.workload.seconds)
+        finally:
+            self.end()
+
+    def train(self, seconds: float) -> float:
+        for worker in self.workers:
+            worker.begin(seconds)
+        return statistics.fmean([worker.result() for worker in self.workers])
+
+    def end(self) -> None:
+        for worker in self.workers:
+            worker.end()
+        self.workers = []
+
+
 @contextlib.contextmanager
-def busy(cpus: int) -> Iterator[None]:
-    """Keep some CPUs busy, each with a process that may run on that one only."""
+def others(workload: Workload) -> Iterator[None]:
+    """Let other processes run beside a workload: on some CPUs, or in bursts on any."""
     allowed = sorted(os.sched_getaffinity(0))
-    others = []
-    for cpu in allowed[::-1][:cpus]:
-        others.append(subprocess.Popen([sys.executable, "-c", SPIN]))
-        os.sched_setaffinity(others[-1].pid, {cpu})
+    programs = [(SPIN, {cpu}) for cpu in allowed[::-1][: workload.busy]]
+    if workload.bursts:
+        programs.append((BURSTS, set(allowed)))
+    processes = []
+    for program, cpus in programs:
+        processes.append(subprocess.Popen([sys.executable, "-c", program]))
+        os.sched_setaffinity(processes[-1].pid, cpus)
     try:
         yield
     finally:
-        for other in others:
-            other.kill()
-            other.wait()
+        for process in processes:
+            process.kill()
+            process.wait()
 
 
 @contextlib.contextmanager
@@ -125,16 +170,16 @@ def ratios(trees: dict[str, Path], name: str, workload: Workload, rounds: int) -
     """Return the time of a step without the mechanism, by the time with it, of each round."""
     found = []
     with group_of(workload.quota) as group:
-        workers = [Worker(trees[tree], workload, group) for tree in ("", name)]
+        sides = [Side(trees[tree], workload, group) for tree in ("", name)]
         try:
-            with busy(workload.busy):
+            with others(workload):
                 for number in range(rounds):
-                    order = workers if number % 2 else workers[::-1]
-                    times = {w: w.turn(workload.seconds, workload.together) for w in order}
-                    found.append(times[workers[1]] / times[workers[0]])
+                    order = sides if number % 2 else sides[::-1]
+                    times = {side: side.turn() for side in order}
+                    found.append(times[sides[1]] / times[sides[0]])
         finally:
-            for worker in workers:
-                worker.end()
+            for side in sides:
+                side.end()
     return found
 
 

@@ -22,8 +22,11 @@ class Workload:
     network: dict[str, Any]
     seconds: float = 0.2  # of a turn
     busy: int = 0  # CPUs on which another process runs, at most
-    together: bool = False  # whether all threads begin each turn on one CPU
+    bursts: bool = False  # whether another process runs for 30 ms of every 230
+    at_once: int = 1  # processes that train so at the same time
+    fresh: bool = False  # whether each turn is the first of a new process
     quota: float = 0  # CPUs that a control group gives; 0: all
+    longest: bool = False  # whether the longest call is measured, instead of the mean
     cpus: int = 1  # that it needs
     environment: dict[str, str] = field(default_factory=dict)
 
@@ -39,7 +42,7 @@ class Mechanism:
 
 
 def training(sizes: list[int], batch: int, epochs: int, **others: Any) -> dict[str, Any]:
-    """A network and its data, for the worker; `epochs` in a call of fit."""
+    """A network and its data, for the worker; `epochs` in a call of fit, 0 for calls of step."""
     usual: dict[str, Any] = {
         "activation": "relu",
         "output": "identity",
@@ -53,8 +56,14 @@ def training(sizes: list[int], batch: int, epochs: int, **others: Any) -> dict[s
 CLASSES = {"output": "softmax", "loss": "cross_entropy"}
 ALL = 1 << 16
 ONE_THREAD = {"PYBACKPROP_NUM_THREADS": "1"}
+AVX2 = {**ONE_THREAD, "PYBACKPROP_ISA": "avx2"}
+TABLE = training([54, 256, 256, 256, 7], 64, 8, **CLASSES)
+ONE_CALL = training([54, 256, 256, 256, 7], 64, 1, **CLASSES)
 WIDE = training([512, 512, 512, 512], 128, 2)
-TABLE = training([54, 256, 256, 256, 7], 256, 4, **CLASSES)
+CURVE = training([2, 50, 50, 50, 50, 50, 1], 256, 8, activation="tanh")
+REGRESSION = training([784, 1], 256, 30)
+DIGITS = training([64, 100, 10], 200, 12, **CLASSES)
+CONTROL = training([17, 64, 64, 6], 64, 40, activation="tanh")
 
 MECHANISMS = [
     Mechanism(
@@ -68,9 +77,10 @@ MECHANISMS = [
             ),
         ),
         (
-            Workload("54-256x3-7, batch 256, one CPU busy", TABLE, 2, busy=1, cpus=2),
-            Workload("512 wide, batch 128, one CPU busy", WIDE, 2, busy=1, cpus=2),
-            Workload("54-256x3-7, batch 256", TABLE, 2, cpus=2),
+            Workload("54-256x3-7, batch 64, two at once", TABLE, 1, at_once=2, cpus=2),
+            Workload("512 wide, batch 128, two at once", WIDE, 1, at_once=2, cpus=2),
+            Workload("54-256x3-7, batch 64, one CPU busy", TABLE, 1, busy=1, cpus=2),
+            Workload("54-256x3-7, batch 64", TABLE, 1, cpus=2),
         ),
     ),
     Mechanism(
@@ -84,8 +94,10 @@ MECHANISMS = [
             ),
         ),
         (
-            Workload("54-256x3-7, batch 256, from one CPU", TABLE, together=True, cpus=2),
-            Workload("54-256x3-7, batch 256", TABLE, cpus=2),
+            Workload("54-256x3-7, batch 64, first 0.1 s", ONE_CALL, 0.1, fresh=True, cpus=2),
+            Workload("54-256x3-7, batch 64, bursts", TABLE, 1, bursts=True, cpus=2),
+            Workload("54-256x3-7, batch 64", TABLE, 1, cpus=2),
+            Workload("54-256x3-7, batch 64, two at once", TABLE, 1, at_once=2, cpus=2),
         ),
     ),
     Mechanism(
@@ -99,8 +111,9 @@ MECHANISMS = [
             ),
         ),
         (
-            Workload("54-256x3-7, batch 256, all CPUs busy", TABLE, 1, busy=ALL, cpus=2),
-            Workload("54-256x3-7, batch 256", TABLE, cpus=2),
+            Workload("54-256x3-7, batch 64, all CPUs busy", TABLE, 1, busy=ALL, cpus=2),
+            Workload("54-256x3-7, batch 64, bursts", TABLE, 1, bursts=True, cpus=2),
+            Workload("54-256x3-7, batch 64, two at once", TABLE, 1, at_once=2, cpus=2),
         ),
     ),
     Mechanism(
@@ -114,12 +127,9 @@ MECHANISMS = [
             ),
         ),
         (
-            Workload(
-                "2-50x5-1, batch 256",
-                training([2, 50, 50, 50, 50, 50, 1], 256, 8, activation="tanh"),
-                environment=ONE_THREAD,
-            ),
-            Workload("8-64-1, batch 256", training([8, 64, 1], 256, 40), environment=ONE_THREAD),
+            Workload("2-50x5-1, batch 256", CURVE, environment=ONE_THREAD),
+            Workload("784-1, batch 256", REGRESSION, environment=ONE_THREAD),
+            Workload("784-1, batch 256, AVX2", REGRESSION, environment=AVX2),
         ),
     ),
     Mechanism(
@@ -127,21 +137,8 @@ MECHANISMS = [
         "the last columns of a product take half a vector of AVX-512 (arch/gemm_tile.inc.h)",
         (Edit("csrc/kernels/arch/gemm_tile.inc.h", "#ifdef HALF_VEC", "#undef HALF_VEC\n#if 0"),),
         (
-            Workload(
-                "64-100-10, batch 200",
-                training([64, 100, 10], 200, 12, **CLASSES),
-                environment=ONE_THREAD,
-            ),
-            Workload(
-                "17-64-64-6, batch 64",
-                training([17, 64, 64, 6], 64, 40, activation="tanh"),
-                environment=ONE_THREAD,
-            ),
-            Workload(
-                "2-50x5-1, batch 256, float64",
-                training([2, 50, 50, 50, 50, 50, 1], 256, 8, activation="tanh", dtype="float64"),
-                environment=ONE_THREAD,
-            ),
+            Workload("17-64-64-6, batch 64", CONTROL, environment=ONE_THREAD),
+            Workload("2-50x5-1, batch 256", CURVE, environment=ONE_THREAD),
         ),
     ),
     Mechanism(
@@ -155,11 +152,7 @@ MECHANISMS = [
             ),
         ),
         (
-            Workload(
-                "64-100-10, batch 200",
-                training([64, 100, 10], 200, 12, **CLASSES),
-                environment=ONE_THREAD,
-            ),
+            Workload("64-100-10, batch 200", DIGITS, environment=ONE_THREAD),
             Workload(
                 "2-16-3, batch 32",
                 training([2, 16, 3], 32, 200, **CLASSES),
@@ -177,6 +170,16 @@ MECHANISMS = [
                 "return 0;",
             ),
         ),
-        (Workload("512 wide, batch 128, one CPU of two", WIDE, 1, quota=1, cpus=2),),
+        (
+            Workload("512 wide, batch 128, one CPU of two", WIDE, 1, quota=1, cpus=2),
+            Workload(
+                "the same, the longest of the calls of step",
+                training([512, 512, 512, 512], 128, 0),
+                1,
+                quota=1,
+                longest=True,
+                cpus=2,
+            ),
+        ),
     ),
 ]

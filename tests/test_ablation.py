@@ -25,14 +25,13 @@ def test_a_mechanism_is_where_the_list_says(mechanism: Mechanism) -> None:
         assert list((ROOT / "csrc").rglob(name)), name
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="Linux alone tells where threads run")
-@pytest.mark.parametrize("together", [False, True])
-def test_the_worker_trains_when_it_is_told_to(together: bool) -> None:
+def test_the_worker_trains_when_it_is_told_to() -> None:
     for network in {json.dumps(w.network) for m in MECHANISMS for w in m.workloads}:
-        orders = json.dumps({"seconds": 0.001, "together": together}) + "\n"
         worker = [sys.executable, str(ROOT / "tests" / "ablation_worker.py"), network]
-        done = subprocess.run(worker, input=2 * orders, capture_output=True, text=True, check=True)
+        done = subprocess.run(
+            worker, input="0.001\n" * 2, capture_output=True, text=True, check=True
+        )
         ready, *times = done.stdout.split()
         assert ready == "ready"
-        assert len(times) == 2
+        assert len(times) == 4
         assert all(0 < float(seconds) < 10 for seconds in times)

@@ -3,6 +3,7 @@ decides how many threads work, and where."""
 
 from __future__ import annotations
 
+import os
 import re
 
 import pytest
@@ -41,6 +42,16 @@ def test_fewer_threads_than_wanted() -> None:
 def test_where_threads_run_and_how_many() -> None:
     sources = ("system/job.c", "threads/place.c", "threads/trial.c")
     assert run("check_threads.c", sources=sources).endswith("alone ok\n")
+
+
+@pytest.mark.timing
+@pytest.mark.skipif((os.cpu_count() or 1) < 2, reason="needs two CPUs")
+def test_a_smaller_team_finds_its_helper_awake() -> None:
+    out = run("pool_stress.c", "0", "smaller", sources=POOL)
+    found = re.match(r"(\d+) of (\d+) calls on two threads", out)
+    assert found
+    print(out)
+    assert int(found[1]) > 0.7 * int(found[2])
 
 
 @pytest.mark.timing

@@ -177,3 +177,13 @@ def test_memory_is_bounded_by_the_batch(kind: str, dtype: str, tmp_path: Path) -
     assert done.returncode == 0, done.stderr
     # Besides a batch of 1 MB: the order of the rows, and what the allocator keeps.
     assert float(done.stdout) < 24
+
+
+def test_an_error_of_a_loss_function_stays_what_it_is() -> None:
+    """Also one that is not made from a text alone."""
+
+    def loss(a: np.ndarray, y: np.ndarray) -> Any:
+        return b"\xff".decode()
+
+    with pytest.raises(UnicodeDecodeError):
+        network(loss=loss).fit_stream([(X, Y)])

@@ -125,8 +125,8 @@ static int64_t largest_side(const bp_kernels_bf16 *kernels) {
 
 /* Cuts count into equal parts of at most `most`, each but the last a multiple of 32. */
 static int64_t part_size(int64_t count, int64_t most) {
-    const int64_t parts = bp_max_i64((count + most - 1) / most, 1);
-    return bp_max_i64(bp_round_up((count + parts - 1) / parts, BLOCK), BLOCK);
+    const int64_t parts = bp_max_i64(bp_ceil_div(count, most), 1);
+    return bp_max_i64(bp_round_up(bp_ceil_div(count, parts), BLOCK), BLOCK);
 }
 
 int64_t bp_bf16_product_scratch(const bp_bf16_kernels *kernels) {
@@ -250,7 +250,7 @@ void bp_bf16_product_share(int64_t m, int64_t n, int part, int parts, int64_t ra
     int64_t best = INT64_MAX, grid_n = 1;
     for (int64_t g = 1; g <= bp_min_i64(parts, bp_max_i64(across, 1)); g++) {
         /* The largest share; of equal ones the squarest, which converts and loads least. */
-        const int64_t rows = (down + parts / g - 1) / (parts / g), cols = (across + g - 1) / g;
+        const int64_t rows = bp_ceil_div(down, parts / g), cols = bp_ceil_div(across, g);
         const int64_t cost = rows * cols * 64 + rows + cols;
         if (cost < best) {
             best = cost;

@@ -1,6 +1,7 @@
 /* How the work of a derivative is cut, and the memory for it. */
 #include "engine/derive.h"
 
+#include "system/integers.h"
 #include "threads/plan.h"
 
 enum {
@@ -16,10 +17,6 @@ static const int64_t BLOCK_BYTES = 512 * 1024;
 
 /* Bytes of the sums that are kept side by side, and of what a network keeps between calls. */
 static const int64_t PARTS_BYTES = 64 * 1024 * 1024, KEPT_BYTES = 64 * 1024 * 1024;
-
-static int64_t least(int64_t a, int64_t b) {
-    return a < b ? a : b;
-}
 
 /* Work of an example, in passes through the network. */
 static double passes(const bp_derive_job *job) {
@@ -66,30 +63,30 @@ void bp_derive_plan(bp_derive_job *job) {
     }
     job->directions = 1;
     if (job->kind == BP_JACOBIAN_REVERSE)
-        job->directions = least(net->layers[n_layers - 1].n_out, MAX_DIRECTIONS);
+        job->directions = bp_min_i64(net->layers[n_layers - 1].n_out, MAX_DIRECTIONS);
     else if (job->kind < BP_VJP || job->kind == BP_HESSIAN_DIAGONAL || job->kind == BP_LAPLACIAN)
-        job->directions = least(net->layers[0].n_in, MAX_DIRECTIONS);
+        job->directions = bp_min_i64(net->layers[0].n_in, MAX_DIRECTIONS);
 
     const int64_t fields =
         job->kind == BP_HVP ? 6 : 2 + bp_derive_keeps_slopes(job) + bp_derive_is_second(job->kind);
     const int64_t each =
         size * (fields * job->at[n_layers + 1] + 2 * bp_derive_carried_rows(job) * job->widest);
     const int64_t low = (MIN_ROWS + bp_derive_carried_rows(job) - 1) / bp_derive_carried_rows(job);
-    job->block = least(BLOCK_BYTES / each, MAX_BLOCK) / 16 * 16;
+    job->block = bp_min_i64(BLOCK_BYTES / each, MAX_BLOCK) / 16 * 16;
     if (job->block < low) job->block = low;
     if (net->loss == BP_LOSS_CALLBACK && job->kind >= BP_HVP) job->block = MAX_BLOCK;
     if (job->block > rows) job->block = rows;
 
     int64_t parts = (rows + job->block - 1) / job->block;
     if (bp_derive_is_sum(job->kind)) {
-        const int64_t most = least(MAX_PARTS, PARTS_BYTES / (net->n_parameters * size));
-        parts = least(rows / ROWS_PER_PART, most);
+        const int64_t most = bp_min_i64(MAX_PARTS, PARTS_BYTES / (net->n_parameters * size));
+        parts = bp_min_i64(rows / ROWS_PER_PART, most);
         if (parts < 1) parts = 1;
-        job->block = least(job->block, (rows + parts - 1) / parts);
+        job->block = bp_min_i64(job->block, (rows + parts - 1) / parts);
     }
-    job->parts = (int)least(parts, INT32_MAX);
+    job->parts = (int)bp_min_i64(parts, INT32_MAX);
     const double flops = 2.0 * (double)rows * (double)net->n_parameters * passes(job);
-    job->threads = (int)least(bp_threads_for(flops, 0), job->parts);
+    job->threads = (int)bp_min_i64(bp_threads_for(flops, 0), job->parts);
     if (net->loss == BP_LOSS_CALLBACK && job->kind >= BP_HVP) job->threads = 1;
 }
 

@@ -12,7 +12,8 @@ enum {
  * activations are read again for each strip. */
 static const int64_t GRADIENT_BYTES = 512 * 1024;
 
-/* Chunks of the weights, layer by layer, whose penalties are summed apart. */
+/* Chunks of weights and biases, layer by layer: penalties and the norm of the gradient are summed
+ * chunk by chunk. */
 static int64_t chunk_count(const bp_net *net) {
     int64_t chunks = 0;
     for (int l = 0; l < net->n_layers; l++)

@@ -44,7 +44,8 @@ static size_t block_bytes(int64_t count, size_t size) {
 enum { HUGE_PAGE = 2 << 20 };
 
 /* Large blocks that are kept lie in pages of 2 MB where the system has them to give: 512 times
- * fewer translations of addresses. Not for scratch: such a page is cleared as a whole. */
+ * fewer translations of addresses. Not for scratch: the first touch clears such a page as a whole.
+ */
 static void *kept_block(size_t bytes) {
     if (bytes < HUGE_PAGE) return aligned_block(bytes);
     void *block = NULL;

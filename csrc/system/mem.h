@@ -11,8 +11,8 @@ enum { BP_ALIGNMENT = 64 };
  * A count of 0 gives a pointer that can be freed. */
 void *bp_alloc(int64_t count, size_t size);
 
-/* The same, but of undefined contents: for scratch that is written before it is read, and freed
- * soon. */
+/* The same, but of undefined contents, and in pages of the usual size: for scratch that is written
+ * before it is read, often only in part. */
 void *bp_alloc_scratch(int64_t count, size_t size);
 
 void bp_free(void *p);

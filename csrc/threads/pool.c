@@ -135,7 +135,9 @@ static void helper_main(void *argument) {
         command = bp_word_wait(&self->command, command, spin_ns, &habit);
         const int is_new = command == 1 || habit.slept > slept;
         if (!take_ticket(self, command)) {
-            habit = (bp_habit){0, 0}; /* roused: more work may come soon */
+            /* Roused: more work may come soon. A larger team may have left no time to spin. */
+            habit = (bp_habit){0, 0};
+            spin_ns = SPIN_NS;
             continue;
         }
         if (pool.stopping) return;

@@ -248,7 +248,9 @@ class Net:
             self.admit_training()
         with optimizer.lock, self._lock:
             if optimizer.fit is not None or self.fit is not None:
-                raise RuntimeError(BUSY)  # a fit began between the lines above
+                # A fit began between the lines above.
+                optimizer.admit_beside_fit(updates=True)
+                raise RuntimeError(BUSY)
             self._x.data, self._y.data = inputs, targets
             if rows != self._rows:
                 self._rows = self._x.rows = self._y.rows = rows

@@ -96,9 +96,10 @@ class OptimizerState:
         """
         if self.lock.locked():
             raise RuntimeError(_BUSY)
-        self._admit_beside_fit(updates)
+        self.admit_beside_fit(updates)
 
-    def _admit_beside_fit(self, updates: bool) -> None:
+    def admit_beside_fit(self, updates: bool) -> None:
+        """Do what `admit` does for a caller that holds the lock."""
         fit = self.fit
         if fit is None:
             return
@@ -115,7 +116,7 @@ class OptimizerState:
         self.admit(updates)
         with self.lock:
             # A fit may have begun between the two lines above.
-            self._admit_beside_fit(updates)
+            self.admit_beside_fit(updates)
             return call(*arguments)
 
     def hold(self, fit: Holder) -> None:

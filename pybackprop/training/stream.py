@@ -123,6 +123,8 @@ class _Run:
         try:
             cost = self.network.step(batch[0], batch[1], self.optimizer, *batch[2:])
         except (TypeError, ValueError) as error:
+            if type(error) not in (TypeError, ValueError):
+                raise  # of a loss function, say: not made from a text alone
             raise type(error)(f"{where}: {error}") from error
         if not math.isfinite(cost):
             why = advise(self.network._data(*batch), self.network._net.dtype)

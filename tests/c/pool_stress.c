@@ -176,6 +176,25 @@ static void part_awake(void) {
     CHECK(alone > 0);
 }
 
+/* After a team of more members than CPUs, none of which spins, a smaller one finds its helper awake
+ * where calls follow one another. */
+static void part_smaller(void) {
+    enum { REPEATS = 20, CALLS = 500, BETWEEN_NS = 20000 };
+    int together = 0;
+    for (int i = 0; i < REPEATS; i++) {
+        bp_set_threads(MEMBERS);
+        check_run(MEMBERS, 1);
+        bp_set_threads(2);
+        usleep(2000);
+        for (int n = 0; n < CALLS; n++) {
+            together += check_awake(2, 0) == 2;
+            for (const int64_t end = bp_clock_ns() + BETWEEN_NS; bp_clock_ns() < end;) {
+            }
+        }
+    }
+    printf("%d of %d calls on two threads\n", together, REPEATS * CALLS);
+}
+
 static void *change_limit(void *unused) {
     (void)unused;
     while (time_left()) {
@@ -371,13 +390,12 @@ static const struct {
     void (*run)(void);
 } parts[] = {
 #ifndef _WIN32
-    {"scarce", part_scarce},       {"fork_idle", part_fork_idle},
-    {"fork_busy", part_fork_busy}, {"fork_inside", part_fork_inside},
+    {"scarce", part_scarce},           {"fork_idle", part_fork_idle}, {"fork_busy", part_fork_busy},
+    {"fork_inside", part_fork_inside},
 #endif
-    {"counts", part_counts},       {"shared", part_shared},
-    {"awake", part_awake},         {"limits", part_limits},
-    {"callers", part_callers},     {"nested", part_nested},
-    {"mode", part_mode},           {"places", part_places},
+    {"counts", part_counts},           {"shared", part_shared},       {"awake", part_awake},
+    {"smaller", part_smaller},         {"limits", part_limits},       {"callers", part_callers},
+    {"nested", part_nested},           {"mode", part_mode},           {"places", part_places},
     {"latency", part_latency},
 };
 

@@ -28,7 +28,7 @@ from pathlib import Path
 from typing import IO
 
 from ablation_list import MECHANISMS, Mechanism, Workload
-from mutation import NOT_COPIED, ROOT, Core, available_kernels
+from mutation import NOT_COPIED, ROOT, Core, available_kernels, seed
 
 WORKER = ROOT / "tests" / "ablation_worker.py"
 GROUPS = Path("/sys/fs/cgroup/cpu")
@@ -43,8 +43,11 @@ while True:
 """
 
 
-def build(work: Path, mechanisms: Sequence[Mechanism]) -> dict[str, Path]:
-    """Return the trees, by the name of the mechanism that each is without; "" has all."""
+def build(work: Path, mechanisms: Sequence[Mechanism]) -> tuple[dict[str, Path], set[str]]:
+    """Return the trees and the instruction sets of this machine.
+
+    The trees go by the name of the mechanism that each is without; that of "" has all.
+    """
     base, objects = work / "base", work / "objects"
     objects.mkdir()
     shutil.copytree(ROOT, base, ignore=NOT_COPIED)
@@ -57,10 +60,9 @@ def build(work: Path, mechanisms: Sequence[Mechanism]) -> dict[str, Path]:
         tree = trees[mechanism.name] = work / mechanism.name
         shutil.copytree(base, tree, ignore=NOT_COPIED)
         for edit in mechanism.edits:
-            path = tree / edit.file
-            path.write_text(path.read_text().replace(edit.old, edit.new))
+            seed(tree, edit)
         core.install(tree, [edit.file for edit in mechanism.edits], available)
-    return trees
+    return trees, available
 
 
 class Worker:
@@ -70,7 +72,7 @@ class Worker:
         self.longest = workload.longest
         self.process = subprocess.Popen(
             [sys.executable, str(WORKER), json.dumps(workload.network)],
-            env={**os.environ, "PYTHONPATH": str(tree), **workload.environment},
+            env={**os.environ, **workload.environment, "PYTHONPATH": str(tree)},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -169,22 +171,23 @@ def group_of(quota: float) -> Iterator[Path | None]:
 def ratios(trees: dict[str, Path], name: str, workload: Workload, rounds: int) -> list[float]:
     """Return the time of a step without the mechanism, by the time with it, of each round."""
     found = []
-    with group_of(workload.quota) as group:
-        sides = [Side(trees[tree], workload, group) for tree in ("", name)]
-        try:
-            with others(workload):
-                for number in range(rounds):
-                    order = sides if number % 2 else sides[::-1]
-                    times = {side: side.turn() for side in order}
-                    found.append(times[sides[1]] / times[sides[0]])
-        finally:
-            for side in sides:
-                side.end()
+    with group_of(workload.quota) as group, contextlib.ExitStack() as at_the_end:
+        sides = []
+        for tree in ("", name):
+            sides.append(Side(trees[tree], workload, group))
+            at_the_end.callback(sides[-1].end)
+        at_the_end.enter_context(others(workload))
+        for number in range(rounds):
+            order = sides if number % 2 else sides[::-1]
+            times = {side: side.turn() for side in order}
+            found.append(times[sides[1]] / times[sides[0]])
     return found
 
 
-def reason_to_leave_out(workload: Workload) -> str:
+def reason_to_leave_out(workload: Workload, available: set[str]) -> str:
     """Why this machine cannot show what the workload is for; "" if it can."""
+    if workload.isa and workload.isa not in available:
+        return f"needs {workload.isa}"
     if workload.quota and not os.access(GROUPS / "cpu.cfs_period_us", os.W_OK):
         return "needs control groups of version 1 that the caller may make"
     if workload.cpus > len(os.sched_getaffinity(0)):
@@ -199,6 +202,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--rounds", type=int, default=9, metavar="N", help="turns of each side")
     args = parser.parse_args(arguments)
     chosen = [m for m in MECHANISMS if not args.only or m.name in args.only]
+    if args.rounds < 2:
+        parser.error(f"argument --rounds: expected an integer >= 2, got {args.rounds}")
     unknown = set(args.only or ()) - {m.name for m in chosen}
     if unknown:
         parser.error(f"unknown: {', '.join(sorted(unknown))}; --list prints the mechanisms")
@@ -208,12 +213,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     begin = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="pybackprop-ablation-") as work:
-        trees = build(Path(work), chosen)
+        trees, available = build(Path(work), chosen)
         print("| mechanism | training | time without / with | quartiles |\n|---|---|--:|--:|")
         for mechanism in chosen:
             for workload in mechanism.workloads:
                 line = f"| {mechanism.name} | {workload.name} | "
-                why = reason_to_leave_out(workload)
+                why = reason_to_leave_out(workload, available)
                 if why:
                     print(line + f"{why} | |")
                     continue

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 
 class Edit(NamedTuple):
-    """A text that occurs in a file of the core, and what stands there without the mechanism."""
+    """A text that occurs once in a file of the core, and what stands there without a mechanism."""
 
     file: str
     old: str
@@ -28,7 +28,17 @@ class Workload:
     quota: float = 0  # CPUs that a control group gives; 0: all
     longest: bool = False  # whether the longest call is measured, instead of the mean
     cpus: int = 1  # that it needs
-    environment: dict[str, str] = field(default_factory=dict)
+    isa: str = ""  # the instruction set it is for; "": the best there is
+    one_thread: bool = False
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The variables that choose threads and instructions."""
+        chosen = {
+            "PYBACKPROP_NUM_THREADS": "1" if self.one_thread else "",
+            "PYBACKPROP_ISA": self.isa,
+        }
+        return {name: value for name, value in chosen.items() if value}
 
 
 @dataclass(frozen=True)
@@ -55,8 +65,6 @@ def training(sizes: list[int], batch: int, epochs: int, **others: Any) -> dict[s
 
 CLASSES = {"output": "softmax", "loss": "cross_entropy"}
 ALL = 1 << 16
-ONE_THREAD = {"PYBACKPROP_NUM_THREADS": "1"}
-AVX2 = {**ONE_THREAD, "PYBACKPROP_ISA": "avx2"}
 TABLE = training([54, 256, 256, 256, 7], 64, 8, **CLASSES)
 ONE_CALL = training([54, 256, 256, 256, 7], 64, 1, **CLASSES)
 WIDE = training([512, 512, 512, 512], 128, 2)
@@ -127,9 +135,9 @@ MECHANISMS = [
             ),
         ),
         (
-            Workload("2-50x5-1, batch 256", CURVE, environment=ONE_THREAD),
-            Workload("784-1, batch 256", REGRESSION, environment=ONE_THREAD),
-            Workload("784-1, batch 256, AVX2", REGRESSION, environment=AVX2),
+            Workload("2-50x5-1, batch 256", CURVE, one_thread=True),
+            Workload("784-1, batch 256", REGRESSION, one_thread=True),
+            Workload("784-1, batch 256, AVX2", REGRESSION, isa="avx2", one_thread=True),
         ),
     ),
     Mechanism(
@@ -137,8 +145,8 @@ MECHANISMS = [
         "the last columns of a product take half a vector of AVX-512 (arch/gemm_tile.inc.h)",
         (Edit("csrc/kernels/arch/gemm_tile.inc.h", "#ifdef HALF_VEC", "#undef HALF_VEC\n#if 0"),),
         (
-            Workload("17-64-64-6, batch 64", CONTROL, environment=ONE_THREAD),
-            Workload("2-50x5-1, batch 256", CURVE, environment=ONE_THREAD),
+            Workload("17-64-64-6, batch 64", CONTROL, isa="avx512", one_thread=True),
+            Workload("2-50x5-1, batch 256", CURVE, isa="avx512", one_thread=True),
         ),
     ),
     Mechanism(
@@ -152,11 +160,11 @@ MECHANISMS = [
             ),
         ),
         (
-            Workload("64-100-10, batch 200", DIGITS, environment=ONE_THREAD),
+            Workload("64-100-10, batch 200", DIGITS, one_thread=True),
             Workload(
                 "2-16-3, batch 32",
                 training([2, 16, 3], 32, 200, **CLASSES),
-                environment=ONE_THREAD,
+                one_thread=True,
             ),
         ),
     ),

@@ -31,7 +31,7 @@ import tempfile
 import time
 from collections.abc import Collection, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from mutation_bugs import Bug
 from mutation_core import CORE
@@ -157,8 +157,19 @@ def available_kernels(tree: Path) -> set[str]:
 # ---- trying a bug ----
 
 
-def seed(tree: Path, bug: Bug) -> None:
-    """Put a bug into a tree."""
+class Edit(Protocol):
+    """A text that occurs once in a file, and another in its place."""
+
+    @property
+    def file(self) -> str: ...
+    @property
+    def old(self) -> str: ...
+    @property
+    def new(self) -> str: ...
+
+
+def seed(tree: Path, bug: Edit) -> None:
+    """Put a bug, or another edit, into a tree."""
     path = tree / bug.file
     text = path.read_text(encoding="utf-8") if path.exists() else ""
     if text.count(bug.old) != 1:

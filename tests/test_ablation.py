@@ -21,8 +21,8 @@ def test_a_mechanism_is_where_the_list_says(mechanism: Mechanism) -> None:
     for edit in mechanism.edits:
         assert edit.old != edit.new
         assert (ROOT / edit.file).read_text(encoding="utf-8").count(edit.old) == 1
-    for name in [mechanism.about.rpartition("(")[2].rstrip(")")]:
-        assert list((ROOT / "csrc").rglob(name)), name
+    header = mechanism.about.rpartition("(")[2].rstrip(")")
+    assert list((ROOT / "csrc").rglob(header)), header
 
 
 def test_the_worker_trains_when_it_is_told_to() -> None:

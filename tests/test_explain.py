@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import reduce
 from typing import Any
 
@@ -99,6 +100,14 @@ def test_labels_and_losses_of_ones_own(capsys: pytest.CaptureFixture[str]) -> No
     own = network(loss=lambda a, y: (((a - y) ** 4).sum(1), 4 * (a - y) ** 3))
     assert_paths_add_up(own, RNG.normal(size=(3, 2)))
     assert "loss[0] = loss(a, y) = " in capsys.readouterr().out
+
+
+def test_targets_that_do_not_add_up_to_one(capsys: pytest.CaptureFixture[str]) -> None:
+    net = network(loss="cross_entropy", output="softmax")
+    y = RNG.uniform(0.1, 0.4, size=(3, 2))
+    assert_paths_add_up(net, y)
+    slope = r"sum\(y\[0\]\)\*a\d\[0, 0\] - y\[0, 0\]"
+    assert re.search(slope, capsys.readouterr().out)
 
 
 def test_slopes_in_words_are_the_slopes() -> None:

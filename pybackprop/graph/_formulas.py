@@ -108,7 +108,9 @@ LOSSES = {
         "mean(huber({A} - {Y}))",
         "clip({a} - {y}, -1, 1){over_n}",
     ),
-    "cross_entropy": Loss(_cross_entropy, "-{y}*log({a})", "-sum({Y}*log({A}))", "{a} - {y}"),
+    "cross_entropy": Loss(
+        _cross_entropy, "-{y}*log({a})", "-sum({Y}*log({A}))", "{total}{a} - {y}"
+    ),
     "binary_cross_entropy": Loss(
         # With s the sigmoid, -y log s(z) - (1 - y) log s(-z) = softplus(z) - y z.
         lambda a, z, y: mean(softplus(z) - y * z, axis=1),

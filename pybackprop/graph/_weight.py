@@ -260,7 +260,16 @@ class _Example:
             Y=f"y{index}",
             over_n=f"/{n}" if n > 1 else "",
             difference=f"({a} - {y})" if n > 1 else f"{a} - {y}",
+            total=self._total(),
         )
+
+    def _total(self) -> str:
+        """Write the sum of the targets as a factor, where it is not 1 as that of a label is."""
+        y = np.asarray(self.cost.y)
+        if y.shape != (self.cost.rows, self.net.widths[-1]):
+            return ""
+        index = f"[{self.row}]" if self.at else ""
+        return "" if math.isclose(y[self.row].sum(), 1.0) else f"sum(y{index})*"
 
     def define_output(self, output: int) -> None:
         """Note how the loss and an output are computed."""

@@ -325,6 +325,8 @@ class GradientFlow:
         self.reports: list[FlowReport] = []
         self.histograms: list[tuple[LayerHistograms, ...]] = []
         self._seen = 0
+        # Converted once: reports keep the data, and must not keep copies of them.
+        self._arrays = as_reals(X, "X"), as_reals(y, "y")
 
     def __call__(self, figures: EpochEnd) -> None:
         """Take a report if it is time for one."""
@@ -333,8 +335,7 @@ class GradientFlow:
         if epoch % self.every == 0:
             report = gradient_flow(
                 figures.network,
-                self.X,
-                self.y,
+                *self._arrays,
                 optimizer=self.optimizer or figures.optimizer,
                 sample=self.sample,
                 verbose=False,

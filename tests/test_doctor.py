@@ -324,6 +324,24 @@ def test_targets_of_which_one_is_constant_are_scaled_without_nan() -> None:
     assert np.isfinite(names["y"]).all()
 
 
+def test_columns_that_vary_little_beside_their_size_are_not_constant() -> None:
+    rng = np.random.default_rng(0)
+    flag = rng.integers(0, 2, 400).astype(float)
+    y = flag[:, None]
+    for x, dtype in (
+        (1.7e9 + rng.uniform(-1000, 1000, (400, 2)), "float64"),  # times in seconds since 1970
+        (np.column_stack([1e7 * rng.normal(size=400), flag]), "float64"),
+        (np.column_stack([1e7 * rng.normal(size=400), flag]), "float32"),
+    ):
+        net = bp.Network([2, 8, 1], activation="tanh", dtype=dtype, seed=0)
+        causes = [each.cause for each in report_of(net, x, y).findings]
+        assert "inputs_constant" not in causes
+    # Times that float32 cannot tell apart are one number to the network.
+    near = 1.7e9 + rng.uniform(-30, 30, (400, 2))
+    found = report_of(bp.Network([2, 8, 1], activation="tanh", seed=0), near, y).findings
+    assert found[0].cause == "inputs_constant"
+
+
 def test_what_an_examination_runs_into_does_not_hide_the_report() -> None:
     calls = 0
 

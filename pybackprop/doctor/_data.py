@@ -19,8 +19,11 @@ FEW = 8
 # nothing, and matter where they are most of the inputs.
 _CONSTANT = 0.5
 
-# Beside its mean, or what others vary by, so little is no more than rounding leaves of a constant.
-_SAME = 1e-6
+# How many units in the last place rounding leaves of a constant.
+_ULPS = 4.0
+
+# A variance of targets below this share of the whole is rounding: equal examples agree.
+_AGREE = 1e-6
 
 # Initial weights are made for inputs of about 1 (LeCun et al., Efficient BackProp, 1998, section
 # 4.3). Pictures of 0 … 16 still learn, those of 0 … 255 are beyond.
@@ -79,13 +82,27 @@ def check_inputs(patient: Patient) -> list[Finding]:
     if len(x) < FEW:
         return []
     middle, spread = x.mean(axis=0), np.abs(x - x.mean(axis=0)).max(axis=0)
-    constant = spread <= _SAME * np.maximum(np.abs(middle), rms(x - middle))
+    constant = _are_constant(patient)
     found = _constant_columns(constant, x)
     # A network that has learned with these inputs is used to their size.
     if not constant.all() and not patient.is_fitted:
         found += _sizes(patient, middle, spread, constant)
     if not constant.all():
         found += _copies(patient, x[:, ~constant])
+    return found
+
+
+def _are_constant(patient: Patient) -> Array:
+    """Return which columns vary by no more than rounding leaves of a constant."""
+    dtypes = [patient.net.dtype, *([patient.x.dtype] if patient.x.dtype.kind == "f" else [])]
+    coarser = max(float(np.finfo(dtype).eps) for dtype in dtypes)
+    raw = patient.x.astype(patient.net.dtype).astype(np.float64)
+    spread = np.ptp(raw, axis=0)
+    # What sums leave that cancel, as in the last columns of a principal component analysis.
+    left = _ULPS * float(np.finfo(np.float64).eps) * spread.max()
+    constant = spread <= np.maximum(_ULPS * coarser * np.abs(raw).max(axis=0), left)
+    # A scale of 0 makes any column constant.
+    found: Array = constant | (np.ptp(patient.inputs, axis=0) == 0.0)
     return found
 
 
@@ -125,8 +142,8 @@ def _sizes(patient: Patient, middle: Array, spread: Array, constant: Array) -> l
                 "inputs_scale",
                 None,
                 f"the inputs, {seen}, deviate by {deviation:.3g} from their means, the widest "
-                f"column by up to {largest:.3g} and the narrowest by {smallest:.3g}; first "
-                "weights and learning rates are made for deviations of about 1",
+                f"column by up to {largest:.3g} and the narrowest by {smallest:.3g}; "
+                "initial weights and learning rates are made for deviations of about 1",
                 numbers,
                 advice,
             )
@@ -161,7 +178,7 @@ def _copies(patient: Patient, x: Array) -> list[Finding]:
     if values < _DISCRETE and contradicted < _NOISE:
         return []
     advice: tuple[str, ...] = ()
-    if contradicted < _SAME:
+    if contradicted < _AGREE:
         advice = ("X, keep = np.unique(X, axis=0, return_index=True); y = y[keep]",)
     return [
         Finding(

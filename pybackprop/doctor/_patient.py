@@ -56,6 +56,7 @@ class Patient:
         """Drop what has been computed, which takes memory for every example."""
         for name in ("trace", "gradients", "inputs", "targets", "sample", "first_weights"):
             self.__dict__.pop(name, None)
+        self.x, self.y = self.given  # which the user holds anyway
 
     # ---- what passes through ----
 

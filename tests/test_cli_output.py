@@ -169,3 +169,14 @@ def test_a_closed_display_does_not_end_a_fit(monkeypatch: Any) -> None:
                     patch.setitem(sys.modules, name, None)
             history = bp.Network([2, 1], seed=0).fit(x, x[:, 0], epochs=3, progress=True)
         assert len(history) == 3
+
+
+def test_examples_with_numbers_as_targets_are_shown_in_their_order(tmp_path: Path) -> None:
+    rows = [f"{x},{(7 * x) % 50}.5" for x in range(60)]
+    (tmp_path / "numbers.csv").write_text("\n".join(["x,y", *rows]), encoding="utf-8")
+    assert run(tmp_path, *train("numbers")).returncode == 0
+    words = ["show", "numbers.npz", "--data", "numbers.csv", "--save", "page.html"]
+    assert run(tmp_path, *words).returncode == 0
+    page = (tmp_path / "page.html").read_text(encoding="utf-8")
+    shown = [float(y) for y in re.findall(r'"y":\[([-.\d]+)\]', page)]
+    assert shown[:3] == [0.5, 7.5, 14.5]

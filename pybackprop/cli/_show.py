@@ -86,7 +86,7 @@ def run(args: argparse.Namespace) -> int:
                 raise ValueError(f"--{name} does not apply with --data: the model is trained")
         net, x, y = _load(args.source, args.data)
     # The examples to walk through come first, one of each class; all go along to learn from.
-    rows = _varied(y, len(y))
+    rows = _varied(y)
     net.show(
         x[rows],
         y[rows],
@@ -153,7 +153,7 @@ def _train(args: argparse.Namespace) -> tuple[Network, Any, Any]:
 
 def _title(source: str) -> str:
     """Return what a data set is called: a built-in name, or the name of a file or folder."""
-    return Path(source).stem
+    return Path(source).resolve().stem
 
 
 def _is_model(path: str) -> bool:
@@ -167,17 +167,17 @@ def _is_model(path: str) -> bool:
     return True
 
 
-def _varied(y: Any, most: int) -> Any:
-    """Return indices of up to `most` rows: of labels, the first of each class come first."""
+def _varied(y: Any) -> Any:
+    """Return an order of the rows: of labels, the first of each class come first."""
     import numpy as np
 
-    if y.ndim > 1:
-        return np.arange(min(most, len(y)))
+    if y.ndim > 1 or y.dtype.kind == "f":
+        return np.arange(len(y))
     order = np.argsort(y, kind="stable")
     rank = np.empty(len(y), np.intp)
     starts = np.searchsorted(y[order], y[order])
     rank[order] = np.arange(len(y)) - starts
-    return np.lexsort((y, rank))[:most]
+    return np.lexsort((y, rank))
 
 
 def _image_shape(net: Network) -> tuple[int, int] | None:

@@ -99,11 +99,13 @@ class Chromium:
         return message
 
     def open(self, url: str) -> None:
-        """Load a page and wait until it is there; events of earlier pages are dropped."""
+        """Load a page and wait until it has been drawn; events of earlier pages are dropped."""
         self.events.clear()
         self.send("Page.navigate", url=url)
         while not any(event["method"] == "Page.loadEventFired" for event in self.events):
             self._receive()
+        # Observers of sizes are called in the first frame, after what was asked for it.
+        self.evaluate("new Promise(done => requestAnimationFrame(() => setTimeout(done)))")
 
     def evaluate(self, code: str) -> Any:
         """Return the value of an expression of JavaScript; of a promise, what it comes to."""

@@ -48,7 +48,6 @@ def opened(chromium: Chromium, url: str, width: int) -> Iterator[Chromium]:
     chromium.resize(width, touch=width < 500)
     chromium.open("about:blank")
     chromium.open(url)
-    chromium.evaluate("new Promise(requestAnimationFrame)")
     yield chromium
     assert chromium.evaluate("document.documentElement.scrollWidth <= innerWidth")
     assert chromium.complaints() == []
@@ -284,3 +283,24 @@ def test_bad_arguments_are_named_and_nothing_is_written(tmp_path, options, error
     with pytest.raises(error, match=word):
         write_descent(booth, options.pop("start", [0, 0]), path, **options)
     assert not path.exists()
+
+
+def test_rates_may_be_an_array_and_the_start_a_point_without_curvature() -> None:
+    assert make_descent(booth, [1, 1], rules={"sgd": np.array([0.02, 0.05])})
+    assert make_descent(lambda p: (p[0] ** 2 + p[1] ** 2) ** 0.5, [0, 0])
+
+
+@needs_browser
+@pytest.mark.parametrize("widths", [[1, 1], [2, 1, 1], [1, 1, 1]])
+def test_networks_of_few_weights_descend_too(chromium: Chromium, tmp_path, widths) -> None:
+    net = Network(widths, dtype="float64", seed=1)
+    net.show(X[:, : widths[0]], Y[:, :1], tmp_path / "net.html")
+    chromium.open("about:blank")
+    chromium.open(f"{(tmp_path / 'net.html').as_uri()}#weight=1.0.0")
+    chromium.evaluate("openTab('descent')")
+    if widths == [1, 1]:
+        assert "one weight" in chromium.evaluate("byId('descent').textContent")
+    else:
+        chromium.evaluate("changeAxis(0, 'layer', last); changeAxis(1, 'layer', last)")
+        assert chromium.evaluate("!isSame(...hill.places)")
+    assert chromium.complaints() == []

@@ -242,3 +242,13 @@ def test_long_names_stay_apart_and_the_cost_is_not_cut(browser: Chromium) -> Non
         "['text', 'rect'].map(name => costBox.querySelector(name).getBBox().width)"
     )
     assert text < edge
+
+
+def test_a_link_to_another_example_shows_that_example(browser: Chromium) -> None:
+    browser.evaluate("pin({ layer: 1, k: 0, j: 0 })")
+    browser.evaluate("changeWeight({ layer: 1, k: 0, j: 0 }, 0.5)")
+    browser.evaluate("location.hash = 'step=3&example=2'")
+    browser.evaluate("new Promise(done => setTimeout(done, 50))")
+    assert browser.evaluate("state.example") == 2
+    x = browser.evaluate("example().a[0][0]")
+    np.testing.assert_allclose(x, NET.trace(X[2:3]).a[0][0, 0], rtol=1e-3)

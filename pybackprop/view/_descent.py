@@ -97,7 +97,7 @@ def make_descent(
     runs = [_run(f, point, rule, rate, count) for rule, rate in wanted]
     window = _around(runs) if bounds is None else _as_bounds(bounds)
     end = _lowest(runs)
-    hessian = np.asarray(jacobian(grad(f))(end))
+    hessian = _hessian(f, end)
     data = {
         "title": title,
         "names": list(names),
@@ -106,7 +106,7 @@ def make_descent(
         "values": _grid(f, window),
         "runs": runs,
         "at": end.tolist(),
-        "hessian": hessian.tolist() if np.isfinite(hessian).all() else None,
+        "hessian": None if hessian is None else hessian.tolist(),
     }
     return fill("descent/descent.html", title, _STYLES, _SCRIPTS, data)
 
@@ -127,7 +127,7 @@ def _as_rules(rules: Any) -> list[tuple[str, float]]:
     for name, rates in rules.items():
         if name not in _RULES:
             raise ValueError(f"rules must name some of {', '.join(_RULES)}, got {name!r}")
-        for rate in rates if isinstance(rates, Sequence) else [rates]:
+        for rate in rates if np.ndim(rates) else [rates]:
             number = as_real(rate, f"rules[{name!r}]", low=0.0)
             if not number:
                 raise ValueError(f"rules[{name!r}] must be above 0, got {rate!r}")
@@ -137,10 +137,18 @@ def _as_rules(rules: Any) -> list[tuple[str, float]]:
     return found
 
 
+def _hessian(f: Callable[[Variable], Any], point: Array) -> Array | None:
+    """Return the second derivatives, (2, 2); None where they are not finite."""
+    with np.errstate(all="ignore"):
+        hessian = np.asarray(jacobian(grad(f))(point))
+    return hessian if np.isfinite(hessian).all() else None
+
+
 def _usual_rules(f: Callable[[Variable], Any], point: Array) -> dict[str, Any]:
     """Return rates on both sides of 2/λ, and the other rules at a quarter of it."""
-    largest = float(np.linalg.eigvalsh(np.asarray(jacobian(grad(f))(point))).max())
-    limit = 2 / largest if np.isfinite(largest) and largest > 0 else 0.1
+    hessian = _hessian(f, point)
+    largest = 0.0 if hessian is None else float(np.linalg.eigvalsh(hessian).max())
+    limit = 2 / largest if largest > 0 else 0.1
     rates = [float(f"{part * limit:.3g}") for part in (0.25, 0.99, 1.01)]
     return {"sgd": rates, "momentum": rates[0], "nesterov": rates[0], "adam": 0.3}
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .._core import Array
+from ..doctor import evenly
 from ..files.write import write_atomically
 from ..inputs import as_count, as_inputs, as_targets
 from ..kernels import activation_derivative
@@ -101,7 +102,7 @@ def make_page(
     x = as_inputs(X, net.widths[0], net.dtype)
     targets = as_targets(y, len(x), net.widths[-1], net.loss, net.dtype)
     shape = None if image_shape is None else _as_image_shape(image_shape, net.widths[0])
-    shown = [_spread(width, most) for width in net.widths]
+    shown = [evenly(width, most) for width in net.widths]
     walked = min(count, len(x))
     kept = rows_to_learn(net, x, targets, walked)
     data = {
@@ -126,11 +127,6 @@ def _as_image_shape(value: Any, width: int) -> list[int]:
     if shape[0] * shape[1] != width:
         raise ValueError(f"image_shape must hold {width} inputs, got {value!r}")
     return shape
-
-
-def _spread(width: int, most: int) -> Array:
-    """Return up to `most` indices below `width`, evenly spaced, the first and the last included."""
-    return np.unique(np.linspace(0, width - 1, min(width, most)).round().astype(np.intp))
 
 
 def _numbers(values: Any) -> Any:

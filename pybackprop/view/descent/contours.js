@@ -2,7 +2,8 @@
 
 // Values between the least and the greatest, closer together towards the least, where a descent ends.
 function contourLevels(values, count) {
-  const finite = values.filter(Number.isFinite), low = finite.reduce((a, b) => Math.min(a, b)), high = finite.reduce((a, b) => Math.max(a, b));
+  const finite = values.filter(Number.isFinite), low = finite.reduce((a, b) => Math.min(a, b), Infinity), high = finite.reduce((a, b) => Math.max(a, b), -Infinity);
+  if (!finite.length) return [];
   return Array.from({ length: count }, (_, at) => low + (high - low) * ((at + 1) / (count + 1)) ** 3);
 }
 

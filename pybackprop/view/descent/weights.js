@@ -15,6 +15,19 @@ function descentHtml() {
     "Momentum and Adam see the same gradient. Another place has another 2/λ.</p>";
 }
 
+// Another weight than this one, of its layer or else of another; null if the network has no other.
+function otherThan(place) {
+  for (const layer of new Set([place.layer, ...data.layers.keys()])) {
+    if (layer === 0) continue;
+    for (const k of data.layers[layer].shown.keys()) {
+      for (const j of data.layers[layer - 1].shown.keys()) {
+        if (!isSame({ layer, k, j }, place)) return { layer, k, j };
+      }
+    }
+  }
+  return null;
+}
+
 // The two weights of the last layer that the cost depends on most.
 function steepestPair() {
   const { engine, rows } = hill;
@@ -22,12 +35,13 @@ function steepestPair() {
   const found = data.layers[last].shown.flatMap((_, k) => data.layers[last - 1].shown.map((__, j) => ({ layer: last, k, j })));
   const size = (place) => Math.abs(engine.dWeights[last][placeOf(place.layer, place.k, place.j)]);
   found.sort((a, b) => size(b) - size(a));
-  return found.length > 1 ? found.slice(0, 2) : [found[0], { layer: 1, k: 0, j: 0 }];
+  return [found[0], found[1] || otherThan(found[0])];
 }
 
 function buildDescent() {
-  if (!canLearn) {
-    byId("descent").innerHTML = `<p class="note">There is no descent here: ${escaped(data.learning.reason)}.</p>`;
+  const reason = canLearn ? !otherThan({ layer: last, k: 0, j: 0 }) && "the network has one weight" : data.learning.reason;
+  if (reason) {
+    byId("descent").innerHTML = `<p class="note">There is no descent here: ${escaped(reason)}.</p>`;
     return;
   }
   const { learnt } = splitRows(live.rows, data.layers[0].width, data.layers[last].width);
@@ -67,10 +81,8 @@ function changeAxis(axis, key, number) {
   const place = { ...hill.places[axis], [key]: number };
   if (key === "layer") Object.assign(place, { k: 0, j: 0 });
   hill.places[axis] = place;
-  const other = hill.places[1 - axis], inputs = data.layers[place.layer - 1].shown.length, outputs = data.layers[place.layer].shown.length;
-  if (isSame(place, other)) {
-    hill.places[1 - axis] = inputs > 1 ? { ...other, j: (other.j + 1) % inputs } : { ...other, k: (other.k + 1) % outputs };
-  }
+  const other = hill.places[1 - axis], inputs = data.layers[place.layer - 1].shown.length;
+  if (isSame(place, other)) hill.places[1 - axis] = inputs > 1 ? { ...other, j: (other.j + 1) % inputs } : otherThan(place);
   survey();
 }
 

@@ -110,13 +110,14 @@ class Engine {
     return this.loseRows(y, rows) + this.penalty();
   }
 
-  // The cost; and `gradient` becomes dC/d parameters, `delta` dC/dz, with dC/dx at delta[0].
+  // The cost; and `gradient` becomes dC/d parameters, `delta` dC/dz.
   backprop(x, y, rows) {
     const cost = this.cost(x, y, rows);
     for (let l = this.last; l >= 1; l--) {
       this.gradientOf(l, rows);
+      if (l === 1) break;
       this.pullBack(l, rows);
-      if (l > 1) this.bend(l - 1, rows);
+      this.bend(l - 1, rows);
     }
     return cost;
   }

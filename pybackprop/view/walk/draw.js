@@ -255,12 +255,16 @@ function readAddress() {
   const number = (name, most) => Math.max(0, Math.min(most, Number.parseInt(given.get(name), 10) || 0));
   tabs.current = tabNames().includes(given.get("tab")) ? given.get("tab") : "walk";
   state.step = number("step", steps.length - 1);
-  state.example = number("example", data.examples.length - 1);
+  const example = number("example", data.examples.length - 1);
+  if (example !== state.example) live.inputs.clear();  // they were those of the other example
+  state.example = example;
   state.edges = given.get("edges") === "signal" ? "signal" : "gradient";
   const [layer, at] = (given.get("neuron") || "").split(".").map(Number);
   state.chosen = data.layers[layer] && at in data.layers[layer].shown ? { layer, at } : null;
   const [l, k, j] = (given.get("weight") || "").split(".").map(Number);
   state.pinned = edges[l] && edges[l][k] && edges[l][k][j] ? { layer: l, k, j } : null;
+  state.pointed = state.path = null;
+  recompute();
 }
 
 // A pinned weight stays from step to step, so that one can see its numbers come up.

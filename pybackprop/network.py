@@ -384,8 +384,9 @@ class Network(Model):
         Raises
         ------
         TypeError, ValueError
-            The estimator is of another kind, not fitted, has an activation that a network has
-            not, such as the exp of loss="poisson", or comes after a step that is named.
+            The estimator is of another kind, not fitted, has an activation that `Network`
+            lacks, such as the exp of loss="poisson", or follows a step of a Pipeline that is not
+            supported, which the message names.
         """
         from .exchange import sklearn
 

@@ -63,7 +63,10 @@ def _add_options(parser: Parser, subject: str) -> None:
         parser.add_argument("--compile", action="store_true", help="let torch.compile take part")
     if subject not in ("accuracy", "memory"):
         parser.add_argument(
-            "--peers", metavar="A,B", help="libraries to compare with, or none (all there are)"
+            "--peers",
+            metavar="A,B",
+            help="libraries to compare with, or none "
+            + ("(none)" if subject == "scaling" else "(all there are)"),
         )
     if subject not in ("scaling", "accuracy", "memory"):
         parser.add_list(

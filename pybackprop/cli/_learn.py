@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 _EPILOG = """\
 A lesson shows an example with its numbers and asks two or three questions. Every answer is checked
-by computing it; a wrong one is told what is missing, as far as that can be seen. Two digits are
+by computing it; for a wrong one it says what is missing, where it can tell. Two digits are
 enough. An empty line shows the answer, q quits. Answers may also come from a file or a pipe, one a
 line. The lessons are those of docs/course.
 

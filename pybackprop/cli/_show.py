@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
 _EPILOG = """\
 The page holds the network with the values of the forward pass and the derivatives of the backward
-pass of a few held-out examples, and trains networks like it on up to 256 of them. It is one file,
-which loads nothing and needs no server.
+pass of a few held-out examples, and can train networks like it on up to 256 of the held-out
+examples. It is one file, which loads nothing and needs no server.
 
 For a built-in name or a path of a data set, a small network is trained first, in a second or so;
 --epochs 0 shows it as it starts. For a model that `train --save` wrote, --data says where its

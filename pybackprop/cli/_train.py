@@ -31,8 +31,8 @@ _EPILOG = """\
 DATA is digits, iris, moons or spirals; or a path: a table (.csv, .tsv, .txt, .data, also .gz),
 an .npz with arrays x and y (or x_train, y_train, x_test, y_test), an .npy file whose partner has
 y for x in its name, or a folder of .npy or IDX (MNIST) files. A column of texts in a table is a
-category, one input for each of its values; dates are refused, since only you know whether the day
-of the week matters or the years that have passed: make numbers of them, or leave them out.
+category, one input for each of its values. Dates are refused, because only you know whether the
+day of the week matters or the time that has passed: convert them to numbers, or leave them out.
 
 Inputs are standardised, and so are the targets of a regression; the saved model takes and gives
 raw units. A part of the examples is held out, unless the data come with such a part, and never

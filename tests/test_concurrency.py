@@ -270,6 +270,32 @@ def test_reset_in_a_callback_is_reset_between_two_fits(kind: Any) -> None:
     assert nets[0].parameters.tobytes() == nets[1].parameters.tobytes()
 
 
+@pytest.mark.parametrize("lr", [0.01, Exponential(0.01, 0.9)])
+def test_a_reset_during_validation_leaves_the_rate_that_callbacks_see(lr: Any) -> None:
+    optimizer = bp.SGD(lr)
+    rates = []
+
+    def loss(a: Any, y: Any) -> tuple[Any, Any]:
+        if len(a) == 3:  # the held-out rows
+            optimizer.reset()
+            optimizer.lr = lr
+        return ((a - y) ** 2).mean(axis=1), 2 * (a - y) / a.shape[1]
+
+    net = bp.Network(list(WIDTHS), loss=loss, seed=1)
+    net.fit(X, Y, epochs=9, batch_size=len(X), optimizer=optimizer)  # so that rates begin later
+    net.fit(
+        X,
+        Y,
+        epochs=2,
+        batch_size=len(X),
+        optimizer=optimizer,
+        validation=(X[:3], Y[:3]),
+        callbacks=lambda event: rates.append(event.lr),
+    )
+    first = lr(9) if callable(lr) else lr
+    assert rates == [first, lr(0) if callable(lr) else lr]
+
+
 def test_a_state_taken_back_in_a_callback_counts_its_steps_again(tmp_path: Path) -> None:
     subjects = Subjects(tmp_path)
     kept: list[Any] = []

@@ -149,6 +149,7 @@ class Trainer:
         self._rates: Array | None = None
         self._rates_of: Any = None
         self._rates_begin = 0
+        self._last_rate = 0.0  # of the last step
 
     def keep(self, path: Any, every: Any, resume: Any) -> None:
         """Check the arguments that concern checkpoints, and read the one to go on from."""
@@ -223,9 +224,11 @@ class Trainer:
         # Not by `alone`, which would refuse the fit where another thread is just being refused.
         with optimizer._state.lock:
             rates = self._prepare_optimizer()
+            rate = 0.0 if rates is not None else float(optimizer._state.get("lr"))
         if self.checkpoints is not None:
             max_ns = int(min(max_ns, 1e9 * self.checkpoints.seconds_left()))
-            rates = self._until_due(fit, rates)
+            rates = self._until_due(fit, rates, rate)
+        done = self._steps(fit)
         begin = time.perf_counter()
         status, completed = fit.run(optimizer._state, rates, costs, max_ns)
         seconds = time.perf_counter() - begin
@@ -234,6 +237,8 @@ class Trainer:
         self.history.seconds += self.clock.split(seconds, fit.epoch, fit.batch)
         if status == NOT_FINITE:
             self._fail(fit)
+        # Noted now, since a loss or another thread may reset the optimizer from here on.
+        self._last_rate = rate if rates is None else float(rates[self._steps(fit) - done - 1])
 
     def _fail(self, fit: _core.Fit) -> None:
         """Report a cost that is not finite; the core has restored the parameters."""
@@ -291,14 +296,14 @@ class Trainer:
         """Return how many batches have been trained in all."""
         return int(fit.epoch * self.n_batches + fit.batch)
 
-    def _until_due(self, fit: _core.Fit, rates: Array | None) -> Array | None:
+    def _until_due(self, fit: _core.Fit, rates: Array | None, rate: float) -> Array | None:
         """Return the rates of no more batches than there are until a checkpoint is due."""
         assert self.checkpoints is not None
         steps = self.checkpoints.steps_left(self._steps(fit))
         if steps is None:
             return rates
         steps = min(steps, _STEPS_OF_A_SLICE)
-        return np.full(steps, self._last_rate()) if rates is None else rates[:steps]
+        return np.full(steps, rate) if rates is None else rates[:steps]
 
     def _position(self, fit: _core.Fit) -> Position:
         """Return where the run stands."""
@@ -326,12 +331,6 @@ class Trainer:
         self._stop = self._is_out_of_patience()
         self.clock.position, self.clock.carried = self._steps(fit), seconds
 
-    def _last_rate(self) -> float:
-        """Return the learning rate of the last step."""
-        if self._rates is None:
-            return float(self.optimizer._state.get("lr"))
-        return float(self._rates[self.optimizer.steps - 1 - self._rates_begin])
-
     def _is_out_of_patience(self) -> bool:
         """Return whether it is long enough that the validation cost was lowest."""
         best = -1 if self.history.best_epoch is None else self.history.best_epoch
@@ -358,7 +357,7 @@ class Trainer:
             history.cost[-1],
             val_cost,
             history.seconds[-1],
-            self._last_rate(),
+            self._last_rate,
             self.network,
             self.optimizer,
         )

@@ -318,15 +318,15 @@ CORE: list[Bug] = [
         ),
         (
             "packed-copy-out-of-date",
-            "phases_of(net)->pack_rows(net, l, row, row + rows);",
-            "phases_of(net)->pack_rows(net, l, row, row);",
+            "(bp_tile){row, row + rows, tile.n0, tile.n1}",
+            "(bp_tile){row, row, tile.n0, tile.n1}",
             "test_training.py::test_after_an_update_the_new_weights_are_used",
         ),
         (
-            "strips-of-another-gradient",
-            "update_rows(job, l, row, next, dw, lddw, db);",
-            "update_rows(job, l, begin, begin + next - row, dw, lddw, db);",
-            "test_threads.py::test_layers_updated_in_strips_are_right_to_the_bit",
+            "tiles-of-another-gradient",
+            "const bp_tile tile = {row, bp_min_i64(row + size.rows, end), col, right};",
+            "const bp_tile tile = {row, bp_min_i64(row + size.rows, end), 0, right - col};",
+            "test_threads.py::test_layers_updated_in_tiles_are_right_to_the_bit",
         ),
         (
             "clipping-by-one-member",

@@ -42,7 +42,7 @@ native = pytest.mark.native
 
 def check(toolchain: Toolchain, step: int = 1) -> list[str]:
     """Return what was checked; the failures are the program's."""
-    sources = ("engine/bf16.c", "system/mem.c", *kernel_sources())
+    sources = ("engine/bf16.c", "engine/product_plan.c", "system/mem.c", *kernel_sources())
     out = run("check_bf16.c", str(step), sources=sources, toolchain=toolchain, timeout=600)
     print(out)
     return re.findall(r"^(.+): checked$", out, flags=re.MULTILINE)

@@ -31,7 +31,7 @@ class Plan(NamedTuple):
     kc: int
     nc: int
     nb: int
-    copy_a: int
+    pack_a: int
     pack_b: int
 
 
@@ -86,11 +86,14 @@ def ways_needed(level: Cache, lines: int, stride: int) -> float:
     ("m", "n", "pack_b", "kc"),
     [
         (1024, 1024, 1, 512),  # rows of 4 KB: 512 of them need all 16 ways
-        (512, 1024, 0, 256),  # too few rows to pay for a copy: 256 need half the ways
-        (128, 1024, 0, 256),
+        (128, 1024, 0, 256),  # too few rows to pay for a copy: 256 need half the ways
         (512, 512, 0, 512),  # rows of 2 KB: 512 need half the ways
-        (512, 1040, 0, 512),  # rows of an odd number of lines spread over all sets
+        (1024, 528, 0, 512),  # rows of an odd number of lines spread over all sets
         (40, 1024, 0, 512),  # fewer than four tiles: each strip is read too seldom
+        (200, 1040, 0, 512),  # rows of other pages, which are not fetched ahead
+        (256, 1040, 1, 512),
+        (200, 777, 0, 512),  # vectors that straddle lines
+        (333, 777, 1, 512),
     ],
 )
 def test_large_cache_keeps_b_in_half_its_ways(m: int, n: int, pack_b: int, kc: int) -> None:
@@ -141,7 +144,12 @@ def test_unreported_ways_count_as_eight() -> None:
         assert plan(UNKNOWN, *shape) == plan(told, *shape)
 
 
-def test_a_is_copied_where_its_rows_share_sets() -> None:
+def test_a_is_packed_where_its_rows_share_sets() -> None:
     """14 rows at 4 KB need 14 of the 12 ways, of which a tile may have half."""
-    assert plan(GRANITE_RAPIDS, 512, 1024, 1024).copy_a == 1
-    assert plan(GRANITE_RAPIDS, 512, 1024, 1024, pad=16).copy_a == 0
+    assert plan(GRANITE_RAPIDS, 512, 1024, 1024).pack_a == 1
+    assert plan(GRANITE_RAPIDS, 512, 1024, 1024, pad=16).pack_a == 0
+
+
+def test_a_in_columns_is_packed_for_many_tiles() -> None:
+    assert plan(GRANITE_RAPIDS, 512, 128, 256, "tn", pad=16).pack_a == 1
+    assert plan(GRANITE_RAPIDS, 512, 127, 256, "tn", pad=16).pack_a == 0

@@ -196,11 +196,12 @@ KINDS = [("float64", "float32"), *(("float32", each) for each in ("float32", "bf
 
 
 @pytest.mark.parametrize(("dtype", "precision"), KINDS)
-def test_layers_updated_in_strips_are_right_to_the_bit(dtype: str, precision: str) -> None:
-    """Layers whose gradient is formed some rows at a time, by any number of threads."""
+def test_layers_updated_in_tiles_are_right_to_the_bit(dtype: str, precision: str) -> None:
+    """Layers whose gradient is formed tile by tile, by any number of threads."""
     rng = np.random.default_rng(3)
     x = rng.standard_normal((256 + 33, 1100)).astype(dtype)
     y = rng.standard_normal((len(x), 700)).astype(dtype)
+    many_x, many_y = np.tile(x, (5, 1)), np.tile(y, (5, 1))  # then tiles of bfloat16 are narrow
     settings: dict[str, Any] = {"dtype": dtype, "precision": precision, "seed": 1}
 
     def train(threads: list[int]) -> np.ndarray[Any, Any]:
@@ -212,6 +213,7 @@ def test_layers_updated_in_strips_are_right_to_the_bit(dtype: str, precision: st
             with thread_limit(count):
                 net.fit(x, y, epochs=1, batch_size=128, optimizer=rule)
                 net.step(x[:40], y[:40], rule)
+                net.step(many_x, many_y, rule)
                 net.backprop(x[:7], y[:7])
         return np.array(net.parameters)
 
@@ -220,10 +222,11 @@ def test_layers_updated_in_strips_are_right_to_the_bit(dtype: str, precision: st
         np.testing.assert_array_equal(train(threads), wanted)
 
     # The update is that of a gradient which is formed whole.
-    net = bp.Network([1100, 300, 130, 700], **settings)
-    before, gradient = np.array(net.parameters), net.backprop(x, y).flat
-    net.step(x, y, bp.SGD(lr=0.1))
-    np.testing.assert_allclose(net.parameters, before - 0.1 * gradient, rtol=1e-5, atol=1e-7)
+    for rows in (x, y), (many_x, many_y):
+        net = bp.Network([1100, 300, 130, 700], **settings)
+        before, gradient = np.array(net.parameters), net.backprop(*rows).flat
+        net.step(*rows, bp.SGD(lr=0.1))
+        np.testing.assert_allclose(net.parameters, before - 0.1 * gradient, rtol=1e-5, atol=1e-7)
 
 
 def test_trials_of_other_numbers_of_threads_change_no_bit() -> None:

@@ -91,7 +91,7 @@ def test_products(element: str) -> None:
 
 
 def test_products_of_bfloat16() -> None:
-    sources = ("engine/bf16.c", "system/mem.c", *kernel_sources())
+    sources = ("engine/bf16.c", "engine/product_plan.c", "system/mem.c", *kernel_sources())
     out = run("check_bf16.c", STEP, sources=sources, toolchain=MINGW)
     assert "portable: checked\n" in out
 

@@ -8,7 +8,7 @@ static void batch_pack(bp_job *job, bp_team *team, int member, int members) {
     for (int l = 0; l < net->n_layers && net->packed_stale; l++) {
         int64_t begin, end;
         bp_share(net->layers[l].n_out, phases->pack_unit(net), member, members, &begin, &end);
-        phases->pack_rows(net, l, begin, end);
+        phases->pack_tile(net, l, (bp_tile){begin, end, 0, net->layers[l].n_in});
     }
     if (for_inputs) phases->pack_for_inputs(net, member, members);
     bp_sync(team, member, members);
@@ -46,14 +46,15 @@ static void backward_layers(bp_job *job, const bp_worker *w, const bp_block *blo
     real *dx = job->batch.dx ? (real *)job->batch.dx + block->offset * net->layers[0].n_in : NULL;
     for (int l = net->n_layers - 1; l >= 0; l--) {
         const int fused = job->plan.fused;
-        const int64_t strip =
-            fused ? gradient_strip(net, &net->layers[l], job->workspace->n_members) : 0;
+        const bp_tile_size size = fused ? gradient_tile_size(net, &net->layers[l], job->plan.block,
+                                                             job->workspace->n_members)
+                                        : (bp_tile_size){0, 0};
         phases->backward(w, block, l, dx);
-        if (!strip) phases->gradient(w, block, l, gradient_of(job, gradient, l), accumulate);
+        if (!size.rows) phases->gradient(w, block, l, gradient_of(job, gradient, l), accumulate);
         bp_sync(w->team, w->member, w->members);
         if (!fused) continue;
-        if (strip)
-            update_in_strips(job, w, block, l, strip);
+        if (size.rows)
+            update_in_tiles(job, w, block, l, size);
         else
             update_layer(job, l, w->member, w->members);
         bp_sync(w->team, w->member, w->members);

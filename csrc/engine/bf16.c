@@ -6,14 +6,13 @@
 #include <string.h>
 
 #include "engine/bf16.h"
+#include "engine/product_plan.h"
 #include "system/cpu.h"
 #include "system/integers.h"
 #include "system/mem.h"
 
 enum {
     BLOCK = BP_BF16_BLOCK,
-    L2_DEFAULT = 512 << 10,
-    L2_MAX = 2 << 20,           /* bounds the scratch where the second level is huge */
     SIDE_MIN = 64,              /* of the block of C */
     ROW_GROUP = 16,             /* rows up to a multiple of this exist in a slab */
     EPILOGUE_ELEMENTS = 1 << 14 /* of C: enough to pay for the calls, and in cache still */
@@ -115,8 +114,7 @@ void bp_bf16_convert(const bp_bf16_kernels *kernels, bp_bf16_form form, int plan
 /* ---- products ---- */
 
 static int64_t largest_side(const bp_kernels_bf16 *kernels) {
-    const int64_t reported = bp_cpu_get()->cache[2].bytes;
-    const int64_t l2 = reported > 0 ? bp_min_i64(reported, L2_MAX) : L2_DEFAULT;
+    const int64_t l2 = bp_l2_bytes(bp_cpu_get());
     int64_t side = SIDE_MIN;
     while (4 * (side + BLOCK) * (kernels->kc + side + BLOCK) <= l2 * 3 / 4)
         side += BLOCK;

@@ -52,6 +52,14 @@ typedef struct {
     int64_t m0, m1, n0, n1;
 } bp_tile;
 
+/* Where a matrix is cut by columns, that is at multiples of this: whole vectors, and whole blocks
+ * of bfloat16 operands. */
+enum { TILE_COLUMNS = 32 };
+
+typedef struct {
+    int64_t rows, cols;
+} bp_tile_size;
+
 /* Elements of scratch that product_run needs; the same for every product. */
 static int64_t product_scratch(const real_kernels *kernels);
 
@@ -202,15 +210,20 @@ typedef struct {
     void (*gradient)(const bp_worker *w, const bp_block *block, int l, real *gradient,
                      int accumulate);
 
-    /* Rows begin <= i < end of the gradient, cut at multiples of pack_unit, by this member alone:
-     * of W to dw, with row stride lddw, of b to db. */
-    void (*gradient_rows)(const bp_worker *w, const bp_block *block, int l, int64_t begin,
-                          int64_t end, real *dw, int64_t lddw, real *db);
+    /* A tile of the gradient, its rows cut at multiples of pack_unit and its columns at multiples
+     * of TILE_COLUMNS, by this member alone: of W to dw, with row stride lddw; where the tile
+     * begins at column 0, of b for its rows to db. */
+    void (*gradient_tile)(const bp_worker *w, const bp_block *block, int l, bp_tile tile, real *dw,
+                          int64_t lddw, real *db);
 
-    /* Brings rows begin <= i < end of a layer's W, cut at multiples of pack_unit, into the form
-     * that products read, if that is another one. */
+    /* The size that such tiles should have, at most, for n_in columns and blocks of so many rows.
+     */
+    bp_tile_size (*gradient_tile_size)(const bp_net *net, int64_t n_in, int64_t block);
+
+    /* Brings a tile of a layer's W, cut in the same way, into the form that products read, if that
+     * is another one. */
     int64_t (*pack_unit)(const bp_net *net);
-    void (*pack_rows)(bp_net *net, int l, int64_t begin, int64_t end);
+    void (*pack_tile)(bp_net *net, int l, bp_tile tile);
 
     /* This member's share of what else dx needs of W of layer 0, at any time before its phase; or
      * NULL. */

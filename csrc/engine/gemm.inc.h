@@ -2,9 +2,9 @@
  *
  * Loops, from the outside: columns of C by nc, k by kc, rows by mc, columns by nb, tiles. The
  * (mc x kc) block of A and the (kc x nb) strip of B share the second-level cache; the rows of A of
- * one tile stay in the first level while the panels of the strip pass by. Operands are copied to
- * scratch, once per (nc, kc), only where their own strides would make lines evict each other
- * (product_plan.h); strips of B just before their first use. */
+ * one tile stay in the first level while the panels of the strip pass by. Operands are packed into
+ * scratch, once per (nc, kc), only where they would be slow to read as they are (product_plan.h);
+ * strips of B just before their first use. */
 
 enum {
     NARROW_COLUMNS = 4, /* of C; half as many where A must be transposed for it */
@@ -21,7 +21,7 @@ static bp_product_machine machine_of(const real_kernels *kernels) {
 static int64_t product_scratch(const real_kernels *kernels) {
     const bp_product_machine machine = machine_of(kernels);
     const bp_blocking block = bp_blocking_largest(&machine);
-    return block.kc * (block.nc + block.mc) + (block.kc + block.mc + 1) * BP_CACHE_LINE;
+    return block.kc * (block.nc + block.mc) + BP_CACHE_LINE;
 }
 
 static bp_product_plan plan_product(const real_kernels *kernels, const bp_product *p, int64_t m,
@@ -39,23 +39,39 @@ typedef struct {
 /* A block of an operand as the micro-kernel reads it. */
 typedef struct {
     const real *x;
-    int64_t rs, cs; /* cs: of a; the panel stride of b */
+    int64_t rs, cs; /* cs: of a, 0 where it lies in panels; the panel stride of b */
 } product_operand;
 
-/* The copy keeps the direction that is contiguous and only shortens the other stride, to an odd
- * number of cache lines. */
-static product_operand block_of_a(const bp_product *p, int copy, const product_range *r,
-                                  real *scratch) {
+/* The heights of the tiles of a block of rows, which are nearly equal. */
+typedef struct {
+    int64_t count, height, taller; /* the first `taller` ones have a row more */
+} row_tiles;
+
+static row_tiles tiles_of(const real_kernels *kernels, int64_t rows) {
+    const int64_t count = bp_ceil_div(rows, kernels->gemm.mr);
+    return (row_tiles){count, rows / count, rows % count};
+}
+
+/* Packed, the rows of each tile lie one after another for each k. */
+static product_operand block_of_a(const real_kernels *kernels, const bp_product *p, int pack,
+                                  const product_range *r, real *scratch) {
     const real *a = p->a + r->m0 * p->a_rs + r->p0 * p->a_cs;
-    if (!copy) return (product_operand){a, p->a_rs, p->a_cs};
-    const int64_t rows = r->m1 - r->m0, cols = r->p1 - r->p0;
-    const int by_rows = p->a_cs == 1;
-    const int64_t count = by_rows ? rows : cols, length = by_rows ? cols : rows;
-    const int64_t from = by_rows ? p->a_rs : p->a_cs, line = BP_CACHE_LINE / (int64_t)sizeof(real);
-    const int64_t to = (bp_ceil_div(length, line) | 1) * line;
-    for (int64_t i = 0; i < count; i++)
-        memcpy(scratch + i * to, a + i * from, (size_t)length * sizeof *a);
-    return by_rows ? (product_operand){scratch, to, 1} : (product_operand){scratch, 1, to};
+    if (!pack) return (product_operand){a, p->a_rs, p->a_cs};
+    const int64_t depth = r->p1 - r->p0;
+    const row_tiles tiles = tiles_of(kernels, r->m1 - r->m0);
+    real *panel = scratch;
+    for (int64_t t = 0; t < tiles.count; t++) {
+        const int64_t rows = tiles.height + (t < tiles.taller);
+        if (p->a_cs == 1) {
+            kernels->transpose(depth, rows, a, p->a_rs, panel, rows);
+        } else {
+            for (int64_t i = 0; i < depth; i++)
+                copy_row(rows, a + i * p->a_cs, panel + i * rows);
+        }
+        a += rows * p->a_rs;
+        panel += rows * depth;
+    }
+    return (product_operand){scratch, depth, 0};
 }
 
 static int64_t packed_b(const real_kernels *kernels, const bp_blocking *block) {
@@ -76,13 +92,13 @@ static void apply_epilogue(const real_kernels *kernels, const bp_product *p, int
  * time. */
 static void run_strip(const real_kernels *kernels, const bp_product *p, product_operand a,
                       product_operand b, const product_range *r) {
-    const int64_t cols = r->n1 - r->n0, tiles = bp_ceil_div(r->m1 - r->m0, kernels->gemm.mr);
-    const int64_t height = (r->m1 - r->m0) / tiles, taller = (r->m1 - r->m0) % tiles;
+    const int64_t cols = r->n1 - r->n0;
+    const row_tiles tiles = tiles_of(kernels, r->m1 - r->m0);
     const int has_epilogue = p->epilogue && r->p1 == p->k;
     int64_t i = r->m0, done = r->m0;
-    for (int64_t t = 0; t < tiles; t++) {
-        const int64_t rows = height + (t < taller);
-        kernels->gemm.run(r->p1 - r->p0, a.x, a.rs, a.cs, b.x, b.rs, b.cs,
+    for (int64_t t = 0; t < tiles.count; t++) {
+        const int64_t rows = tiles.height + (t < tiles.taller);
+        kernels->gemm.run(r->p1 - r->p0, a.x, a.cs ? a.rs : 1, a.cs ? a.cs : rows, b.x, b.rs, b.cs,
                           p->c + i * p->c_rs + r->n0, p->c_rs, (int)rows, cols,
                           p->accumulate || r->p0 > 0);
         a.x += rows * a.rs;
@@ -172,7 +188,7 @@ static void product_run(const real_kernels *kernels, const bp_product *product, 
                 const product_range r = {i0, bp_min_i64(i0 + block.mc, m1),
                                          j0, bp_min_i64(j0 + block.nc, n1),
                                          p0, bp_min_i64(p0 + block.kc, p->k)};
-                const product_operand a = block_of_a(p, plan.copy_a, &r, scratch_a);
+                const product_operand a = block_of_a(kernels, p, plan.pack_a, &r, scratch_a);
                 run_product_block(kernels, p, &plan, a, &r, i0 == m0, scratch);
             }
             p0 += block.kc;

@@ -342,16 +342,30 @@ static void plain_gradient(const bp_worker *w, const bp_block *block, int l, rea
                 gradient + (layer->b - layer->w), accumulate);
 }
 
-static void plain_gradient_rows(const bp_worker *w, const bp_block *block, int l, int64_t begin,
-                                int64_t end, real *dw, int64_t lddw, real *db) {
+static void plain_gradient_tile(const bp_worker *w, const bp_block *block, int l, bp_tile tile,
+                                real *dw, int64_t lddw, real *db) {
     const bp_pass *pass = w->pass;
     bp_dense dense = dense_of(w, l, block->n);
-    dense.n_out = end - begin;
+    dense.n_in = tile.n1 - tile.n0;
+    dense.n_out = tile.m1 - tile.m0;
     dense.lddw = lddw;
     dense.member = 0;
     dense.members = 1;
-    dense_bwd_w(&dense, pass->a[l], pass->ld[l], pass->delta[l] + begin, pass->ld[l + 1], dw, db,
-                0);
+    dense_bwd_w(&dense, pass->a[l] + tile.n0, pass->ld[l], pass->delta[l] + tile.m0,
+                pass->ld[l + 1], dw, tile.n0 == 0 ? db : NULL, 0);
+}
+
+/* Half of the second-level cache, and as square as it can be: then the operands are read, and
+ * packed, least often. */
+static bp_tile_size plain_gradient_tile_size(const bp_net *net, int64_t n_in, int64_t block) {
+    const int64_t entries = bp_l2_bytes(bp_cpu_get()) / 2 / (int64_t)sizeof(real);
+    int64_t side = TILE_COLUMNS;
+    while ((side + TILE_COLUMNS) * (side + TILE_COLUMNS) <= entries)
+        side += TILE_COLUMNS;
+    const int64_t part = bp_ceil_div(n_in, bp_ceil_div(n_in, side));
+    const int64_t cols = bp_min_i64(n_in, bp_round_up(part, TILE_COLUMNS));
+    (void)net, (void)block;
+    return (bp_tile_size){entries / cols, cols};
 }
 
 static int64_t plain_scratch(const bp_net *net) {
@@ -362,13 +376,16 @@ static int64_t plain_pack_unit(const bp_net *net) {
     return net->packed ? kernels_of(net)->gemm.nr : 1;
 }
 
-/* The panels of W^T that the rows make. */
-static void plain_pack_rows(bp_net *net, int l, int64_t begin, int64_t end) {
+/* The part of the panels of W^T that the tile makes. */
+static void plain_pack_tile(bp_net *net, int l, bp_tile tile) {
     const bp_layer *layer = &net->layers[l];
-    const int64_t nr = kernels_of(net)->gemm.nr;
+    const int64_t nr = kernels_of(net)->gemm.nr, n_in = layer->n_in;
     if (!net->packed) return;
-    pack_b(kernels_of(net), layer->n_in, layer->n_out, (const real *)net->parameters + layer->w, 1,
-           layer->n_in, begin / nr, (end + nr - 1) / nr, (real *)net->packed + layer->packed);
+    const real *w = (const real *)net->parameters + layer->w + tile.n0;
+    real *packed = (real *)net->packed + layer->packed + tile.n0 * nr;
+    for (int64_t i = tile.m0; i < tile.m1; i += nr)
+        kernels_of(net)->transpose(tile.n1 - tile.n0, bp_min_i64(nr, layer->n_out - i),
+                                   w + i * n_in, n_in, packed + i * n_in, nr);
 }
 
 static const bp_phases plain_phases = {
@@ -379,9 +396,10 @@ static const bp_phases plain_phases = {
     .loss = plain_loss,
     .backward = plain_backward,
     .gradient = plain_gradient,
-    .gradient_rows = plain_gradient_rows,
+    .gradient_tile = plain_gradient_tile,
+    .gradient_tile_size = plain_gradient_tile_size,
     .pack_unit = plain_pack_unit,
-    .pack_rows = plain_pack_rows,
+    .pack_tile = plain_pack_tile,
 };
 
 /* These phases, and room for the panels of a compact network; 0 where there is no memory. */

@@ -55,14 +55,15 @@ static bp_bf16_operand bf16_weights(const bp_net *net, int l, bp_bf16_form form)
     return bf16_operand_at(net, form, layer->n_out, layer->n_in, net->operands + at);
 }
 
-static void convert_weights(bp_net *net, int l, bp_bf16_form form, int64_t begin, int64_t end) {
+static void convert_weights(bp_net *net, int l, bp_bf16_form form, bp_tile tile) {
     const bp_layer *layer = &net->layers[l];
     const bp_bf16_kernels kernels = bf16_kernels_of(net);
     const bp_bf16_operand operand = bf16_weights(net, l, form);
     const float *w = (const float *)net->parameters + layer->w;
-    if (begin < end)
-        bp_bf16_convert(&kernels, form, bf16_planes_of(net), end - begin, layer->n_in,
-                        w + begin * layer->n_in, layer->n_in, &operand, begin, 0);
+    if (tile.m0 < tile.m1)
+        bp_bf16_convert(&kernels, form, bf16_planes_of(net), tile.m1 - tile.m0, tile.n1 - tile.n0,
+                        w + tile.m0 * layer->n_in + tile.n0, layer->n_in, &operand, tile.m0,
+                        tile.n0);
 }
 
 static int64_t bf16_pack_unit(const bp_net *net) {
@@ -70,9 +71,9 @@ static int64_t bf16_pack_unit(const bp_net *net) {
     return BP_BF16_BLOCK;
 }
 
-static void bf16_pack_rows(bp_net *net, int l, int64_t begin, int64_t end) {
-    convert_weights(net, l, BP_BF16_PANELS_T, begin, end);
-    if (l > 0) convert_weights(net, l, BP_BF16_PANELS, begin, end);
+static void bf16_pack_tile(bp_net *net, int l, bp_tile tile) {
+    convert_weights(net, l, BP_BF16_PANELS_T, tile);
+    if (l > 0) convert_weights(net, l, BP_BF16_PANELS, tile);
 }
 
 /* The panels of W of layer 0 serve the derivatives in the inputs alone, which training does not ask
@@ -80,7 +81,7 @@ static void bf16_pack_rows(bp_net *net, int l, int64_t begin, int64_t end) {
 static void bf16_pack_for_inputs(bp_net *net, int member, int members) {
     int64_t begin, end;
     bp_share(net->layers[0].n_out, BP_BF16_BLOCK, member, members, &begin, &end);
-    convert_weights(net, 0, BP_BF16_PANELS, begin, end);
+    convert_weights(net, 0, BP_BF16_PANELS, (bp_tile){begin, end, 0, net->layers[0].n_in});
 }
 
 /* ---- buffers ---- */
@@ -343,17 +344,30 @@ static void bf16_gradient(const bp_worker *w, const bp_block *block, int l, floa
     bias_gradient(w, block, l, 0, layer->n_out, 0, gradient + (layer->b - layer->w), accumulate);
 }
 
-static void bf16_gradient_rows(const bp_worker *w, const bp_block *block, int l, int64_t begin,
-                               int64_t end, float *dw, int64_t lddw, float *db) {
+static void bf16_gradient_tile(const bp_worker *w, const bp_block *block, int l, bp_tile tile,
+                               float *dw, int64_t lddw, float *db) {
     const bp_bf16_kernels kernels = bf16_kernels_of(w->net);
     bp_bf16_product product = weight_gradient(w, block, l, dw, 0);
-    product.m = end - begin;
+    product.m = tile.m1 - tile.m0;
+    product.n = tile.n1 - tile.n0;
     product.c_rs = lddw;
-    product.a.x += begin * BP_BF16_BLOCK;
+    product.a.x += tile.m0 * BP_BF16_BLOCK;
+    product.b.x += tile.n0 / BP_BF16_BLOCK * product.b.stride;
     kernels.bf16->begin();
     bp_bf16_product_run(&kernels, &product, 0, product.m, 0, product.n, w->scratch);
     kernels.bf16->end();
-    bias_gradient(w, block, l, begin, end, 1, db, 0);
+    if (tile.n0 == 0) bias_gradient(w, block, l, tile.m0, tile.m1, 1, db, 0);
+}
+
+/* Columns whose inputs fill half of the second-level cache, where they stay while the rows of the
+ * deltas pass by; and a tile that leaves room for the parameters that it updates. */
+static bp_tile_size bf16_gradient_tile_size(const bp_net *net, int64_t n_in, int64_t block) {
+    enum { ROWS = 64 };
+    const int64_t l2 = bp_l2_bytes(bp_cpu_get()), entries = l2 / 8 / (int64_t)sizeof(float);
+    const int64_t column = (int64_t)sizeof(uint16_t) * bf16_planes_of(net) * block;
+    const int64_t fit = bp_max_i64(l2 / 2 / column / TILE_COLUMNS, 2) * TILE_COLUMNS;
+    const int64_t cols = bp_min_i64(n_in, fit);
+    return (bp_tile_size){bp_max_i64(entries / cols, ROWS), cols};
 }
 
 static const bp_phases bf16_phases = {
@@ -364,9 +378,10 @@ static const bp_phases bf16_phases = {
     .loss = bf16_loss,
     .backward = bf16_backward,
     .gradient = bf16_gradient,
-    .gradient_rows = bf16_gradient_rows,
+    .gradient_tile = bf16_gradient_tile,
+    .gradient_tile_size = bf16_gradient_tile_size,
     .pack_unit = bf16_pack_unit,
-    .pack_rows = bf16_pack_rows,
+    .pack_tile = bf16_pack_tile,
     .pack_for_inputs = bf16_pack_for_inputs,
 };
 

@@ -14,8 +14,10 @@ enum {
     STRIP_COLUMNS = 128,     /* of B, at most */
     SCRATCH_BYTES = 2 << 20, /* for the packed block of B; A is copied again for each block */
     SMALL_WORK = 1 << 18,    /* m n k up to which operands fit the caches as they are */
-    PACKING_TILES = 4,       /* tiles of rows from which packing B can pay */
-    MANY_TILES = 70          /* tiles of rows from which packing B costs little */
+    PAGE = 4096,             /* within which the hardware fetches ahead */
+    PACKING_TILES = 4,       /* tiles of rows from which packing B can pay; of columns, for A */
+    SOME_TILES = 16,         /* from which it pays where B is slow to read as it is */
+    MANY_TILES = 70          /* from which it costs little */
 };
 
 static bp_cache known(bp_cache cache, int64_t bytes) {
@@ -30,6 +32,10 @@ static bp_cache known(bp_cache cache, int64_t bytes) {
 bp_product_machine bp_product_machine_of(const bp_cpu *cpu, int64_t size, int64_t mr, int64_t nr) {
     return (bp_product_machine){size, mr, nr, known(cpu->cache[1], L1_DEFAULT),
                                 known(cpu->cache[2], L2_DEFAULT)};
+}
+
+int64_t bp_l2_bytes(const bp_cpu *cpu) {
+    return bp_min_i64(known(cpu->cache[2], L2_DEFAULT).bytes, L2_MAX);
 }
 
 /* The bytes after which the lines at a stride (in bytes) fall into the same set again. */
@@ -67,29 +73,35 @@ static int b_stays(const bp_product_machine *machine, const bp_product_shape *sh
     return ways_needed(&machine->l2, kc, stride) <= machine->l2.ways / 2;
 }
 
-/* Whether the lines of A that a tile reads would evict each other from the first level. */
-static int a_conflicts(const bp_product_machine *machine, const bp_product_shape *shape,
-                       int64_t kc) {
+/* Whether A is packed: where the lines of it that a tile reads would evict each other from the
+ * first level; and where they are columns, of which each takes a line or two for a few rows, if
+ * there are enough tiles to use them. */
+static int packs_a(const bp_product_machine *machine, const bp_product_shape *shape, int64_t kc) {
     const int by_rows = shape->a_cs == 1;
     const int64_t count = by_rows ? machine->mr : kc;
     const int64_t stride = (by_rows ? shape->a_rs : shape->a_cs) * machine->size;
-    return ways_needed(&machine->l1, count, stride) > machine->l1.ways / 2;
+    if (!by_rows && shape->n >= PACKING_TILES * machine->nr) return 1;
+    return shape->n > machine->nr &&
+           ways_needed(&machine->l1, count, stride) > machine->l1.ways / 2;
 }
 
 /* Decides whether B is packed, or summed in smaller blocks where it lies: packing takes as long as
- * computing several tiles of rows. */
+ * computing several tiles of rows. Rows that do not begin with a line make vectors straddle two;
+ * rows of other pages are not fetched ahead. */
 static void plan_b(const bp_product_machine *machine, const bp_product_shape *shape,
                    bp_product_plan *plan) {
-    const int64_t tiles = shape->m / machine->mr;
-    if (tiles < PACKING_TILES || b_stays(machine, shape, plan->block.kc)) return;
-    if (tiles < MANY_TILES) {
+    const int64_t tiles = shape->m / machine->mr, stride = shape->b_rs * machine->size;
+    const int is_slow = stride % BP_CACHE_LINE != 0 || stride >= PAGE;
+    if (tiles < PACKING_TILES) return;
+    if (tiles < (is_slow ? SOME_TILES : MANY_TILES)) {
+        if (b_stays(machine, shape, plan->block.kc)) return;
         const int64_t part = part_size(shape->k, KC_MAX / 2, 8);
         if (part < plan->block.kc && part >= KC_IN_PLACE && b_stays(machine, shape, part)) {
             plan->block.kc = part;
             return;
         }
     }
-    plan->pack_b = 1;
+    plan->pack_b = is_slow || !b_stays(machine, shape, plan->block.kc);
 }
 
 bp_product_plan bp_product_plan_for(const bp_product_machine *machine,
@@ -104,7 +116,7 @@ bp_product_plan bp_product_plan_for(const bp_product_machine *machine,
     plan.block.kc = part_size(k, most.kc, 8);
     plan.block.nb = part_size(n, most.nb, nr);
     if (!reads_once && !must_pack && !shape->b_packed) plan_b(machine, shape, &plan);
-    plan.copy_a = !reads_once && n > nr && a_conflicts(machine, shape, plan.block.kc);
+    plan.pack_a = !reads_once && packs_a(machine, shape, plan.block.kc);
     if (plan.pack_b) plan.block.nc = part_size(n, most.nc, plan.block.nb);
     plan.block.mc = part_size(m, most.mc, mr);
     return plan;

@@ -27,8 +27,11 @@ typedef struct {
 
 typedef struct {
     bp_blocking block;
-    int copy_a, pack_b;
+    int pack_a, pack_b;
 } bp_product_plan;
+
+/* Bytes of the second-level cache that plans count on, also where the machine does not say. */
+int64_t bp_l2_bytes(const bp_cpu *cpu);
 
 /* The caches as the machine reports them, with a guess for what it does not say. */
 bp_product_machine bp_product_machine_of(const bp_cpu *cpu, int64_t size, int64_t mr, int64_t nr);

@@ -29,31 +29,34 @@ static void update_range(const bp_job *job, const bp_update *update, int64_t fir
                                           state[0], state[1], state[2], update);
 }
 
-/* The update of rows begin <= i < end of a layer, and of their packed copy, from their gradient.
- * Parameters, gradients and states stay in the cache from their update until they are packed. */
-static void update_rows(const bp_job *job, int l, int64_t begin, int64_t end, const real *dw,
-                        int64_t lddw, const real *db) {
+/* The update of a tile of W of a layer, and of its packed copy, from its gradient; of b too, for
+ * the rows of a tile that begins at column 0. Parameters, gradients and states stay in the cache
+ * from their update until they are packed. A batch in several parts is updated in whole rows. */
+static void update_tile(const bp_job *job, int l, bp_tile tile, const real *dw, int64_t lddw,
+                        const real *db) {
     bp_net *net = job->net;
     const bp_layer *layer = &net->layers[l];
-    const int64_t strip = rows_in(net, layer, STRIP_BYTES), n_in = layer->n_in;
+    const int64_t n_in = layer->n_in, cols = tile.n1 - tile.n0;
+    const int64_t strip = rows_in(net, cols, STRIP_BYTES);
     const int clips = job->optimizer->clip_norm > 0.0;
     bp_update weights = job->update;
     if (!clips) { /* else the penalties are in the gradient already */
         weights.l1 = net->l1;
         weights.l2 = net->l2;
     }
-    for (int64_t row = begin; row < end; row += strip) {
-        const int64_t rows = end - row < strip ? end - row : strip;
+    for (int64_t row = tile.m0; row < tile.m1; row += strip) {
+        const int64_t rows = tile.m1 - row < strip ? tile.m1 - row : strip;
         if (!clips) {
             add_parts(job, layer->w + row * n_in, rows * n_in);
             add_parts(job, layer->b + row, rows);
         }
         const int64_t rows_at_once = lddw == n_in ? rows : 1;
         for (int64_t i = row; i < row + rows; i += rows_at_once)
-            update_range(job, &weights, layer->w + i * n_in, rows_at_once * n_in,
-                         dw + (i - begin) * lddw);
-        update_range(job, &job->update, layer->b + row, rows, db + (row - begin));
-        phases_of(net)->pack_rows(net, l, row, row + rows);
+            update_range(job, &weights, layer->w + i * n_in + tile.n0, rows_at_once * cols,
+                         dw + (i - tile.m0) * lddw);
+        if (tile.n0 == 0)
+            update_range(job, &job->update, layer->b + row, rows, db + (row - tile.m0));
+        phases_of(net)->pack_tile(net, l, (bp_tile){row, row + rows, tile.n0, tile.n1});
     }
 }
 
@@ -69,22 +72,26 @@ static void update_layer(const bp_job *job, int l, int member, int members) {
     const real *dw = gradient_of(job, job->gradient, l), *db = dw + (layer->b - layer->w);
     int64_t begin, end;
     share_of_rows(job->net, l, member, members, &begin, &end);
-    update_rows(job, l, begin, end, dw + begin * layer->n_in, layer->n_in, db + begin);
+    update_tile(job, l, (bp_tile){begin, end, 0, layer->n_in}, dw + begin * layer->n_in,
+                layer->n_in, db + begin);
 }
 
-/* This member's share of the gradient and the update of a layer, strip by strip: the gradient is
- * used up where it was formed, and hardly leaves the cache. */
-static void update_in_strips(const bp_job *job, const bp_worker *w, const bp_block *block, int l,
-                             int64_t strip) {
-    const bp_layer *layer = &job->net->layers[l];
-    const int64_t lddw = strip_stride(layer);
-    real *dw = job->gradient + w->member * strip * (lddw + 1), *db = dw + strip * lddw;
+/* This member's share of the gradient and the update of a layer, tile by tile: the gradient is used
+ * up where it was formed, and hardly leaves the cache. The inputs of a column of tiles stay in the
+ * cache while the rows of the deltas pass by. */
+static void update_in_tiles(const bp_job *job, const bp_worker *w, const bp_block *block, int l,
+                            bp_tile_size size) {
+    const int64_t n_in = job->net->layers[l].n_in, lddw = tile_stride(size.cols);
+    real *dw = job->gradient + w->member * size.rows * (lddw + 1), *db = dw + size.rows * lddw;
     int64_t begin, end;
     share_of_rows(job->net, l, w->member, w->members, &begin, &end);
-    for (int64_t row = begin; row < end; row += strip) {
-        const int64_t next = row + strip < end ? row + strip : end;
-        phases_of(job->net)->gradient_rows(w, block, l, row, next, dw, lddw, db);
-        update_rows(job, l, row, next, dw, lddw, db);
+    for (int64_t col = 0; col < n_in; col += size.cols) {
+        const int64_t right = bp_min_i64(col + size.cols, n_in);
+        for (int64_t row = begin; row < end; row += size.rows) {
+            const bp_tile tile = {row, bp_min_i64(row + size.rows, end), col, right};
+            phases_of(job->net)->gradient_tile(w, block, l, tile, dw, lddw, db);
+            update_tile(job, l, tile, dw, lddw, db);
+        }
     }
 }
 
@@ -135,7 +142,8 @@ static void batch_update(bp_job *job, bp_team *team, int member, int members) {
         if (!(job->optimizer->clip_norm > 0.0)) add_parts(job, 0, net->n_parameters);
         update_range(job, &job->update, 0, net->n_parameters, job->gradient);
         for (int l = 0; l < net->n_layers; l++)
-            phases_of(net)->pack_rows(net, l, 0, net->layers[l].n_out);
+            phases_of(net)->pack_tile(net, l,
+                                      (bp_tile){0, net->layers[l].n_out, 0, net->layers[l].n_in});
         return;
     }
     for (int l = 0; l < net->n_layers; l++)

@@ -7,11 +7,6 @@ enum {
     LONG_ROW_BYTES = 4096 /* from there on equal columns of rows may share a set of the cache */
 };
 
-/* Bytes of the gradient that a member forms before it uses them. That is as many rows as a block of
- * the product has. If rows are so long that far fewer would fit, it takes MEMBER_ROWS, because the
- * activations are read again for each strip. */
-static const int64_t GRADIENT_BYTES = 512 * 1024;
-
 /* Chunks of weights and biases, layer by layer: penalties and the norm of the gradient are summed
  * chunk by chunk. */
 static int64_t chunk_count(const bp_net *net) {
@@ -62,38 +57,40 @@ static bp_workspace *workspace_make(const bp_net *net, int flags, const bp_works
     return NULL;
 }
 
-/* Rows of a layer whose bytes are at most so many, in whole units of packing. */
-static int64_t rows_in(const bp_net *net, const bp_layer *layer, int64_t bytes) {
+/* Rows of so many columns whose bytes are at most so many, in whole units of packing. */
+static int64_t rows_in(const bp_net *net, int64_t cols, int64_t bytes) {
     const int64_t unit = phases_of(net)->pack_unit(net);
-    const int64_t rows = bytes / (layer->n_in * (int64_t)sizeof(real));
+    const int64_t rows = bytes / (cols * (int64_t)sizeof(real));
     return rows > unit ? rows / unit * unit : unit;
 }
 
-/* Rows of a layer whose gradient a member forms and uses up at a time, where there may be so many
- * members (those of the workspace, so that its room serves every team); 0 where the layer has so
- * few rows that the members share its tiles, or so few columns that there is nothing to save: then
- * its gradient is formed whole. */
-static int64_t gradient_strip(const bp_net *net, const bp_layer *layer, int members) {
-    if (layer->n_out < (int64_t)MEMBER_ROWS * members || layer->n_in < MEMBER_COLUMNS) return 0;
-    const int64_t fit = rows_in(net, layer, GRADIENT_BYTES);
-    const int64_t rows = fit < MEMBER_ROWS / 2 ? MEMBER_ROWS : fit;
-    const int64_t share =
-        bp_round_up((layer->n_out - 1) / members + 1, phases_of(net)->pack_unit(net));
-    return rows < share ? rows : share;
+/* The tile of a layer's gradient that a member forms and uses up at a time, where there may be so
+ * many members (those of the workspace, so that its room serves every team). No rows where the
+ * layer has so few that the members share the tiles of its product, or so few columns that there is
+ * nothing to save: then its gradient is formed whole. */
+static bp_tile_size gradient_tile_size(const bp_net *net, const bp_layer *layer, int64_t block,
+                                       int members) {
+    if (layer->n_out < (int64_t)MEMBER_ROWS * members || layer->n_in < MEMBER_COLUMNS)
+        return (bp_tile_size){0, 0};
+    const bp_phases *phases = phases_of(net);
+    const int64_t unit = phases->pack_unit(net), share = bp_ceil_div(layer->n_out, members);
+    bp_tile_size size = phases->gradient_tile_size(net, layer->n_in, block);
+    size.rows = bp_round_up(bp_min_i64(size.rows, share), unit);
+    return size;
 }
 
-/* The row stride of a strip: padded where rows would compete for the same sets of the nearest
- * cache; shorter ones lie next to each other, as one run for the update. */
-static int64_t strip_stride(const bp_layer *layer) {
-    const int64_t n_in = layer->n_in, size = sizeof(real);
-    return n_in * size < LONG_ROW_BYTES ? n_in : bp_row_stride(n_in, size);
+/* The row stride of a tile: padded where rows would compete for the same sets of the nearest cache;
+ * shorter ones lie next to each other, as one run for the update. */
+static int64_t tile_stride(int64_t cols) {
+    const int64_t size = sizeof(real);
+    return cols * size < LONG_ROW_BYTES ? cols : bp_row_stride(cols, size);
 }
 
-/* Entries of a gradient that a fused plan needs: room for a strip of each member, or for a layer.
- */
-static int64_t fused_entries(const bp_net *net, const bp_layer *layer, int members) {
-    const int64_t strip = gradient_strip(net, layer, members);
-    return strip ? strip * (strip_stride(layer) + 1) * members : layer->b + layer->n_out - layer->w;
+/* Entries of a gradient that a fused plan needs: room for a tile of each member, or for a layer. */
+static int64_t fused_entries(const bp_net *net, const bp_layer *layer, int64_t block, int members) {
+    const bp_tile_size size = gradient_tile_size(net, layer, block, members);
+    return size.rows ? size.rows * (tile_stride(size.cols) + 1) * members
+                     : layer->b + layer->n_out - layer->w;
 }
 
 /* Entries of the gradients that a plan needs with up to so many members; -1 where their count
@@ -103,7 +100,7 @@ static int64_t gradient_entries(const bp_net *net, const bp_plan *plan, int memb
     if (flags == BP_PASS_FORWARD) return 0;
     if (!plan->fused) return bp_mul_size(net->n_parameters, plan->parts, &entries) ? entries : -1;
     for (int l = 0; l < net->n_layers; l++) {
-        const int64_t count = fused_entries(net, &net->layers[l], members);
+        const int64_t count = fused_entries(net, &net->layers[l], plan->block, members);
         entries = entries > count ? entries : count;
     }
     return entries;

@@ -1,4 +1,4 @@
-/* Prints the plan of a product on any machine: mc kc nc nb copy_a pack_b. Arguments: bytes of an
+/* Prints the plan of a product on any machine: mc kc nc nb pack_a pack_b. Arguments: bytes of an
  * element, rows and columns of the tile; bytes, ways and sets of the first cache, and of the
  * second, 0 where the machine does not say; m n k a_rs a_cs b_rs b_cs b_packed. */
 #include <inttypes.h>
@@ -24,6 +24,6 @@ int main(int argc, char **argv) {
     const bp_product_plan plan = bp_product_plan_for(&machine, &shape);
     const bp_blocking *block = &plan.block;
     printf("%" PRId64 " %" PRId64 " %" PRId64 " %" PRId64 " %d %d\n", block->mc, block->kc,
-           block->nc, block->nb, plan.copy_a, plan.pack_b);
+           block->nc, block->nb, plan.pack_a, plan.pack_b);
     return 0;
 }

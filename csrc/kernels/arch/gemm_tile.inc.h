@@ -18,8 +18,9 @@
  *
  * The tile is one function on constants, inlined into one instantiation per shape, so that its
  * accumulators are registers. The last steps fetch the cache lines of `next`, where the next
- * tile of c begins: earlier, and the panels would evict them. All but real and BP_T
- * are undefined again at the end. */
+ * tile of c begins: earlier, and the panels would evict them (16 and 48 steps earlier brought
+ * nothing, also where the next level takes 140 ns). They have a loop of their own. All but real and
+ * BP_T are undefined again at the end. */
 
 #include "unroll.inc.h"
 
@@ -89,11 +90,44 @@ BP_TILE_INLINE void BP_T(bp_gemm_store)(const int rows, const int cols, const in
     }
 }
 
+/* One step of k, after which the bases of the rows of a point to the next one. */
+BP_TILE_INLINE void BP_T(bp_gemm_step)(const int rows, const int cols, const int kind,
+                                       BP_T(bp_gemm_sums) *acc, const real **base, int64_t a_rs,
+                                       int64_t a_cs, const real *b, int64_t b_ps, VEC_PART last) {
+    const int whole = cols - (kind == LAST_HALF);
+    /* The operand with fewer vectors waits in registers for the other. */
+    VEC x[ROWS], y[ONE_COLS];
+    BP_UNROLL
+    for (int i = 0; rows <= cols && i < rows; i++)
+        x[i] = V_SET1(base[i / 3][(i % 3) * a_rs]);
+    BP_UNROLL
+    for (int j = 0; j < whole; j++) {
+        const real *q = b + (j / COLS) * b_ps + (j % COLS) * LANES;
+        y[j] = j == cols - 1 && kind == LAST_PART ? V_LOAD_PART(q, last) : V_LOAD(q);
+        BP_UNROLL
+        for (int i = 0; rows <= cols && i < rows; i++)
+            acc->whole[i][j] = V_FMA(x[i], y[j], acc->whole[i][j]);
+    }
+    HALF_VEC tail = H_ZERO();
+    if (kind == LAST_HALF)
+        tail = H_LOAD_PART(b + (whole / COLS) * b_ps + (whole % COLS) * LANES, last);
+    BP_UNROLL
+    for (int i = 0; i < rows; i++) {
+        if (rows > cols) x[i] = V_SET1(base[i / 3][(i % 3) * a_rs]);
+        BP_UNROLL
+        for (int j = 0; rows > cols && j < whole; j++)
+            acc->whole[i][j] = V_FMA(x[i], y[j], acc->whole[i][j]);
+        if (kind == LAST_HALF) acc->half[i] = H_FMA(H_OF(x[i]), tail, acc->half[i]);
+    }
+    BP_UNROLL
+    for (int i = 0; i < rows; i += 3)
+        base[i / 3] += a_cs;
+}
+
 BP_TILE_INLINE void BP_T(bp_gemm_tile)(const int rows, const int cols, const int kind, int64_t k,
                                        const real *a, int64_t a_rs, int64_t a_cs, const real *b,
                                        int64_t b_rs, int64_t b_ps, real *c, int64_t c_rs, int part,
                                        const real *next, int accumulate) {
-    const int whole = cols - (kind == LAST_HALF);
     /* Not an argument: after functions with vector arguments, gcc leaves out vzeroupper. */
     const VEC_PART last = V_PART(part);
     BP_T(bp_gemm_sums) acc;
@@ -104,43 +138,14 @@ BP_TILE_INLINE void BP_T(bp_gemm_tile)(const int rows, const int cols, const int
     BP_UNROLL
     for (int i = 0; i < rows; i += 3)
         base[i / 3] = a + i * a_rs;
-    for (int64_t left = k; left > 0; left--) {
-        /* The operand with fewer vectors waits in registers for the other. */
-        VEC x[ROWS], y[ONE_COLS];
+    const int64_t fetching = rows <= FEW_ROWS ? 0 : k < rows ? k : rows;
+    for (int64_t left = k; left > fetching; left--, b += b_rs)
+        BP_T(bp_gemm_step)(rows, cols, kind, &acc, base, a_rs, a_cs, b, b_ps, last);
+    for (int64_t left = fetching; left > 0; left--, b += b_rs, next += c_rs) {
+        BP_T(bp_gemm_step)(rows, cols, kind, &acc, base, a_rs, a_cs, b, b_ps, last);
         BP_UNROLL
-        for (int i = 0; rows <= cols && i < rows; i++)
-            x[i] = V_SET1(base[i / 3][(i % 3) * a_rs]);
-        BP_UNROLL
-        for (int j = 0; j < whole; j++) {
-            const real *q = b + (j / COLS) * b_ps + (j % COLS) * LANES;
-            y[j] = j == cols - 1 && kind == LAST_PART ? V_LOAD_PART(q, last) : V_LOAD(q);
-            BP_UNROLL
-            for (int i = 0; rows <= cols && i < rows; i++)
-                acc.whole[i][j] = V_FMA(x[i], y[j], acc.whole[i][j]);
-        }
-        HALF_VEC tail = H_ZERO();
-        if (kind == LAST_HALF)
-            tail = H_LOAD_PART(b + (whole / COLS) * b_ps + (whole % COLS) * LANES, last);
-        BP_UNROLL
-        for (int i = 0; i < rows; i++) {
-            if (rows > cols) x[i] = V_SET1(base[i / 3][(i % 3) * a_rs]);
-            BP_UNROLL
-            for (int j = 0; rows > cols && j < whole; j++)
-                acc.whole[i][j] = V_FMA(x[i], y[j], acc.whole[i][j]);
-            if (kind == LAST_HALF) acc.half[i] = H_FMA(H_OF(x[i]), tail, acc.half[i]);
-        }
-        BP_UNROLL
-        for (int i = 0; i < rows; i += 3)
-            base[i / 3] += a_cs;
-        b += b_rs;
-        /* Without a branch, which makes clang spill; before the last steps, one line over and over.
-         */
-        if (rows > FEW_ROWS) {
-            const real *line = next + (left <= rows ? left - 1 : 0) * c_rs;
-            BP_UNROLL
-            for (int j = 0; j < cols; j += 64 / (LANES * (int)sizeof(real)))
-                BP_PREFETCH(line + j * LANES);
-        }
+        for (int j = 0; j < cols; j += 64 / (LANES * (int)sizeof(real)))
+            BP_PREFETCH(next + j * LANES);
     }
     BP_T(bp_gemm_store)(rows, cols, kind, &acc, c, c_rs, last);
 }

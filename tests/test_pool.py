@@ -55,6 +55,17 @@ def test_a_smaller_team_finds_its_helper_awake() -> None:
 
 
 @pytest.mark.timing
+@pytest.mark.skipif((os.cpu_count() or 1) < 2, reason="needs two CPUs")
+def test_calls_that_are_slow_alone_find_their_helper_awake() -> None:
+    """At most three calls in a row after a pause; more where other processes take the CPUs."""
+    out = run("pool_stress.c", "0", "slow", sources=POOL)
+    found = re.match(r"(\d+) of (\d+) calls on one thread", out)
+    assert found
+    print(out)
+    assert int(found[1]) < 0.2 * int(found[2])
+
+
+@pytest.mark.timing
 def test_latency() -> None:
     """A dispatch never costs more than a few sleeps, even where other processes want the CPUs."""
     out = run("pool_stress.c", "0", "latency", sources=POOL)

@@ -3,6 +3,7 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 
+#include "system/clock.h"
 #include "system/fpmode.h"
 #include "system/thread.h"
 #include "threads/park.h"
@@ -34,6 +35,8 @@ enum {
     /* How long a thread that waits looks at the word before it sleeps: longer than a phase of a
      * small network lasts, shorter than anybody notices. */
     SPIN_NS = 50000,
+    /* The longest that a roused helper looks out for the next call before it sleeps. */
+    ROUSED_NS = 1000000,
     /* At the barriers of a team at work, several times as long as waking takes: else one late
      * thread sends the other to sleep, whose waking makes it late again, and so on. */
     BARRIER_SPINS = 6
@@ -63,11 +66,12 @@ static struct {
     int helpers; /* running; helper[i] is member i + 1 */
     int cpus;    /* as counted when the helpers were started */
     int stopping;
+    atomic_llong roused_ns; /* how long a helper looks out that was roused */
     bp_team_fn fn;
     void *context;
     bp_team team;
     helper helper[BP_MAX_THREADS - 1];
-} pool = {.team = {.members = 1}};
+} pool = {.team = {.members = 1}, .roused_ns = SPIN_NS};
 
 static atomic_int thread_limit; /* 0 until somebody asks */
 
@@ -135,9 +139,10 @@ static void helper_main(void *argument) {
         command = bp_word_wait(&self->command, command, spin_ns, &habit);
         const int is_new = command == 1 || habit.slept > slept;
         if (!take_ticket(self, command)) {
-            /* Roused: more work may come soon. A larger team may have left no time to spin. */
+            /* Roused: more work may come, but not before the caller has done this piece alone. A
+             * larger team may have left no time to spin. */
             habit = (bp_habit){0, 0};
-            spin_ns = SPIN_NS;
+            spin_ns = atomic_load_explicit(&pool.roused_ns, memory_order_relaxed);
             continue;
         }
         if (pool.stopping) return;
@@ -222,6 +227,17 @@ static void run_alone(bp_team_fn fn, void *context) {
     fn(context, &alone, 0, 1);
 }
 
+/* Runs alone while the helpers that were roused wake up. The next time they look out for twice as
+ * long as that took, but not if they outnumber the CPUs. */
+static void run_meanwhile(int wanted, bp_team_fn fn, void *context) {
+    const int64_t start = bp_clock_ns();
+    run_alone(fn, context);
+    int64_t spin_ns = 2 * (bp_clock_ns() - start);
+    if (spin_ns < SPIN_NS || wanted > pool.cpus) spin_ns = SPIN_NS;
+    if (spin_ns > ROUSED_NS) spin_ns = ROUSED_NS;
+    atomic_store_explicit(&pool.roused_ns, spin_ns, memory_order_relaxed);
+}
+
 static void run_together(int members, bp_team_fn fn, void *context, which_helpers which) {
     bp_team *team = &pool.team;
     pool.fn = fn;
@@ -244,12 +260,12 @@ static void dispatch(int threads, bp_team_fn fn, void *context, which_helpers wh
     if (members > BP_MAX_THREADS) members = BP_MAX_THREADS;
     uint64_t mode = bp_fp_enter();
     if (members > 1 && take_pool()) {
-        members = gather(members);
+        const int wanted = members = gather(members);
         if (which == AWAKE_HELPERS) members = awake(members);
         if (members > 1) {
             run_together(members, fn, context, which);
         } else {
-            run_alone(fn, context);
+            run_meanwhile(wanted, fn, context);
         }
         release_pool();
     } else {

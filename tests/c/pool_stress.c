@@ -195,6 +195,30 @@ static void part_smaller(void) {
     printf("%d of %d calls on two threads\n", together, REPEATS * CALLS);
 }
 
+static void run_for(void *context, bp_team *team, int member, int members) {
+    atomic_int *together = context;
+    (void)team;
+    if (member > 0) atomic_store(together, 1);
+    for (const int64_t end = bp_clock_ns() + (members > 1 ? 20000 : 300000); bp_clock_ns() < end;) {
+    }
+}
+
+/* Calls that take much longer alone than a helper looks out find it awake soon after a pause. */
+static void part_slow(void) {
+    enum { REPEATS = 20, CALLS = 50 };
+    int alone = 0;
+    bp_set_threads(2);
+    for (int i = 0; i < REPEATS; i++) {
+        usleep(5000);
+        for (int n = 0; n < CALLS; n++) {
+            atomic_int together = 0;
+            bp_pool_run_awake(2, run_for, &together);
+            alone += !atomic_load(&together);
+        }
+    }
+    printf("%d of %d calls on one thread\n", alone, REPEATS * CALLS);
+}
+
 static void *change_limit(void *unused) {
     (void)unused;
     while (time_left()) {
@@ -396,7 +420,7 @@ static const struct {
     {"counts", part_counts},           {"shared", part_shared},       {"awake", part_awake},
     {"smaller", part_smaller},         {"limits", part_limits},       {"callers", part_callers},
     {"nested", part_nested},           {"mode", part_mode},           {"places", part_places},
-    {"latency", part_latency},
+    {"latency", part_latency},         {"slow", part_slow},
 };
 
 int main(int argc, char **argv) {

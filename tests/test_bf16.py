@@ -402,10 +402,10 @@ def test_arguments() -> None:
         matmul(a, a, precision="bf16")
     with pytest.raises(ValueError, match="precision must be one of float32, bf16, bf16x2, bf16x3"):
         matmul(a, a, precision="bfloat16")
-    assert (
-        matmul(np.ones((3, 0), np.float32), np.ones((0, 2), np.float32), precision="bf16x3").sum()
-        == 0
-    )
+    for precision in PRECISIONS:
+        out = np.full((3, 2), np.nan, np.float32)
+        none = np.ones((3, 0), np.float32), np.ones((0, 2), np.float32)
+        assert matmul(*none, out=out, precision=precision).sum() == 0
 
 
 def test_peak() -> None:

@@ -1,8 +1,9 @@
 /* Conversion to bfloat16 operands, and the blocked driver around their micro-kernel.
  *
  * Loops, from the outside: columns of C by nc, rows by mc, the small and then the large products,
- * k by kc, tiles. The (mc x nc) block of C stays in the second-level cache until all its products
- * have been added, with the (mc x kc) block of A and the (kc x nc) block of B of the moment. */
+ * k by kb, bands of rows, k by kc, tiles. The (kb x nc) block of B stays in the second-level
+ * cache while the bands of A pass by; of those the piece of the moment, kc deep, lies in the first
+ * level. */
 #include <string.h>
 
 #include "engine/bf16.h"
@@ -13,7 +14,8 @@
 
 enum {
     BLOCK = BP_BF16_BLOCK,
-    SIDE_MIN = 64,              /* of the block of C */
+    COLUMNS_MIN = 256,          /* for which k is cut: with fewer, A is read too often */
+    COLUMNS_MAX = 512,          /* a band of C is to stay in the second-level cache */
     ROW_GROUP = 16,             /* rows up to a multiple of this exist in a slab */
     EPILOGUE_ELEMENTS = 1 << 14 /* of C: enough to pay for the calls, and in cache still */
 };
@@ -113,22 +115,39 @@ void bp_bf16_convert(const bp_bf16_kernels *kernels, bp_bf16_form form, int plan
 
 /* ---- products ---- */
 
-static int64_t largest_side(const bp_kernels_bf16 *kernels) {
-    const int64_t l2 = bp_l2_bytes(bp_cpu_get());
-    int64_t side = SIDE_MIN;
-    while (4 * (side + BLOCK) * (kernels->kc + side + BLOCK) <= l2 * 3 / 4)
-        side += BLOCK;
-    return side;
-}
-
-/* Cuts count into equal parts of at most `most`, each but the last a multiple of 32. */
+/* Cuts count into equal parts of at most `most`, a multiple of 32, each but the last a multiple
+ * of 32. */
 static int64_t part_size(int64_t count, int64_t most) {
     const int64_t parts = bp_max_i64(bp_ceil_div(count, most), 1);
     return bp_max_i64(bp_round_up(bp_ceil_div(count, parts), BLOCK), BLOCK);
 }
 
+/* Floats of the block of C that waits for its large products: a quarter of the second level. */
+static int64_t block_entries(void) {
+    return bp_l2_bytes(bp_cpu_get()) / 4 / (int64_t)sizeof(float);
+}
+
 int64_t bp_bf16_product_scratch(const bp_bf16_kernels *kernels) {
-    return largest_side(kernels->bf16) * largest_side(kernels->bf16);
+    return bp_max_i64(block_entries(), kernels->bf16->band * COLUMNS_MAX);
+}
+
+typedef struct {
+    int64_t mc, nc, kb, kc;
+} bf16_blocking;
+
+/* The block of B, all planes, fills half of the second-level cache. */
+static bf16_blocking blocking_of(const bp_bf16_kernels *kernels, const bp_bf16_product *p,
+                                 int64_t m, int64_t n) {
+    const int64_t band = kernels->bf16->band, column = 2 * p->planes,
+                  half = bp_l2_bytes(bp_cpu_get()) / 2;
+    const int64_t depth = bp_max_i64(bp_round_up(p->k, BLOCK), BLOCK);
+    bf16_blocking b;
+    b.kb = part_size(depth, bp_max_i64(half / (column * COLUMNS_MIN) / BLOCK, 1) * BLOCK);
+    b.kc = part_size(b.kb, kernels->bf16->kc / (p->planes > 1 ? 2 : 1));
+    const int64_t cols = bp_min_i64(half / (column * b.kb), COLUMNS_MAX);
+    b.nc = part_size(n, bp_max_i64(cols / BLOCK, 1) * BLOCK);
+    b.mc = p->planes > 1 ? part_size(m, bp_max_i64(block_entries() / b.nc / band, 1) * band) : m;
+    return b;
 }
 
 /* The products of planes that are summed in one pass over k. */
@@ -176,69 +195,92 @@ static void apply_epilogue(const bp_bf16_kernels *kernels, const bp_bf16_product
                             &p->out[o].operand, i0, n0);
 }
 
-/* Adds the products of one pass over k; the epilogue of rows follows their last ones, some at a
- * time. */
-static void run_pass(const bp_bf16_kernels *kernels, const bp_bf16_product *p, const c_block *block,
-                     int first, int last) {
+/* A pass over k: the products of some planes, added to a block of C. */
+typedef struct {
+    const bp_bf16_product *product;
+    const c_block *block;
     bp_bf16_term terms[BP_BF16_TERMS];
-    const int n_terms = make_terms(p, last, terms);
-    const int64_t depth = bp_round_up(p->k, BLOCK), rows = block->m1 - block->m0;
-    const int64_t kc = part_size(depth, kernels->bf16->kc / (p->planes > 1 ? 2 : 1)),
-                  cols = block->n1 - block->n0;
+    int n_terms;
+    int64_t kc;
+} k_pass;
+
+/* Adds to the band that begins at row i the products for p0 <= k < p1; without any, at least 0. */
+static void run_band(const bp_bf16_kernels *kernels, const k_pass *pass, int64_t i, int64_t p0,
+                     int64_t p1, int accumulate) {
+    const bp_bf16_product *p = pass->product;
+    const c_block *block = pass->block;
+    int64_t q = p0;
+    do {
+        const bp_bf16_block band = {
+            .m = bp_min_i64(kernels->bf16->band, block->m1 - i),
+            .n = block->n1 - block->n0,
+            .k = bp_min_i64(pass->kc, p1 - q),
+            .a = p->a.x + q / BLOCK * p->a.stride + i * BLOCK,
+            .slab = p->a.stride,
+            .b = p->b.x + block->n0 / BLOCK * p->b.stride + q * BLOCK,
+            .panel = p->b.stride,
+            .terms = pass->terms,
+            .n_terms = pass->n_terms,
+            .c = block->c + (i - block->m0) * block->c_rs,
+            .c_rs = block->c_rs,
+            .accumulate = accumulate || q > p0,
+        };
+        kernels->bf16->run(&band);
+        q += pass->kc;
+    } while (q < p1);
+}
+
+/* The epilogue of rows follows their last products, some at a time. */
+static void run_pass(const bp_bf16_kernels *kernels, const bp_bf16_product *p,
+                     const bf16_blocking *cut, const c_block *block, int first, int last) {
+    k_pass pass = {.product = p, .block = block, .kc = cut->kc};
+    pass.n_terms = make_terms(p, last, pass.terms);
+    const int64_t depth = bp_round_up(p->k, BLOCK), cols = block->n1 - block->n0;
+    const int64_t height = kernels->bf16->band;
     const int has_epilogue = p->epilogue || block->apart || p->out[0].form || p->out[1].form;
-    const int64_t some = bp_round_up(bp_max_i64(EPILOGUE_ELEMENTS / cols, 1), BLOCK);
     int64_t p0 = 0;
     do {
-        const int ends = last && has_epilogue && p0 + kc >= depth;
-        const int64_t step = ends ? some : rows;
-        for (int64_t i = block->m0; i < block->m1; i += step) {
-            const int64_t end = bp_min_i64(i + step, block->m1);
-            const bp_bf16_block q = {
-                .m = end - i,
-                .n = cols,
-                .k = bp_min_i64(kc, depth - p0),
-                .a = p->a.x + p0 / BLOCK * p->a.stride + i * BLOCK,
-                .slab = p->a.stride,
-                .b = p->b.x + block->n0 / BLOCK * p->b.stride + p0 * BLOCK,
-                .panel = p->b.stride,
-                .terms = terms,
-                .n_terms = n_terms,
-                .c = block->c + (i - block->m0) * block->c_rs,
-                .c_rs = block->c_rs,
-                .accumulate = p0 > 0 || !first || (p->accumulate && !block->apart),
-            };
-            kernels->bf16->run(&q);
-            if (ends) apply_epilogue(kernels, p, block, i, end);
+        const int64_t p1 = bp_min_i64(p0 + cut->kb, depth);
+        const int ends = last && has_epilogue && p1 == depth;
+        int64_t done = block->m0;
+        for (int64_t i = block->m0; i < block->m1; i += height) {
+            const int64_t end = bp_min_i64(i + height, block->m1);
+            run_band(kernels, &pass, i, p0, p1,
+                     p0 > 0 || !first || (p->accumulate && !block->apart));
+            if (ends && ((end - done) * cols >= EPILOGUE_ELEMENTS || end == block->m1)) {
+                apply_epilogue(kernels, p, block, done, end);
+                done = end;
+            }
         }
-        p0 += kc;
+        p0 = p1;
     } while (p0 < depth);
 }
 
 /* Small products that are not finite say nothing that the large ones do not say: beside an
  * infinity stand zeros, whose products with it are NaN, and an overflow of a small product means
  * one of the large one, maybe of the other sign. */
-static void run_block(const bp_bf16_kernels *kernels, const bp_bf16_product *p, c_block *block,
-                      float *scratch) {
+static void run_block(const bp_bf16_kernels *kernels, const bp_bf16_product *p,
+                      const bf16_blocking *cut, c_block *block, float *scratch) {
     const int64_t rows = block->m1 - block->m0, cols = block->n1 - block->n0;
     block->apart = p->accumulate && p->planes > 1;
     block->c = block->apart ? scratch : p->c + block->m0 * p->c_rs + block->n0;
     block->c_rs = block->apart ? cols : p->c_rs;
     if (p->planes > 1) {
-        run_pass(kernels, p, block, 1, 0);
+        run_pass(kernels, p, cut, block, 1, 0);
         kernels->bf16->drop_specials(rows, cols, block->c, block->c_rs);
     }
-    run_pass(kernels, p, block, p->planes == 1, 1);
+    run_pass(kernels, p, cut, block, p->planes == 1, 1);
 }
 
 void bp_bf16_product_run(const bp_bf16_kernels *kernels, const bp_bf16_product *product, int64_t m0,
                          int64_t m1, int64_t n0, int64_t n1, float *scratch) {
     if (m0 >= m1 || n0 >= n1) return;
-    const int64_t side = largest_side(kernels->bf16);
-    const int64_t mc = part_size(m1 - m0, side), nc = part_size(n1 - n0, side);
-    for (int64_t j = n0; j < n1; j += nc) {
-        for (int64_t i = m0; i < m1; i += mc) {
-            c_block block = {i, bp_min_i64(i + mc, m1), j, bp_min_i64(j + nc, n1), NULL, 0, 0};
-            run_block(kernels, product, &block, scratch);
+    const bf16_blocking cut = blocking_of(kernels, product, m1 - m0, n1 - n0);
+    for (int64_t j = n0; j < n1; j += cut.nc) {
+        for (int64_t i = m0; i < m1; i += cut.mc) {
+            c_block block = {i, bp_min_i64(i + cut.mc, m1), j, bp_min_i64(j + cut.nc, n1), NULL, 0,
+                             0};
+            run_block(kernels, product, &cut, &block, scratch);
         }
     }
 }

@@ -111,6 +111,7 @@ static void amx_dp(int c, int a, int b) {
 #define AMX_RELEASE() amx_release()
 #define AMX_ZERO(t) amx_zero(t)
 #define AMX_LOAD(t, p, s) amx_load(t, p, s)
+#define AMX_STREAM(t, p, s) amx_load(t, p, s)
 #define AMX_STORE(t, p, s) amx_store(t, p, s)
 #define AMX_DP(c, a, b) amx_dp(c, a, b)
 #define AMX_FENCE() (void)0

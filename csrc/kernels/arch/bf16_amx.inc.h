@@ -5,6 +5,8 @@
  *   AMX_ZERO(t)                       clears a tile
  *   AMX_LOAD(t, p, s) AMX_STORE(t, p, s)
  *                                     rows s bytes apart
+ *   AMX_STREAM(t, p, s)               the same as AMX_LOAD, past the nearest cache, in which it
+ *                                     leaves room for what is read again sooner
  *   AMX_FENCE()                       before a load of what was just written
  *   AMX_DP(c, a, b)                   tdpbf16ps: c (16 x 16 float32) += a (16 rows of 16 pairs)
  *                                     b (16 rows of 16 pairs, which are pairs of rows)
@@ -20,20 +22,18 @@ static const struct {
 
 enum { AMX_SIDE = 16, AMX_PAIRS_STRIDE = 2 * BP_BF16_BLOCK * sizeof(uint16_t) };
 
-/* Adds one step and term; a and b are loaded where they differ from those of the last term. */
+/* Adds one step and term; a and b are loaded where they differ from those of the last term, each
+ * tile just before its first product. */
 BP_TILE_INLINE void bp_amx_step(const int down, const int across, const uint16_t *a,
                                 const uint16_t *b, int new_a, int new_b) {
-    if (new_a) {
-        AMX_LOAD(4, a, BP_BF16_BLOCK * sizeof(uint16_t));
-        if (down > 1) AMX_LOAD(5, a + AMX_SIDE * BP_BF16_BLOCK, BP_BF16_BLOCK * sizeof(uint16_t));
-    }
-    if (new_b) {
-        AMX_LOAD(6, b, AMX_PAIRS_STRIDE);
-        if (across > 1) AMX_LOAD(7, b + 2 * AMX_SIDE, AMX_PAIRS_STRIDE);
-    }
+    if (new_b) AMX_STREAM(6, b, AMX_PAIRS_STRIDE);
+    if (new_a) AMX_LOAD(4, a, BP_BF16_BLOCK * sizeof(uint16_t));
     AMX_DP(0, 4, 6);
-    if (across > 1) AMX_DP(1, 4, 7);
+    if (new_a && down > 1)
+        AMX_LOAD(5, a + AMX_SIDE * BP_BF16_BLOCK, BP_BF16_BLOCK * sizeof(uint16_t));
     if (down > 1) AMX_DP(2, 5, 6);
+    if (new_b && across > 1) AMX_STREAM(7, b + 2 * AMX_SIDE, AMX_PAIRS_STRIDE);
+    if (across > 1) AMX_DP(1, 4, 7);
     if (down > 1 && across > 1) AMX_DP(3, 5, 7);
 }
 
@@ -52,7 +52,12 @@ BP_TILE_INLINE void bp_amx_block(const int down, const int across, const bp_bf16
         if (down > 1) AMX_LOAD(2, below, stride);
         if (down > 1 && across > 1) AMX_LOAD(3, below + AMX_SIDE, stride);
     }
-    for (int64_t left = q->k; left > 0; left -= BP_BF16_BLOCK) {
+    for (int64_t left = q->n_terms == 1 ? q->k : 0; left > 0; left -= BP_BF16_BLOCK) {
+        bp_amx_step(down, across, a + q->terms->a, b + q->terms->b, 1, 1);
+        a += q->slab;
+        b += BP_BF16_BLOCK * BP_BF16_BLOCK;
+    }
+    for (int64_t left = q->n_terms > 1 ? q->k : 0; left > 0; left -= BP_BF16_BLOCK) {
         const bp_bf16_term *last = NULL;
         for (int t = 0; t < q->n_terms; t++) {
             const bp_bf16_term *term = &q->terms[t];
@@ -133,7 +138,8 @@ static double bpk_bf16_peak__amx(int64_t iterations) {
 
 static void bpk_bf16_init__amx(bp_kernels_bf16 *k) {
     k->name = "amx";
-    k->kc = 320;
+    k->band = 32;
+    k->kc = 512;
     k->begin = bpk_bf16_begin__amx;
     k->end = bpk_bf16_end__amx;
     k->run = bpk_bf16_run_32x32__amx;

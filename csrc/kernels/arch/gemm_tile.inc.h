@@ -17,9 +17,8 @@
  * waste less where it has few of them, and where vectors are computed in halves it takes less time
  *
  * The tile is one function on constants, inlined into one instantiation per shape, so that its
- * accumulators are registers. The last steps fetch the cache lines of `next`, where the next
- * tile of c begins: earlier, and the panels would evict them (16 and 48 steps earlier brought
- * nothing, also where the next level takes 140 ns). They have a loop of their own. All but real and
+ * accumulators are registers. The last steps, in a loop of their own, fetch the cache lines of
+ * `next`, where the next tile of c begins; 16 and 48 steps earlier was not faster. All but real and
  * BP_T are undefined again at the end. */
 
 #include "unroll.inc.h"

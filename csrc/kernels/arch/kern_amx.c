@@ -20,6 +20,7 @@
 #    define AMX_RELEASE() _tile_release()
 #    define AMX_ZERO(t) _tile_zero(t)
 #    define AMX_LOAD(t, p, s) _tile_loadd(t, p, (size_t)(s))
+#    define AMX_STREAM(t, p, s) _tile_stream_loadd(t, p, (size_t)(s))
 #    define AMX_STORE(t, p, s) _tile_stored(t, p, (size_t)(s))
 #    define AMX_DP(c, a, b) _tile_dpbf16ps(c, a, b)
 /* The compiler does not know that loading a tile reads memory. */

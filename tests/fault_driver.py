@@ -24,6 +24,7 @@ from pybackprop import _core, _pybackprop_core
 from pybackprop.results import Gradients, Trace
 
 faults = ctypes.CDLL(_pybackprop_core.__file__)
+faults.faults_forget.restype = faults.faults_hold.restype = None
 for name in ("requests", "blocks", "bytes", "refuse_threads", "site"):
     getattr(faults, f"faults_{name}").restype = ctypes.c_longlong
 faults.faults_arm.argtypes = [ctypes.c_longlong]
@@ -41,7 +42,8 @@ def squared(a: Any, y: Any) -> Any:
 
 
 def held() -> tuple[int, int]:
-    """Return the blocks and the bytes that the core holds."""
+    """Return the blocks and the bytes that the core holds, without what it keeps between calls."""
+    faults.faults_forget()
     return faults.faults_blocks(), faults.faults_bytes()
 
 
@@ -304,6 +306,9 @@ def check_kernels() -> None:
             lambda: None,
             lambda _, a=a, b=b: bp.kernels.dense_backward(a, b, a, b, "tanh"),
         )
+    faults.faults_hold(1)
+    exhaust("matmul at the same time", lambda: None, lambda _: bp.kernels.matmul(a, b))
+    faults.faults_hold(0)
     for precision in _core.PRECISIONS:
         a, b = (RNG.normal(size=(80, 80)).astype("f4") for _ in range(2))
         exhaust(

@@ -3,6 +3,7 @@
 #include "engine/doors.h"
 #include "kernels/dispatch.h"
 #include "system/mem.h"
+#include "system/scratch.h"
 #include "threads/plan.h"
 #include "threads/team.h"
 
@@ -77,20 +78,18 @@ static int bf16_matmul(const bp_matmul_shape *s, int planes, const float *a, con
                         &count_b) ||
         count_a > INT64_MAX / 8 || count_b > INT64_MAX / 8)
         return BP_ERR_MEMORY;
-    uint16_t *operands = bp_alloc_scratch(count_a + count_b, sizeof *operands);
     job.scratch_each = bp_round_up(bp_bf16_product_scratch(&job.kernels), BP_ALIGNMENT);
-    job.scratch = bp_alloc_scratch(job.scratch_each * threads, sizeof *job.scratch);
-    if (operands && job.scratch) {
-        job.product.a = job.a.operand;
-        job.product.b = job.b.operand;
-        job.product.a.x = job.a.operand.x = operands;
-        job.product.b.x = job.b.operand.x = operands + count_a;
-        bp_run_work(threads, flops, bf16_team, &job);
-    }
-    const int status = operands && job.scratch ? BP_OK : BP_ERR_MEMORY;
-    bp_free(job.scratch);
-    bp_free(operands);
-    return status;
+    const int64_t scratch = job.scratch_each * threads * (int64_t)sizeof *job.scratch;
+    char *memory = bp_scratch_take(scratch + (count_a + count_b) * (int64_t)sizeof(uint16_t), 1);
+    if (!memory) return BP_ERR_MEMORY;
+    job.scratch = (float *)(void *)memory;
+    job.product.a = job.a.operand;
+    job.product.b = job.b.operand;
+    job.product.a.x = job.a.operand.x = (uint16_t *)(void *)(memory + scratch);
+    job.product.b.x = job.b.operand.x = job.a.operand.x + count_a;
+    bp_run_work(threads, flops, bf16_team, &job);
+    bp_scratch_give(memory);
+    return BP_OK;
 }
 
 int bp_matmul(int32_t dtype, int32_t precision, int64_t m, int64_t n, int64_t k, const void *a,

@@ -10,6 +10,7 @@
 #include "system/fpmode.h"
 #include "system/integers.h"
 #include "system/rng.h"
+#include "system/scratch.h"
 #include "threads/plan.h"
 
 #define real float

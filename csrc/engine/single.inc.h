@@ -42,10 +42,10 @@ static int matmul(const bp_matmul_shape *s, const void *a, const void *b, void *
             },
         .scratch_each = bp_round_up(product_scratch(kernel_table()), BP_ALIGNMENT),
     };
-    job.scratch = bp_alloc_scratch(job.scratch_each * threads, sizeof *job.scratch);
+    job.scratch = bp_scratch_take(job.scratch_each * threads, sizeof *job.scratch);
     if (!job.scratch) return BP_ERR_MEMORY;
     bp_run_work(threads, flops, matmul_team, &job);
-    bp_free(job.scratch);
+    bp_scratch_give(job.scratch);
     return BP_OK;
 }
 
@@ -119,7 +119,7 @@ static int run_layer(layer_job *job, int backward) {
     if (!bp_mul_size(s->rows, s->n_out, &outputs) || outputs > INT64_MAX / 64) return BP_ERR_MEMORY;
     outputs = bp_round_up(outputs, BP_ALIGNMENT);
     count = job->scratch_each * threads + (backward ? 2 * outputs : 0);
-    real *memory = bp_alloc_scratch(count, sizeof *memory);
+    real *memory = bp_scratch_take(count, sizeof *memory);
     if (!memory) return BP_ERR_MEMORY;
     job->scratch = memory;
     if (backward) {
@@ -127,7 +127,7 @@ static int run_layer(layer_job *job, int backward) {
         job->y = job->delta + outputs;
     }
     bp_run_work(threads, flops, backward ? backward_team : forward_team, job);
-    bp_free(memory);
+    bp_scratch_give(memory);
     return BP_OK;
 }
 

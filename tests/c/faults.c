@@ -15,6 +15,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "system/scratch.h"
+
 #define EXPORT __attribute__((visibility("default")))
 
 enum { MAX_SITES = 1024 };
@@ -56,6 +58,21 @@ EXPORT long long faults_blocks(void) {
 
 EXPORT long long faults_bytes(void) {
     return atomic_load(&bytes);
+}
+
+/* Drops the block that the core keeps between calls. */
+EXPORT void faults_forget(void) {
+    bp_scratch_forget();
+}
+
+/* Holds that block, or gives it back: who asks for scratch meanwhile gets a block of its own. */
+EXPORT void faults_hold(int hold) {
+    static void *held;
+    if (hold) {
+        held = bp_scratch_take(1, 1);
+    } else {
+        bp_scratch_give(held);
+    }
 }
 
 /* Lets every thread fail to start while `refuse` is not 0; returns how many have so far. */

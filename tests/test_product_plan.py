@@ -1,4 +1,4 @@
-"""How products are cut and copied on machines that are not here (csrc/engine/product_plan.h)."""
+"""How products are cut and packed on machines that are not here (csrc/engine/product_plan.h)."""
 
 from __future__ import annotations
 
@@ -90,10 +90,10 @@ def ways_needed(level: Cache, lines: int, stride: int) -> float:
         (512, 512, 0, 512),  # rows of 2 KB: 512 need half the ways
         (1024, 528, 0, 512),  # rows of an odd number of lines spread over all sets
         (40, 1024, 0, 512),  # fewer than four tiles: each strip is read too seldom
-        (200, 1040, 0, 512),  # rows of other pages, which are not fetched ahead
-        (256, 1040, 1, 512),
-        (200, 777, 0, 512),  # vectors that straddle lines
-        (333, 777, 1, 512),
+        (200, 1040, 0, 512),  # rows in other pages are not fetched ahead, but too few to pay
+        (256, 1040, 1, 512),  # enough
+        (200, 777, 0, 512),  # vectors straddle lines, but too few rows to pay
+        (333, 777, 1, 512),  # enough
     ],
 )
 def test_large_cache_keeps_b_in_half_its_ways(m: int, n: int, pack_b: int, kc: int) -> None:

@@ -229,6 +229,38 @@ def test_layers_updated_in_tiles_are_right_to_the_bit(dtype: str, precision: str
         np.testing.assert_allclose(net.parameters, before - 0.1 * gradient, rtol=1e-5, atol=1e-7)
 
 
+@pytest.mark.parametrize(("dtype", "precision"), KINDS)
+@pytest.mark.parametrize(("n_in", "rows"), [(1056, 512), (1056, 128), (2080, 256), (545, 2048)])
+def test_tiles_with_padded_rows_are_updated_in_their_own_columns(
+    dtype: str, precision: str, n_in: int, rows: int
+) -> None:
+    """Widths that are also the padded stride of a narrower tile, and a last tile of one column."""
+    rng = np.random.default_rng(4)
+    x = rng.standard_normal((rows, n_in)).astype(dtype)
+    y = rng.standard_normal((rows, 260)).astype(dtype)
+    net = bp.Network([n_in, 260, 260], dtype=dtype, precision=precision, seed=1)
+    before, gradient = np.array(net.parameters), net.backprop(x, y).flat
+    net.step(x, y, bp.SGD(lr=0.1))
+    np.testing.assert_allclose(net.parameters, before - 0.1 * gradient, rtol=1e-5, atol=1e-7)
+
+
+def test_threads_that_multiply_at_once_have_scratch_of_their_own() -> None:
+    """Products of growing and shrinking sizes, some beyond what is kept between calls."""
+    rng = np.random.default_rng(6)
+    sizes = [(64, 64), (700, 700), (300, 300), (64, 300_000), (128, 128)]
+    factors = [rng.standard_normal(size).astype(np.float32) for size in sizes]
+    cases = [(a, a.T, precision) for a in factors for precision in ("float32", "bf16")]
+    wanted = [bp.kernels.matmul(a, b, precision=precision) for a, b, precision in cases]
+
+    def multiply(first: int) -> bool:
+        order = [(first + i) % len(cases) for i in range(2 * len(cases))]
+        made = (bp.kernels.matmul(a, b, precision=p) for a, b, p in (cases[i] for i in order))
+        return all(np.array_equal(c, wanted[i]) for c, i in zip(made, order, strict=True))
+
+    with ThreadPoolExecutor(4) as pool:
+        assert all(pool.map(multiply, range(4)))
+
+
 def test_trials_of_other_numbers_of_threads_change_no_bit() -> None:
     """Long enough for training to try one thread in between, with a short batch in each epoch."""
     rng = np.random.default_rng(5)

@@ -46,9 +46,8 @@ static void backward_layers(bp_job *job, const bp_worker *w, const bp_block *blo
     real *dx = job->batch.dx ? (real *)job->batch.dx + block->offset * net->layers[0].n_in : NULL;
     for (int l = net->n_layers - 1; l >= 0; l--) {
         const int fused = job->plan.fused;
-        const bp_tile_size size = fused ? gradient_tile_size(net, &net->layers[l], job->plan.block,
-                                                             job->workspace->n_members)
-                                        : (bp_tile_size){0, 0};
+        const bp_tile_size size =
+            gradient_tile_size(net, &job->plan, &net->layers[l], job->workspace->n_members);
         phases->backward(w, block, l, dx);
         if (!size.rows) phases->gradient(w, block, l, gradient_of(job, gradient, l), accumulate);
         bp_sync(w->team, w->member, w->members);

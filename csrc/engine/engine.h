@@ -52,8 +52,8 @@ typedef struct {
     int64_t m0, m1, n0, n1;
 } bp_tile;
 
-/* Where a matrix is cut by columns, that is at multiples of this: whole vectors, and whole blocks
- * of bfloat16 operands. */
+/* Cuts between columns lie at multiples of this: whole vectors, and whole blocks of bfloat16
+ * operands. */
 enum { TILE_COLUMNS = 32 };
 
 typedef struct {

@@ -1,4 +1,4 @@
-/* Blocking and copying of matrix products, from shapes, strides and the geometry of the caches. */
+/* Blocking and packing of matrix products, from shapes, strides and the geometry of the caches. */
 #include "engine/product_plan.h"
 
 #include "system/integers.h"
@@ -74,8 +74,8 @@ static int b_stays(const bp_product_machine *machine, const bp_product_shape *sh
 }
 
 /* Whether A is packed: where the lines of it that a tile reads would evict each other from the
- * first level; and where they are columns, of which each takes a line or two for a few rows, if
- * there are enough tiles to use them. */
+ * first level; or where A is stored by columns, each of which costs a line or two for the few rows
+ * of a tile, if enough tiles use the copy. */
 static int packs_a(const bp_product_machine *machine, const bp_product_shape *shape, int64_t kc) {
     const int by_rows = shape->a_cs == 1;
     const int64_t count = by_rows ? machine->mr : kc;
@@ -86,8 +86,8 @@ static int packs_a(const bp_product_machine *machine, const bp_product_shape *sh
 }
 
 /* Decides whether B is packed, or summed in smaller blocks where it lies: packing takes as long as
- * computing several tiles of rows. Rows that do not begin with a line make vectors straddle two;
- * rows of other pages are not fetched ahead. */
+ * computing several tiles of rows. Where rows do not begin with a line, vectors straddle two; rows
+ * in other pages are not fetched ahead. */
 static void plan_b(const bp_product_machine *machine, const bp_product_shape *shape,
                    bp_product_plan *plan) {
     const int64_t tiles = shape->m / machine->mr, stride = shape->b_rs * machine->size;
@@ -117,7 +117,7 @@ bp_product_plan bp_product_plan_for(const bp_product_machine *machine,
     plan.block.nb = part_size(n, most.nb, nr);
     if (!reads_once && !must_pack && !shape->b_packed) plan_b(machine, shape, &plan);
     plan.pack_a = !reads_once && packs_a(machine, shape, plan.block.kc);
-    if (plan.pack_b) plan.block.nc = part_size(n, most.nc, plan.block.nb);
+    if (plan.pack_b) plan.block.nc = bp_min_i64(part_size(n, most.nc, plan.block.nb), most.nc);
     plan.block.mc = part_size(m, most.mc, mr);
     return plan;
 }

@@ -1,4 +1,4 @@
-/* How a product is cut into blocks, and which operands are copied first. */
+/* How a product is cut into blocks, and which operands are packed first. */
 #ifndef BP_PRODUCT_PLAN_H
 #define BP_PRODUCT_PLAN_H
 

@@ -50,7 +50,7 @@ static void update_tile(const bp_job *job, int l, bp_tile tile, const real *dw, 
             add_parts(job, layer->w + row * n_in, rows * n_in);
             add_parts(job, layer->b + row, rows);
         }
-        const int64_t rows_at_once = lddw == n_in ? rows : 1;
+        const int64_t rows_at_once = cols == n_in && lddw == n_in ? rows : 1;
         for (int64_t i = row; i < row + rows; i += rows_at_once)
             update_range(job, &weights, layer->w + i * n_in + tile.n0, rows_at_once * cols,
                          dw + (i - tile.m0) * lddw);
@@ -81,12 +81,12 @@ static void update_layer(const bp_job *job, int l, int member, int members) {
  * cache while the rows of the deltas pass by. */
 static void update_in_tiles(const bp_job *job, const bp_worker *w, const bp_block *block, int l,
                             bp_tile_size size) {
-    const int64_t n_in = job->net->layers[l].n_in, lddw = tile_stride(size.cols);
-    real *dw = job->gradient + w->member * size.rows * (lddw + 1), *db = dw + size.rows * lddw;
-    int64_t begin, end;
+    const int64_t n_in = job->net->layers[l].n_in, lddw = tile_stride(n_in, size);
+    real *dw = job->gradient + w->member * tile_room(n_in, size), *db = dw + size.rows * lddw;
+    int64_t begin, end, right;
     share_of_rows(job->net, l, w->member, w->members, &begin, &end);
-    for (int64_t col = 0; col < n_in; col += size.cols) {
-        const int64_t right = bp_min_i64(col + size.cols, n_in);
+    for (int64_t col = 0; col < n_in; col = right) {
+        right = n_in - col < size.cols + TILE_COLUMNS ? n_in : col + size.cols;
         for (int64_t row = begin; row < end; row += size.rows) {
             const bp_tile tile = {row, bp_min_i64(row + size.rows, end), col, right};
             phases_of(job->net)->gradient_tile(w, block, l, tile, dw, lddw, db);

@@ -67,30 +67,37 @@ static int64_t rows_in(const bp_net *net, int64_t cols, int64_t bytes) {
 /* The tile of a layer's gradient that a member forms and uses up at a time, where there may be so
  * many members (those of the workspace, so that its room serves every team). No rows where the
  * layer has so few that the members share the tiles of its product, or so few columns that there is
- * nothing to save: then its gradient is formed whole. */
-static bp_tile_size gradient_tile_size(const bp_net *net, const bp_layer *layer, int64_t block,
-                                       int members) {
-    if (layer->n_out < (int64_t)MEMBER_ROWS * members || layer->n_in < MEMBER_COLUMNS)
+ * nothing to save, and where the plan is not fused: then its gradient is formed whole. */
+static bp_tile_size gradient_tile_size(const bp_net *net, const bp_plan *plan,
+                                       const bp_layer *layer, int members) {
+    if (!plan->fused || layer->n_out < (int64_t)MEMBER_ROWS * members ||
+        layer->n_in < MEMBER_COLUMNS)
         return (bp_tile_size){0, 0};
     const bp_phases *phases = phases_of(net);
     const int64_t unit = phases->pack_unit(net), share = bp_ceil_div(layer->n_out, members);
-    bp_tile_size size = phases->gradient_tile_size(net, layer->n_in, block);
+    bp_tile_size size = phases->gradient_tile_size(net, layer->n_in, plan->block);
     size.rows = bp_round_up(bp_min_i64(size.rows, share), unit);
     return size;
 }
 
-/* The row stride of a tile: padded where rows would compete for the same sets of the nearest cache;
- * shorter ones lie next to each other, as one run for the update. */
-static int64_t tile_stride(int64_t cols) {
-    const int64_t size = sizeof(real);
+/* The row stride of the tiles of n_in columns, of which the last may be wider by nearly
+ * TILE_COLUMNS. It is padded where rows would compete for the same sets of the nearest cache; whole
+ * short rows lie next to each other, as one run for the update. */
+static int64_t tile_stride(int64_t n_in, bp_tile_size tile) {
+    const int64_t size = sizeof(real), cols = bp_min_i64(tile.cols + TILE_COLUMNS, n_in);
     return cols * size < LONG_ROW_BYTES ? cols : bp_row_stride(cols, size);
 }
 
+/* Entries of a member's room for a tile of W and its part of b: whole cache lines. */
+static int64_t tile_room(int64_t n_in, bp_tile_size tile) {
+    return bp_round_up(tile.rows * (tile_stride(n_in, tile) + 1), BP_ALIGNMENT);
+}
+
 /* Entries of a gradient that a fused plan needs: room for a tile of each member, or for a layer. */
-static int64_t fused_entries(const bp_net *net, const bp_layer *layer, int64_t block, int members) {
-    const bp_tile_size size = gradient_tile_size(net, layer, block, members);
-    return size.rows ? size.rows * (tile_stride(size.cols) + 1) * members
-                     : layer->b + layer->n_out - layer->w;
+static int64_t fused_entries(const bp_net *net, const bp_plan *plan, const bp_layer *layer,
+                             int members) {
+    const bp_tile_size size = gradient_tile_size(net, plan, layer, members);
+    return size.rows ? tile_room(layer->n_in, size) * members : layer->b + layer->n_out - layer->w;
 }
 
 /* Entries of the gradients that a plan needs with up to so many members; -1 where their count
@@ -100,7 +107,7 @@ static int64_t gradient_entries(const bp_net *net, const bp_plan *plan, int memb
     if (flags == BP_PASS_FORWARD) return 0;
     if (!plan->fused) return bp_mul_size(net->n_parameters, plan->parts, &entries) ? entries : -1;
     for (int l = 0; l < net->n_layers; l++) {
-        const int64_t count = fused_entries(net, &net->layers[l], plan->block, members);
+        const int64_t count = fused_entries(net, plan, &net->layers[l], members);
         entries = entries > count ? entries : count;
     }
     return entries;

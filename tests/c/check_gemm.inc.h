@@ -375,6 +375,7 @@ static void check_all(const real_kernels *kernels) {
             check_product(kernels, m, n, depths[(m + n) % 5], 1 + m % 3, 1 + (int)(n % 4), scratch);
     /* Beyond one block of k, of columns and of rows; strides that share cache sets. */
     check_product(kernels, 5, nr + 3, 1029, 1, 2, scratch);
+    check_product(kernels, 300, 4 * nr + 1, 600, 3, 2, scratch);
     for (int64_t n = 1; n <= 5; n++)
         check_product(kernels, 60 + 17 * n, n, 7 * n, n, 1 + (int)n % 3, scratch);
     check_epilogues(kernels, mr + 3, nr + 5, 40, scratch);

@@ -30,6 +30,11 @@
 #define BP_KERNEL_NAME_(type, name, isa) bpk_##type##_##name##__##isa
 #define BP_KERNEL_NAME(type, name, isa) BP_KERNEL_NAME_(type, name, isa)
 
+/* At the end of a function whose vectors the compiler makes, where it may forget it. */
+#if !defined(BP_LEAVE_VECTORS)
+#    define BP_LEAVE_VECTORS() (void)0
+#endif
+
 /* Before a loop of constant count whose arrays are meant to be registers. */
 #if defined(__clang__)
 #    define BP_UNROLL_ALL _Pragma("clang loop unroll(full)")

@@ -14,6 +14,9 @@
 #        pragma GCC target("avx2,fma")
 #    endif
 
+/* clang leaves it out after conversions of whole vectors in memory to half a register, after which
+ * Intel's processors report the upper halves as in use. */
+#    define BP_LEAVE_VECTORS() _mm256_zeroupper()
 #    define BP_ISA avx2
 #    define BP_VOCABULARY "vocabulary_avx2.inc.h"
 #    include "both.inc.h"

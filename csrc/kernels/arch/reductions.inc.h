@@ -225,6 +225,7 @@ static void BPK(add)(int64_t n, const real *x, real *y) {
             BP_INDEPENDENT for (int64_t j = 0; j < n; j++) dst[j] =                                \
                 ((real)src[j] - shift[j]) * scale[j];                                              \
         }                                                                                          \
+        BP_LEAVE_VECTORS();                                                                        \
     }
 
 BP_LOAD(load_f32, float)

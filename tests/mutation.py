@@ -5,6 +5,8 @@
     python tests/mutation.py --only ID…      some of them
     python tests/mutation.py --jobs 4        so many at a time
 
+The core must have been built in place (python setup.py build_ext --inplace).
+
 Works on copies of the tree in a temporary folder, in which the C core is built with -O1. What a bug
 does not touch is not compiled again. Ends with status 1 unless every bug is killed: by a failing
 test, a crash, or a test that does not end. A bug is not applicable where this machine skips all of

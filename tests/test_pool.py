@@ -44,25 +44,28 @@ def test_where_threads_run_and_how_many() -> None:
     assert run("check_threads.c", sources=sources).endswith("alone ok\n")
 
 
+def count_calls(part: str) -> tuple[int, int]:
+    """Return how many calls a part of the program counted, and of how many."""
+    out = run("pool_stress.c", "0", part, sources=POOL)
+    print(out)
+    found = re.match(r"(\d+) of (\d+) calls on (one|two) threads?\n", out)
+    assert found
+    return int(found[1]), int(found[2])
+
+
 @pytest.mark.timing
 @pytest.mark.skipif((os.cpu_count() or 1) < 2, reason="needs two CPUs")
 def test_a_smaller_team_finds_its_helper_awake() -> None:
-    out = run("pool_stress.c", "0", "smaller", sources=POOL)
-    found = re.match(r"(\d+) of (\d+) calls on two threads", out)
-    assert found
-    print(out)
-    assert int(found[1]) > 0.7 * int(found[2])
+    together, calls = count_calls("smaller")
+    assert together > 0.7 * calls
 
 
 @pytest.mark.timing
 @pytest.mark.skipif((os.cpu_count() or 1) < 2, reason="needs two CPUs")
 def test_calls_that_are_slow_alone_find_their_helper_awake() -> None:
-    """At most three calls in a row after a pause; more where other processes take the CPUs."""
-    out = run("pool_stress.c", "0", "slow", sources=POOL)
-    found = re.match(r"(\d+) of (\d+) calls on one thread", out)
-    assert found
-    print(out)
-    assert int(found[1]) < 0.2 * int(found[2])
+    """After each pause some three of 50 calls are alone; more where others take the CPUs."""
+    alone, calls = count_calls("slow")
+    assert alone < 0.2 * calls
 
 
 @pytest.mark.timing

@@ -2,8 +2,8 @@
  *
  * Loops, from the outside: columns of C by nc, rows by mc, the small and then the large products,
  * k by kb, bands of rows, k by kc, tiles. The (kb x nc) block of B stays in the second-level
- * cache while the bands of A pass by; of those the piece of the moment, kc deep, lies in the first
- * level. */
+ * cache while the bands of A pass by; the rows of A of one tile, kc deep, lie in the first level.
+ */
 #include <string.h>
 
 #include "engine/bf16.h"

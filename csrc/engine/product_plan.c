@@ -12,7 +12,7 @@ enum {
     KC_MAX = 512,            /* more gains nothing */
     KC_IN_PLACE = 192,       /* the fewest for which B stays where it is */
     STRIP_COLUMNS = 128,     /* of B, at most */
-    SCRATCH_BYTES = 2 << 20, /* for the packed block of B; A is copied again for each block */
+    SCRATCH_BYTES = 2 << 20, /* for the packed block of B; A is packed again for each block */
     SMALL_WORK = 1 << 18,    /* m n k up to which operands fit the caches as they are */
     PAGE = 4096,             /* within which the hardware fetches ahead */
     PACKING_TILES = 4,       /* tiles of rows from which packing B can pay; of columns, for A */

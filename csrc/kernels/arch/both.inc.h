@@ -30,7 +30,8 @@
 #define BP_KERNEL_NAME_(type, name, isa) bpk_##type##_##name##__##isa
 #define BP_KERNEL_NAME(type, name, isa) BP_KERNEL_NAME_(type, name, isa)
 
-/* At the end of a function whose vectors the compiler makes, where it may forget it. */
+/* Ends a function whose loops the compiler turns into vectors, where it may leave registers in use.
+ */
 #if !defined(BP_LEAVE_VECTORS)
 #    define BP_LEAVE_VECTORS() (void)0
 #endif

@@ -199,14 +199,14 @@ KINDS = [("float64", "float32"), *(("float32", each) for each in ("float32", "bf
 def test_layers_updated_in_tiles_are_right_to_the_bit(dtype: str, precision: str) -> None:
     """Layers whose gradient is formed tile by tile, by any number of threads."""
     rng = np.random.default_rng(3)
-    x = rng.standard_normal((256 + 33, 1100)).astype(dtype)
+    x = rng.standard_normal((256 + 33, 2100)).astype(dtype)  # two tiles of a page or more
     y = rng.standard_normal((len(x), 700)).astype(dtype)
-    many_x, many_y = np.tile(x, (5, 1)), np.tile(y, (5, 1))  # then tiles of bfloat16 are narrow
+    many_x, many_y = np.tile(x, (5, 1)), np.tile(y, (5, 1))  # tiles of bfloat16 depend on the rows
     settings: dict[str, Any] = {"dtype": dtype, "precision": precision, "seed": 1}
 
     def train(threads: list[int]) -> np.ndarray[Any, Any]:
         net = bp.Network(
-            [1100, 300, 130, 700], activation=["tanh", "gelu"], dropout=0.1, **settings
+            [2100, 300, 130, 700], activation=["tanh", "gelu"], dropout=0.1, **settings
         )
         rule = bp.SGD(lr=0.1, momentum=0.5)
         for count in threads:
@@ -223,14 +223,14 @@ def test_layers_updated_in_tiles_are_right_to_the_bit(dtype: str, precision: str
 
     # The update is that of a gradient which is formed whole.
     for rows in (x, y), (many_x, many_y):
-        net = bp.Network([1100, 300, 130, 700], **settings)
+        net = bp.Network([2100, 300, 130, 700], **settings)
         before, gradient = np.array(net.parameters), net.backprop(*rows).flat
         net.step(*rows, bp.SGD(lr=0.1))
         np.testing.assert_allclose(net.parameters, before - 0.1 * gradient, rtol=1e-5, atol=1e-7)
 
 
 @pytest.mark.parametrize(("dtype", "precision"), KINDS)
-@pytest.mark.parametrize(("n_in", "rows"), [(1056, 512), (1056, 128), (2080, 256), (513, 2048)])
+@pytest.mark.parametrize(("n_in", "rows"), [(1056, 512), (1056, 128), (2080, 256), (2112, 1100), (513, 2048)])
 def test_tiles_with_padded_rows_are_updated_in_their_own_columns(
     dtype: str, precision: str, n_in: int, rows: int
 ) -> None:

@@ -355,15 +355,14 @@ static void plain_gradient_tile(const bp_worker *w, const bp_block *block, int l
                 pass->ld[l + 1], dw, tile.n0 == 0 ? db : NULL, 0);
 }
 
-/* Half of the second-level cache, and as square as it can be: then the operands are read, and
- * packed, least often. */
+/* Half of the second-level cache, and nearly as square as it can be: then the operands are read,
+ * and packed, least often. */
 static bp_tile_size plain_gradient_tile_size(const bp_net *net, int64_t n_in, int64_t block) {
     const int64_t entries = bp_l2_bytes(bp_cpu_get()) / 2 / (int64_t)sizeof(real);
     int64_t side = TILE_COLUMNS;
     while ((side + TILE_COLUMNS) * (side + TILE_COLUMNS) <= entries)
         side += TILE_COLUMNS;
-    const int64_t part = bp_ceil_div(n_in, bp_ceil_div(n_in, side));
-    const int64_t cols = bp_min_i64(n_in, bp_round_up(part, TILE_COLUMNS));
+    const int64_t cols = tile_columns(n_in, side);
     (void)net, (void)block;
     return (bp_tile_size){entries / cols, cols};
 }

@@ -360,14 +360,12 @@ static void bf16_gradient_tile(const bp_worker *w, const bp_block *block, int l,
 }
 
 /* Columns whose inputs fill half of the second-level cache, where they stay while the rows of the
- * deltas pass by, or whose gradient does. Narrower tiles would slow the update, whose rows they cut
- * short. */
+ * deltas pass by, or whose gradient does. */
 static bp_tile_size bf16_gradient_tile_size(const bp_net *net, int64_t n_in, int64_t block) {
     enum { ROWS = 128 };
     const int64_t inputs = (int64_t)sizeof(uint16_t) * bf16_planes_of(net) * block;
     const int64_t column = bp_max_i64(inputs, ROWS * (int64_t)sizeof(float));
-    const int64_t fit = bp_l2_bytes(bp_cpu_get()) / 2 / column / TILE_COLUMNS * TILE_COLUMNS;
-    return (bp_tile_size){ROWS, bp_min_i64(n_in, bp_max_i64(fit, 2 * TILE_COLUMNS))};
+    return (bp_tile_size){ROWS, tile_columns(n_in, bp_l2_bytes(bp_cpu_get()) / 2 / column)};
 }
 
 static const bp_phases bf16_phases = {

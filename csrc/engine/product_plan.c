@@ -14,7 +14,6 @@ enum {
     STRIP_COLUMNS = 128,     /* of B, at most */
     SCRATCH_BYTES = 2 << 20, /* for the packed block of B; A is packed again for each block */
     SMALL_WORK = 1 << 18,    /* m n k up to which operands fit the caches as they are */
-    PAGE = 4096,             /* within which the hardware fetches ahead */
     PACKING_TILES = 4,       /* tiles of rows from which packing B can pay; of columns, for A */
     SOME_TILES = 16,         /* from which it pays where B is slow to read as it is */
     MANY_TILES = 70          /* from which it costs little */
@@ -91,7 +90,7 @@ static int packs_a(const bp_product_machine *machine, const bp_product_shape *sh
 static void plan_b(const bp_product_machine *machine, const bp_product_shape *shape,
                    bp_product_plan *plan) {
     const int64_t tiles = shape->m / machine->mr, stride = shape->b_rs * machine->size;
-    const int is_slow = stride % BP_CACHE_LINE != 0 || stride >= PAGE;
+    const int is_slow = stride % BP_CACHE_LINE != 0 || stride >= BP_PAGE;
     if (tiles < PACKING_TILES) return;
     if (tiles < (is_slow ? SOME_TILES : MANY_TILES)) {
         if (b_stays(machine, shape, plan->block.kc)) return;

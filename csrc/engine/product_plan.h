@@ -4,7 +4,10 @@
 
 #include "system/cpu.h"
 
-enum { BP_CACHE_LINE = 64 };
+enum {
+    BP_CACHE_LINE = 64,
+    BP_PAGE = 4096 /* within which the hardware fetches ahead */
+};
 
 /* What decides besides the product: the elements, the largest tile, the nearest two caches. */
 typedef struct {

@@ -56,6 +56,14 @@ def _as_rows(value: Any, name: str) -> Array:
     return np.require(array, dtype, ["C", "A"])
 
 
+def _as_factor(value: Any, name: str, transpose: bool) -> tuple[Array, bool]:
+    """Return a factor and whether to transpose it: x.T goes in as x, without a copy."""
+    array = as_reals(value, name)
+    if array.ndim == 2 and not _rows_are_contiguous(array) and _rows_are_contiguous(array.T):
+        array, transpose = array.T, not transpose
+    return _as_rows(array, name), transpose
+
+
 def _rows_are_contiguous(array: Array) -> bool:
     rows, cols = array.shape
     size = array.itemsize
@@ -79,7 +87,8 @@ def matmul(
     Parameters
     ----------
     a : array_like, (m, k), or (k, m) if transpose_a
-        Left factor.
+        Left factor. Neither factor is copied if its rows or its columns are contiguous, as those
+        of `x.T` are.
     b : array_like, (k, n), or (n, k) if transpose_b
         Right factor.
     out : ndarray, (m, n), optional
@@ -100,13 +109,10 @@ def matmul(
         An argument is none of these, shapes do not fit, or a precision other than `float32` is
         asked of float64 arrays.
     """
-    left, right = _as_rows(a, "a"), _as_rows(b, "b")
+    left, transpose_a = _as_factor(a, "a", as_flag(transpose_a, "transpose_a"))
+    right, transpose_b = _as_factor(b, "b", as_flag(transpose_b, "transpose_b"))
     if left.dtype is not right.dtype:
         raise TypeError(f"a and b must have one dtype, got {left.dtype} and {right.dtype}")
-    transpose_a, transpose_b = (
-        as_flag(transpose_a, "transpose_a"),
-        as_flag(transpose_b, "transpose_b"),
-    )
     as_choice(precision, "precision", _core.PRECISIONS)
     if precision != "float32" and left.dtype != FLOAT32:
         raise ValueError(f"precision must be float32 for arrays of float64, got {precision!r}")

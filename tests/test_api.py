@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import copy
 import gc
+import itertools
 import os
 import pickle
 import subprocess
 import sys
+import tracemalloc
 from typing import Any
 
 import numpy as np
@@ -496,6 +498,23 @@ def test_kernels_by_their_formulas(dtype: str) -> None:
     np.testing.assert_allclose(db, delta.sum(0), rtol, 1e-5)
     assert bp.kernels.matmul(np.zeros((2, 0)), np.zeros((0, 3))).tolist() == [[0.0] * 3] * 2
     assert bp.kernels.matmul(np.zeros((0, 2)), np.zeros((2, 3))).shape == (0, 3)
+
+
+def test_factors_stored_by_columns_are_not_copied() -> None:
+    a, b = RNG.normal(size=(200, 900)), RNG.normal(size=(900, 10))
+    out = np.empty((200, 10))
+    wanted = a @ b
+    by_columns = np.asfortranarray(a), np.asfortranarray(b)
+    for left, right in itertools.product((a, by_columns[0]), (b, by_columns[1])):
+        for flip_a, flip_b in itertools.product((False, True), repeat=2):
+            x, y = (left.T if flip_a else left), (right.T if flip_b else right)
+            tracemalloc.start()
+            try:
+                bp.kernels.matmul(x, y, out, transpose_a=flip_a, transpose_b=flip_b)
+                assert tracemalloc.get_traced_memory()[1] < b.nbytes
+            finally:
+                tracemalloc.stop()
+            np.testing.assert_allclose(out, wanted, 1e-12, 1e-12)
 
 
 def test_softmax_kernel_runs_over_the_last_axis() -> None:

@@ -64,7 +64,6 @@ def training(sizes: list[int], batch: int, epochs: int, **others: Any) -> dict[s
 
 
 CLASSES = {"output": "softmax", "loss": "cross_entropy"}
-ALL = 1 << 16
 TABLE = training([54, 256, 256, 256, 7], 64, 8, **CLASSES)
 ONE_CALL = training([54, 256, 256, 256, 7], 64, 1, **CLASSES)
 WIDE = training([512, 512, 512, 512], 128, 2)
@@ -105,22 +104,6 @@ MECHANISMS = [
             Workload("54-256x3-7, batch 64, first 0.1 s", ONE_CALL, 0.1, fresh=True, cpus=2),
             Workload("54-256x3-7, batch 64, bursts", TABLE, 1, bursts=True, cpus=2),
             Workload("54-256x3-7, batch 64", TABLE, 1, cpus=2),
-            Workload("54-256x3-7, batch 64, two at once", TABLE, 1, at_once=2, cpus=2),
-        ),
-    ),
-    Mechanism(
-        "habit of waiting",
-        "a thread whose spinning has not helped lately sleeps at once (threads/park.h)",
-        (
-            Edit(
-                "csrc/threads/park.c",
-                "if (habit->slept >= DISCOURAGED && ++habit->waits % RETRY != 0) spin_ns = 0;",
-                "",
-            ),
-        ),
-        (
-            Workload("54-256x3-7, batch 64, all CPUs busy", TABLE, 1, busy=ALL, cpus=2),
-            Workload("54-256x3-7, batch 64, bursts", TABLE, 1, bursts=True, cpus=2),
             Workload("54-256x3-7, batch 64, two at once", TABLE, 1, at_once=2, cpus=2),
         ),
     ),

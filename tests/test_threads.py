@@ -230,7 +230,9 @@ def test_layers_updated_in_tiles_are_right_to_the_bit(dtype: str, precision: str
 
 
 @pytest.mark.parametrize(("dtype", "precision"), KINDS)
-@pytest.mark.parametrize(("n_in", "rows"), [(1056, 512), (1056, 128), (2080, 256), (2112, 1100), (513, 2048)])
+@pytest.mark.parametrize(
+    ("n_in", "rows"), [(1056, 512), (1056, 128), (2080, 256), (2112, 1100), (513, 2048)]
+)
 def test_tiles_with_padded_rows_are_updated_in_their_own_columns(
     dtype: str, precision: str, n_in: int, rows: int
 ) -> None:

@@ -11,9 +11,6 @@
 
 #ifdef _MSC_VER
 #    include <intrin.h>
-#    define BP_THREAD_LOCAL __declspec(thread)
-#else
-#    define BP_THREAD_LOCAL _Thread_local
 #endif
 
 /* A thread that was started; it must stay where it is until it is joined. */

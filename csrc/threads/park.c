@@ -26,17 +26,12 @@ void bp_word_reset(bp_word *word) {
     atomic_init(&word->sleepers, 0);
 }
 
-unsigned bp_word_wait(bp_word *word, unsigned old, int64_t spin_ns, bp_habit *habit) {
-    enum { DISCOURAGED = 3, RETRY = 16 };
+unsigned bp_word_wait(bp_word *word, unsigned old, int64_t spin_ns, int *slept) {
+    *slept = 0;
     unsigned value = atomic_load_explicit(&word->value, memory_order_acquire);
+    if (value == old) value = spin(word, old, spin_ns);
     if (value != old) return value;
-    if (habit->slept >= DISCOURAGED && ++habit->waits % RETRY != 0) spin_ns = 0;
-    value = spin(word, old, spin_ns);
-    if (value != old) {
-        habit->slept = 0;
-        return value;
-    }
-    habit->slept++;
+    *slept = 1;
     /* Both sides are sequentially consistent: either the poster sees the sleeper, or the sleeper
      * sees the new value. */
     atomic_fetch_add(&word->sleepers, 1);

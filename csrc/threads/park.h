@@ -12,16 +12,9 @@ typedef struct {
     atomic_uint sleepers;
 } bp_word;
 
-/* What one thread remembers of its waits of one kind; starts as zeros. */
-typedef struct {
-    unsigned slept; /* waits in a row that spinning did not end */
-    unsigned waits;
-} bp_habit;
-
 /* Returns the value once it is not `old`; what its poster wrote before is visible then. Spins up
- * to spin_ns nanoseconds before it sleeps, and hardly at all where spinning has not helped lately:
- * the other thread may need this very CPU. */
-unsigned bp_word_wait(bp_word *word, unsigned old, int64_t spin_ns, bp_habit *habit);
+ * to spin_ns nanoseconds before it sleeps, and tells in `slept` whether it did. */
+unsigned bp_word_wait(bp_word *word, unsigned old, int64_t spin_ns, int *slept);
 
 /* Stores a new value and wakes all who sleep on the word. */
 void bp_word_post(bp_word *word, unsigned value);

@@ -77,8 +77,6 @@ static atomic_int thread_limit; /* 0 until somebody asks */
 
 /* ---- the team: barriers ---- */
 
-static BP_THREAD_LOCAL bp_habit barrier_habit;
-
 /* Counts the caller in; the last to come releases the others and gets 1. */
 static int arrive(bp_team *team, unsigned phase) {
     /* To be read first: after the last arrival of a dispatch the team is the caller's alone. */
@@ -112,12 +110,12 @@ static void take_place(bp_team *team, int member) {
 /* Who has slept, or let another sleep, may have had no CPU of its own. */
 void bp_team_barrier(bp_team *team, int member) {
     if (team->members == 1) return;
-    const unsigned phase = current_phase(team), slept = barrier_habit.slept;
+    const unsigned phase = current_phase(team);
     const int others_sleep = bp_word_has_sleepers(&team->phase);
     const int is_last = arrive(team, phase);
-    if (!is_last) bp_word_wait(&team->phase, phase, BARRIER_SPINS * team->spin_ns, &barrier_habit);
-    if (is_last ? others_sleep && member > 0 : barrier_habit.slept > slept)
-        take_place(team, member);
+    int slept = 0;
+    if (!is_last) bp_word_wait(&team->phase, phase, BARRIER_SPINS * team->spin_ns, &slept);
+    if (is_last ? others_sleep && member > 0 : slept) take_place(team, member);
 }
 
 /* ---- helpers ---- */
@@ -133,15 +131,13 @@ static void helper_main(void *argument) {
     helper *self = argument;
     unsigned command = 0;
     int64_t spin_ns = 0;
-    bp_habit habit = {0, 0};
+    int slept;
     for (;;) {
-        const unsigned slept = habit.slept;
-        command = bp_word_wait(&self->command, command, spin_ns, &habit);
-        const int is_new = command == 1 || habit.slept > slept;
+        command = bp_word_wait(&self->command, command, spin_ns, &slept);
+        const int is_new = command == 1 || slept;
         if (!take_ticket(self, command)) {
             /* Roused: more work may come, but not before the caller has done this piece alone. A
              * larger team may have left no time to spin. */
-            habit = (bp_habit){0, 0};
             spin_ns = atomic_load_explicit(&pool.roused_ns, memory_order_relaxed);
             continue;
         }

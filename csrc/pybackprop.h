@@ -146,8 +146,10 @@ const char *bp_compiler(void);
 /* CPU brand text, "" where it is not known. */
 const char *bp_cpu_brand(void);
 
-/* Bytes of the data cache of a level (1, 2 or 3) as the machine reports it, 0 if unknown. */
+/* Bytes and ways of the data cache of a level (1, 2 or 3) as the machine reports them, 0 if
+ * unknown. */
 int64_t bp_cache_size(int level);
+int64_t bp_cache_ways(int level);
 
 /* CPUs this process may use: affinity and cgroup quota, at least 1. */
 int bp_cpu_count(void);
@@ -294,6 +296,18 @@ int bp_fit_run(bp_fit *fit, bp_optimizer *optimizer, const double *lr, int64_t n
 int bp_matmul(int32_t dtype, int32_t precision, int64_t m, int64_t n, int64_t k, const void *a,
               int64_t lda, int transpose_a, const void *b, int64_t ldb, int transpose_b, void *c,
               int64_t ldc);
+
+/* How bp_matmul forms a product of contiguous rows in float32 or float64 with one thread: the rows
+ * and columns of the largest tile, the rows, sums and columns of a block, and whether op(a) and
+ * op(b) are packed first. */
+typedef struct {
+    int64_t tile_rows, tile_cols;
+    int64_t block_rows, block_sums, block_cols;
+    int32_t packs_a, packs_b;
+} bp_matmul_plan;
+
+int bp_plan_matmul(int32_t dtype, int64_t m, int64_t n, int64_t k, int transpose_a, int transpose_b,
+                   bp_matmul_plan *plan);
 
 /* y = act(x W^T + b): x (rows, n_in), w (n_out, n_in), b (n_out) or NULL, z and y (rows, n_out),
  * all C-contiguous; z, the pre-activation, may be NULL. */

@@ -20,8 +20,12 @@ __all__ = [
     "dense_backward",
     "dense_forward",
     "matmul",
+    "matmul_plan",
     "peak_flops",
 ]
+
+
+_LARGEST = 1 << 40  # size of a matrix that is planned for
 
 
 def _as_dtype(array: Array, name: str) -> np.dtype[Any]:
@@ -131,6 +135,54 @@ def matmul(
     if m and n:
         _core.matmul(left, right, out, transpose_a, transpose_b, precision)
     return out
+
+
+def matmul_plan(
+    m: int,
+    k: int,
+    n: int,
+    dtype: str = "float32",
+    transpose_a: bool = False,
+    transpose_b: bool = False,
+) -> dict[str, Any]:
+    """Return how `matmul` would form a product with one thread.
+
+    The plan is a function of the shape, of the factors' rows, which are taken to be contiguous, and
+    of the geometry of the caches (`cpu_info`). It does not change a bit of the product.
+
+    Parameters
+    ----------
+    m, k, n : int
+        op(a) is (m, k), op(b) is (k, n); at least 1.
+    dtype : str
+        `float32` or `float64`.
+    transpose_a, transpose_b : bool
+        As in `matmul`.
+
+    Returns
+    -------
+    dict
+        `tile` (rows and columns of the result that the largest micro-kernel keeps in registers),
+        `block` (rows, sums and columns that are worked on together), `packs_a` and `packs_b`
+        (whether a factor is first copied into the order in which tiles read it).
+
+    Raises
+    ------
+    TypeError, ValueError
+        An argument is none of these.
+
+    Examples
+    --------
+    >>> plan = matmul_plan(1024, 1024, 1024)
+    >>> sorted(plan)
+    ['block', 'packs_a', 'packs_b', 'tile']
+    """
+    rows, sums, cols = (
+        as_count(value, name, 1, _LARGEST) for name, value in (("m", m), ("k", k), ("n", n))
+    )
+    as_choice(dtype, "dtype", ("float32", "float64"))
+    flip_a, flip_b = as_flag(transpose_a, "transpose_a"), as_flag(transpose_b, "transpose_b")
+    return _core.plan_matmul(np.dtype(dtype), rows, cols, sums, flip_a, flip_b)
 
 
 def dense_forward(

@@ -63,8 +63,8 @@ def cpu_info() -> dict[str, Any]:
         `brand` (text of the CPU), `isa` (instruction set in use), `bf16` (what products in the
         precisions bf16, bf16x2 and bf16x3 run on: `amx`, `avx512_bf16` or `emulation`),
         `available` (instruction sets this machine can run, worst first), `caches` (bytes of the
-        data caches `L1`, `L2` and `L3`; 0 if unknown), `cpus` (that this process may use),
-        `threads` (the limit in force), `compiler` (that built the core), `version` (of
-        pybackprop).
+        data caches `L1`, `L2` and `L3`; 0 if unknown), `ways` (their associativity; 0 if
+        unknown), `cpus` (that this process may use), `threads` (the limit in force), `compiler`
+        (that built the core), `version` (of pybackprop).
     """
     return {**_core.machine(), "version": __version__}

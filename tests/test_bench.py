@@ -27,7 +27,7 @@ from pybackprop.bench.processes import Process, ProcessError, Processes, environ
 from pybackprop.bench.report import Table, time_text
 from pybackprop.bench.runner import Entry, Result, compare_with_best
 from pybackprop.bench.statistics import geometric_mean, quantile, ratio, spread
-from pybackprop.bench.suites import scaling
+from pybackprop.bench.suites import model, scaling
 from pybackprop.bench.transforms import WAYS
 from pybackprop.bench.workloads import Derivative, Prediction, Product, Training
 from pybackprop.cli import main
@@ -430,6 +430,27 @@ def test_bench_of_bfloat16_products(capsys: pytest.CaptureFixture[str]) -> None:
         assert {each["mode"] for each in workload["entries"]} == {"product", "float32"}
     means = found["figures"]["geometric_means"]
     assert sum(name.endswith("times own float32") for name in means) == 2
+
+
+def test_bench_model(capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["--only", "rl-64", "--only", "predict-rl-1", "--threads", "1", "2"]
+    found = bench(capsys, "model", *words)
+    check_workloads(found, ["rl-64", "predict-rl-1"])
+    figures = found["figures"]["model"]
+    assert [each["workload"] for each in figures] == ["rl-64"] * 2 + ["predict-rl-1"] * 2
+    for each in figures:
+        modelled = each["operations_seconds"] + each["bytes_seconds"]
+        assert each["measured_seconds"] / modelled == pytest.approx(each["ratio"], rel=0.9)
+        assert 1e8 < each["bandwidth"] < 1e14
+
+
+def test_bytes_of_steps_and_predictions() -> None:
+    step = workloads.Training("a", (3, 5, 2), 7, "relu", "mse", lr=0.1, n_batches=1)
+    parameters, activations = 4 * (3 * 5 + 5 + 5 * 2 + 2), 4 * 7 * (3 + 5 + 2)
+    moved, held = model.bytes_of(step)
+    assert (moved, held) == (6 * (parameters + activations), 2 * (parameters + activations))
+    call = workloads.Prediction("b", (3, 5, 2), 7, "relu")
+    assert model.bytes_of(call) == (parameters + 2 * activations, parameters + activations)
 
 
 def test_bench_scaling(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:

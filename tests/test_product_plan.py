@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import NamedTuple
 
 import pytest
 from cbuild import run
+
+import pybackprop as bp
 
 pytestmark = pytest.mark.native
 
@@ -153,3 +156,36 @@ def test_a_is_packed_where_its_rows_share_sets() -> None:
 def test_a_in_columns_is_packed_for_many_tiles() -> None:
     assert plan(GRANITE_RAPIDS, 512, 128, 256, "tn", pad=16).pack_a == 1
     assert plan(GRANITE_RAPIDS, 512, 127, 256, "tn", pad=16).pack_a == 0
+
+
+def test_matmul_plan_is_that_of_this_machine() -> None:
+    info = bp.cpu_info()
+    geometry = [
+        Cache(size, ways, size // (64 * ways) if ways else 0)
+        for size, ways in ((info["caches"][level], info["ways"][level]) for level in ("L1", "L2"))
+    ]
+    for dtype, size in (("float32", 4), ("float64", 8)):
+        tile = bp.kernels.matmul_plan(1, 1, 1, dtype)["tile"]
+        machine = Machine(size, *tile, *geometry)
+        for form, shape in itertools.product(
+            ("nn", "nt", "tn", "tt"), [(1024, 1024, 512), (128, 784, 512), (9, 7, 3)]
+        ):
+            m, n, k = shape
+            wanted = plan(machine, m, n, k, form)
+            found = bp.kernels.matmul_plan(m, k, n, dtype, form[0] == "t", form[1] == "t")
+            assert found["block"] == (wanted.mc, wanted.kc, wanted.nc)
+            assert (found["packs_a"], found["packs_b"]) == (wanted.pack_a, wanted.pack_b)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((0, 1, 1), "m must be in"),
+        ((1, 2.0, 1), "k must be an integer"),
+        ((1, 1, 1, "int8"), "dtype"),
+        ((1, 1, 1, "float32", 2), "transpose_a"),
+    ],
+)
+def test_refused_plans(arguments: tuple[object, ...], message: str) -> None:
+    with pytest.raises((TypeError, ValueError), match=message):
+        bp.kernels.matmul_plan(*arguments)  # type: ignore[arg-type]

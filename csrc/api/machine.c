@@ -77,6 +77,10 @@ int64_t bp_cache_size(int level) {
     return level >= 1 && level <= 3 ? bp_cpu_get()->cache[level].bytes : 0;
 }
 
+int64_t bp_cache_ways(int level) {
+    return level >= 1 && level <= 3 ? bp_cpu_get()->cache[level].ways : 0;
+}
+
 /* ---- peak ---- */
 
 typedef struct {

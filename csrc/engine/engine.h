@@ -60,11 +60,6 @@ typedef struct {
     int64_t rows, cols;
 } bp_tile_size;
 
-/* Equal parts of n_in columns for the tiles of a gradient, of at least so many columns and at least
- * a page, or all of them. The update goes through the weights and its states row by row of a tile,
- * and the hardware starts to fetch ahead again in each. */
-static int64_t tile_columns(int64_t n_in, int64_t least);
-
 /* Elements of scratch that product_run needs; the same for every product. */
 static int64_t product_scratch(const real_kernels *kernels);
 

@@ -355,6 +355,15 @@ static void plain_gradient_tile(const bp_worker *w, const bp_block *block, int l
                 pass->ld[l + 1], dw, tile.n0 == 0 ? db : NULL, 0);
 }
 
+/* Equal parts of n_in columns for the tiles of a gradient, of at least so many columns and at least
+ * a page, or all of them. The update goes through the weights and its states row by row of a tile,
+ * and the hardware starts to fetch ahead again in each. */
+static int64_t tile_columns(int64_t n_in, int64_t least) {
+    const int64_t side = bp_max_i64(least, BP_PAGE / (int64_t)sizeof(real));
+    const int64_t part = bp_ceil_div(n_in, bp_max_i64(n_in / side, 1));
+    return bp_min_i64(n_in, bp_round_up(part, TILE_COLUMNS));
+}
+
 /* Half of the second-level cache, and nearly as square as it can be: then the operands are read,
  * and packed, least often. */
 static bp_tile_size plain_gradient_tile_size(const bp_net *net, int64_t n_in, int64_t block) {

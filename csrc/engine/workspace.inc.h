@@ -57,12 +57,6 @@ static bp_workspace *workspace_make(const bp_net *net, int flags, const bp_works
     return NULL;
 }
 
-static int64_t tile_columns(int64_t n_in, int64_t least) {
-    const int64_t side = bp_max_i64(least, BP_PAGE / (int64_t)sizeof(real));
-    const int64_t part = bp_ceil_div(n_in, bp_max_i64(n_in / side, 1));
-    return bp_min_i64(n_in, bp_round_up(part, TILE_COLUMNS));
-}
-
 /* Rows of so many columns whose bytes are at most so many, in whole units of packing. */
 static int64_t rows_in(const bp_net *net, int64_t cols, int64_t bytes) {
     const int64_t unit = phases_of(net)->pack_unit(net);

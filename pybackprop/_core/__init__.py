@@ -15,7 +15,7 @@ from .ffi import (
     PRECISIONS,
     UINT8,
 )
-from .kernels import activation, dense_backward, dense_forward, matmul, peak_flops
+from .kernels import activation, dense_backward, dense_forward, matmul, peak_flops, plan_matmul
 from .machine import get_threads, machine, random_permutation, random_uniform, set_threads
 from .net import Data, Fit, Net
 from .optimizer import Key, OptimizerState, state_key
@@ -42,6 +42,7 @@ __all__ = [
     "machine",
     "matmul",
     "peak_flops",
+    "plan_matmul",
     "random_permutation",
     "random_uniform",
     "set_threads",

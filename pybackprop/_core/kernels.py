@@ -37,6 +37,20 @@ def matmul(
     )
 
 
+def plan_matmul(
+    dtype: np.dtype[Any], m: int, n: int, k: int, transpose_a: bool, transpose_b: bool
+) -> dict[str, Any]:
+    """Return how a product of contiguous rows is formed with one thread."""
+    plan = ffi.new("bp_matmul_plan *")
+    check(lib.bp_plan_matmul(DTYPES[dtype], m, n, k, transpose_a, transpose_b, plan))
+    return {
+        "tile": (int(plan.tile_rows), int(plan.tile_cols)),
+        "block": (int(plan.block_rows), int(plan.block_sums), int(plan.block_cols)),
+        "packs_a": bool(plan.packs_a),
+        "packs_b": bool(plan.packs_b),
+    }
+
+
 def dense_forward(activation: str, x: Array, w: Array, b: Array | None, z: Array, y: Array) -> None:
     """Write z = x W^T + b and y = act(z); all are C-contiguous and of one type."""
     n_out, n_in = w.shape

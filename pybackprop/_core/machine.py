@@ -33,6 +33,7 @@ def machine() -> dict[str, Any]:
         "bf16": ffi.string(lib.bp_bf16_name()).decode(),
         "available": ffi.string(lib.bp_isa_available()).decode().split(),
         "caches": {f"L{level}": int(lib.bp_cache_size(level)) for level in (1, 2, 3)},
+        "ways": {f"L{level}": int(lib.bp_cache_ways(level)) for level in (1, 2, 3)},
         "cpus": int(lib.bp_cpu_count()),
         "threads": get_threads(),
         "compiler": ffi.string(lib.bp_compiler()).decode(),

@@ -20,9 +20,9 @@ def describe() -> dict[str, Any]:
     Returns
     -------
     dict
-        `date` (UTC, ISO 8601), `cpu`, `cpus`, `isa`, `available`, `caches`, `compiler`, `system`,
-        `python`, `versions` (by package, None where not installed) and `load` (the load average
-        of the last minute, None where the system has none).
+        `date` (UTC, ISO 8601), `cpu`, `cpus`, `isa`, `available`, `caches`, `ways`, `compiler`,
+        `system`, `python`, `versions` (by package, None where not installed) and `load` (the load
+        average of the last minute, None where the system has none).
     """
     info = cpu_info()
     packages = [name for library in LIBRARIES.values() for name in library.packages]
@@ -33,6 +33,7 @@ def describe() -> dict[str, Any]:
         "isa": info["isa"],
         "available": list(info["available"]),
         "caches": info["caches"],
+        "ways": info["ways"],
         "compiler": info["compiler"],
         "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),

@@ -116,11 +116,22 @@ class Report:
         yield f"pybackprop bench {self.command}{quick}, {about['date']}"
         load = "" if about["load"] is None else f", load average {about['load']:.2f} at the start"
         yield f"{about['cpu']}, {about['cpus']} CPUs, {about['system']}{load}"
+        yield _caches_text(about["caches"], about["ways"])
         yield f"pybackprop's core: {about['isa']}, {about['compiler']}"
         versions = ", ".join(
             f"{name} {found or 'not installed'}" for name, found in about["versions"].items()
         )
         yield f"Python {about['python']}, {versions}"
+
+
+def _caches_text(caches: dict[str, int], ways: dict[str, int]) -> str:
+    """Return the geometry by which the core decides."""
+    known = [
+        f"{level} {size // 1024} KiB" + (f" {ways[level]}-way" if ways[level] else "")
+        for level, size in caches.items()
+        if size
+    ]
+    return f"caches: {', '.join(known) or 'unknown'}"
 
 
 def _contender_json(contender: Any) -> dict[str, Any]:

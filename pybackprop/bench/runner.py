@@ -12,7 +12,7 @@ from .agreement import Evidence
 from .contenders import OWN, Contender
 from .processes import ProcessError, Processes
 from .statistics import Spread, ratio, spread
-from .workloads import Product, Workload, to_json
+from .workloads import Product, Training, Workload, to_json
 
 Say = Callable[[str], None]
 
@@ -186,12 +186,19 @@ def _take_turn(workload: Workload, entry: Entry, processes: Processes, with_peak
     try:
         answer = process.ask("turn", name=_task_name(workload, entry), repeats=entry.repeats)
         entry.seconds.append(answer["seconds"])
-        if with_peak and entry.contender.library == OWN and isinstance(workload, Product):
-            kind = workload.kind if entry.contender.mode == "product" else workload.dtype
-            entry.peaks.append(process.ask("peak", precision=kind)["flops"])
+        if with_peak and entry.contender.library == OWN:
+            precision = _precision(workload, entry.contender.mode)
+            entry.peaks.append(process.ask("peak", precision=precision)["flops"])
     except ProcessError as error:
         entry.status, entry.detail = "failed", str(error)
         processes.forget_ended()
+
+
+def _precision(workload: Workload, mode: str) -> str:
+    """Return the precision whose peak a contender is compared with."""
+    if isinstance(workload, Product):
+        return workload.kind if mode == "product" else workload.dtype
+    return workload.precision if isinstance(workload, Training) else "float32"
 
 
 def compare_with_best(

@@ -28,6 +28,7 @@ _SUBJECTS = {
     "predict": "the outputs for one batch",
     "derivatives": "derivatives of outputs and cost, in inputs and parameters",
     "kernels": "matrix products and activations, as shares of the machine's peak",
+    "model": "steps and predictions beside what sums and bytes alone would take",
     "memory": "what training takes beside program and data",
     "scaling": "a step as batch, width, depth and threads grow",
 }
@@ -61,7 +62,7 @@ def _add_options(parser: Parser, subject: str) -> None:
         )
     if subject in ("steps", "epoch"):
         parser.add_argument("--compile", action="store_true", help="let torch.compile take part")
-    if subject not in ("accuracy", "memory"):
+    if subject not in ("accuracy", "memory", "model"):
         parser.add_argument(
             "--peers",
             metavar="A,B",

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from ...kernels import matmul_plan
 from ...runtime import cpu_info
 from ..contenders import OWN, Contender
 from ..report import Report, Table, ratio_text
 from ..runner import Comparison, Entry, Result, compare_with_best
 from ..session import Session
 from ..statistics import Spread, geometric_mean, ratio, spread
-from ..workloads import ELEMENTWISE, PRODUCTS, Elementwise, Product
+from ..workloads import ELEMENTWISE, PRODUCTS, Elementwise, Product, Workload
 
 _PEERS = ("torch", "numpy")
 _ROUNDS, _SECONDS = 11, 8.0
@@ -110,7 +111,8 @@ def _summarize(report: Report, isas: Sequence[str], session: Session) -> None:
         report.tables.append(Table("Geometric means over shapes", ("of", "mean"), rows))
     report.notes.append(
         "Peak is peak_flops, a loop of multiply-adds in registers, read in the same process after "
-        "every turn; a share is the median of the shares per round."
+        "every turn; a share is the median of the shares per round. Blocks are rows x sums x "
+        "columns, with one thread."
     )
 
 
@@ -151,9 +153,21 @@ def _product_table(
         found = _against_torch(result, own[0])
         row.append(ratio_text(found) if found else "")
         row.append(_against_best(report.comparisons, result, own[0]))
+        row.append(_plan_text(result.workload))
         rows.append(row)
     header += [f"{own[0].isa} / torch.mm", f"{own[0].isa} / best peer of any threads"]
+    header.append(f"how {own[0].isa} forms it")
     return Table(title, header, rows)
+
+
+def _plan_text(workload: Workload) -> str:
+    """Return what `matmul_plan` decides; nothing for bfloat16, which has a driver of its own."""
+    if not isinstance(workload, Product) or workload.precision != "float32":
+        return ""
+    plan = matmul_plan(workload.m, workload.k, workload.n, workload.dtype)
+    packed = " and ".join(name for name in "ab" if plan[f"packs_{name}"])
+    sizes = "x".join(map(str, plan["tile"])), "x".join(map(str, plan["block"]))
+    return f"tiles {sizes[0]}, blocks {sizes[1]}" + (f", {packed} packed" if packed else "")
 
 
 def _against_torch(result: Result, own: Contender) -> Spread | None:

@@ -92,7 +92,7 @@ typedef struct {
 } bp_matrix;
 
 /* Inputs with their targets. y: (rows, n_out) reals, or (rows, 1) BP_INT64 labels for cross
- * entropy; data NULL where no target is given. sample_weight: rows weights >= 0, or NULL. */
+ * entropy; data is NULL if no target is given. sample_weight: rows weights >= 0, or NULL. */
 typedef struct {
     bp_matrix x, y;
     const double *sample_weight;
@@ -134,7 +134,7 @@ const char *bp_status_text(int status);
 const char *bp_isa_name(void);
 
 /* What products in the precisions bf16, bf16x2 and bf16x3 run on: "amx", "avx512_bf16", or
- * "emulation" where the machine has no instruction for them. */
+ * "emulation" if the machine has no instruction for them. */
 const char *bp_bf16_name(void);
 
 /* Instruction sets this machine can run, separated by spaces, worst first. */
@@ -159,7 +159,7 @@ int bp_set_threads(int n);
 int bp_get_threads(void);
 
 /* Measured multiply-add rate of a register-only loop over `seconds`, in flop/s: the sum over up to
- * `threads` threads (at most bp_get_threads()). Of BF16X2 a third of that of BF16, of BF16X3 a
+ * `threads` threads (at most bp_get_threads()). BF16X2 gives a third of the rate of BF16, BF16X3 a
  * sixth. */
 int bp_peak_flops(int32_t dtype, int32_t precision, int threads, double seconds, double *flops);
 
@@ -192,7 +192,7 @@ int bp_net_set_scaling(bp_net *net, const double *shift, const double *scale);
 /* The user's loss of a BP_LOSS_CALLBACK network. */
 int bp_net_set_loss_callback(bp_net *net, bp_loss_fn loss, void *user);
 
-/* What keeps a call out at this moment: BP_ERR_BUSY, BP_ERR_FORKED, or nothing, BP_OK. */
+/* What a call would fail with at this moment: BP_ERR_BUSY, BP_ERR_FORKED, or BP_OK. */
 int bp_net_status(const bp_net *net);
 
 /* Training steps and epochs done, which key dropout and shuffling; and, unless NULL, a copy of the
@@ -203,8 +203,8 @@ int bp_net_set_counters(bp_net *net, int64_t steps, int64_t epochs); /* 0 ... BP
 /* out (rows, n_out), C-contiguous, of the network's type: a_L for each row of x. */
 int bp_net_predict(bp_net *net, const bp_matrix *x, void *out);
 
-/* The same for x (rows, n_in), C-contiguous, of the network's type; BP_ERR_ARGUMENT where x or out
- * is not aligned to that type. */
+/* The same for x (rows, n_in), C-contiguous, of the network's type; BP_ERR_ARGUMENT if x or out is
+ * not aligned to that type. */
 int bp_net_predict_rows(bp_net *net, const void *x, int64_t rows, void *out);
 
 /* The mean loss over the rows plus penalties; no dropout. */
@@ -218,8 +218,8 @@ int bp_net_backprop(bp_net *net, const bp_data *data, double *cost, void *gradie
  * delta may be NULL (then data->y is not read). No dropout. */
 int bp_net_trace(bp_net *net, const bp_data *data, void **z, void **a, void **delta);
 
-/* One update from all rows; cost is the cost before it. A cost that is not finite is no error, but
- * then nothing is updated. */
+/* One update from all rows; cost is the cost before it. A cost that is not finite is not an error,
+ * but nothing is updated in that case. */
 int bp_net_step(bp_net *net, const bp_data *data, bp_optimizer *optimizer, double *cost);
 
 /* The dropout mask, 1 for a kept unit, that the next step would use after hidden layer `layer`
@@ -229,8 +229,8 @@ int bp_net_dropout_mask(bp_net *net, int32_t layer, int64_t rows, uint8_t *mask)
 /* ---- derivatives ------------------------------------------------------------------------------
  */
 
-/* Results and vectors are C-contiguous, of the network's type; derivatives in the inputs are those
- * in x as it is given, before any scaling. No dropout acts. */
+/* Results and vectors are C-contiguous, of the network's type; derivatives in the inputs take x as
+ * given, before any scaling. There is no dropout. */
 
 /* jacobian (rows, n_out, n_in): da_L/dx of each row. */
 int bp_net_jacobian(bp_net *net, const bp_matrix *x, void *jacobian);
@@ -283,16 +283,16 @@ int bp_fit_resume(bp_fit *fit, const bp_fit_state *state);
  * lr: n_lr learning rates for the coming batches; NULL to use optimizer->lr.
  * costs: room for `epochs` values, the mean cost of each epoch that this call completes.
  * BP_ERR_NOT_FINITE: state names the batch whose cost is not finite, or which ended an epoch with
- * parameters that are not; the parameters and the network's counters are those at the end of the
- * epoch before, and the optimizer, of whose vectors no copies are kept, has to start afresh; this
- * state is not one to resume from. */
+ * parameters that are not finite. The parameters and the network's counters are those at the end of
+ * the previous epoch. The optimizer has to start afresh, because no copies of its vectors are kept.
+ * This state must not be resumed from. */
 int bp_fit_run(bp_fit *fit, bp_optimizer *optimizer, const double *lr, int64_t n_lr, int64_t epochs,
                int64_t max_ns, double *costs, bp_fit_state *state);
 
 /* ---- single kernels ------------------------------------------------------------------------- */
 
-/* c (m, n) = op(a) op(b); op is the transpose where asked. Row strides in elements. Precisions
- * other than FLOAT32 are for float32 only. */
+/* c (m, n) = op(a) op(b); op transposes if asked. Row strides in elements. Precisions other than
+ * FLOAT32 are for float32 only. */
 int bp_matmul(int32_t dtype, int32_t precision, int64_t m, int64_t n, int64_t k, const void *a,
               int64_t lda, int transpose_a, const void *b, int64_t ldb, int transpose_b, void *c,
               int64_t ldc);

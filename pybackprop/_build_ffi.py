@@ -27,8 +27,8 @@ def compiler_flags(cflags: list[str]) -> tuple[list[str], list[str], list[str]]:
     Parameters
     ----------
     cflags
-        The builder's CFLAGS, which the compiler gets before the flags returned here: where they
-        ask for an optimisation level, debug information or a sanitizer, that request stands.
+        The builder's CFLAGS, which the compiler gets before the flags returned here. If they ask
+        for an optimisation level, debug information or a sanitizer, that request stands.
     """
     if sys.platform == "win32":
         # Without the last flag the compiler refuses <stdatomic.h>; the library has WaitOnAddress.

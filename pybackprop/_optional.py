@@ -1,4 +1,4 @@
-"""Packages that are needed only by what uses them, and what to say when one is not there."""
+"""Optional packages, and what to say when one is not installed."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def optional(package: str, purpose: str, modules: tuple[str, ...] = ()) -> Itera
     purpose : str
         What needs it, as the subject of a sentence.
     modules : tuple of str, optional
-        The modules that it and its own dependencies bring; by default one of the same name.
+        The modules that it and its dependencies provide; by default one of the same name.
 
     Raises
     ------

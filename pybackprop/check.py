@@ -18,14 +18,14 @@ __all__ = ["ArrayCheck", "EntryCheck", "GradientCheck", "check_gradients"]
 Array = NDArray[Any]
 Vector = NDArray[np.float64]
 
-# Largest difference, relative to the largest derivative of an array, that rounding explains:
-# of the differences themselves, and of a gradient computed in the network's own arithmetic.
+# Largest error, relative to the largest derivative of an array, that rounding explains: rounding in
+# the differences themselves, and in a gradient computed in the network's own arithmetic.
 TOLERANCES = {"float64": 1e-6, "float32": 1e-4, "bf16x3": 1e-4, "bf16x2": 1e-3, "bf16": 1e-1}
 
 # Central differences err by h² C''' / 6 + eps |C| / h; the cube root of eps balances the two.
 STEP = float(np.finfo(np.float64).eps ** (1.0 / 3.0))
 
-# The unit roundoff, and how many of it each sum of a cost may be off by; see `check_gradients`.
+# The unit roundoff, and how many units each sum of a cost may be off by; see `check_gradients`.
 UNIT = float(np.finfo(np.float64).eps) / 2.0
 _ROUNDINGS = 4.0
 
@@ -49,7 +49,7 @@ class EntryCheck:
     gradient : float
         The derivative by backpropagation.
     difference : float or None
-        The central difference of the cost; None where it spans a kink.
+        The central difference of the cost; None if it spans a kink.
     error : float or None
         Their difference relative to the largest derivative of the array; None if not compared.
     uncertainty : float or None
@@ -76,11 +76,12 @@ class ArrayCheck:
     checked : int
         Entries compared with a difference.
     kinks : int
-        Entries tried whose difference spans a kink and so is no derivative; not compared.
+        Entries tried whose difference spans a kink and so does not estimate a derivative; not
+        compared.
     unresolved : int
         Entries tried whose difference is too uncertain to tell whether the two derivatives are
-        within the tolerance; not compared. It happens where all derivatives of the array are
-        tiny beside the cost, whose rounding hides them.
+        within the tolerance; not compared. This happens if all derivatives of the array are tiny
+        compared with the cost, whose rounding hides them.
     error : float
         Largest difference over the entries compared, relative to the largest derivative of the
         array (absolute if all are 0).
@@ -111,7 +112,7 @@ class GradientCheck:
     Attributes
     ----------
     arrays : tuple of ArrayCheck
-        One entry an array of derivatives.
+        One entry per array of derivatives.
     tolerance : float
         The largest error that counts as agreement.
     """
@@ -133,12 +134,12 @@ class GradientCheck:
         return self.ok
 
     def __repr__(self) -> str:
-        """Return the verdict: the entries could be thousands."""
+        """Return only the verdict, since there could be thousands of entries."""
         verdict = next(self._verdict())
         return f"GradientCheck({verdict}; {sum(array.checked for array in self.arrays)} entries)"
 
     def _repr_html_(self) -> str:
-        """Return one row an array and the verdict, for notebooks."""
+        """Return one row per array and the verdict, for notebooks."""
         from .markup import figure, preformatted, table
 
         heads = ("array", "entries", "checked", "at kinks", "unresolved", "largest error")
@@ -150,7 +151,7 @@ class GradientCheck:
         return figure(first, table(heads, rows), preformatted("\n".join(rest)) if rest else "")
 
     def __str__(self) -> str:
-        """Return the table, one line an array, and the verdict."""
+        """Return the table, one line per array, and the verdict."""
         lines = [
             f"{'array':<6}{'entries':>9}{'checked':>9}{'at kinks':>10}{'unresolved':>12}"
             f"{'error':>11}  at, backpropagation, difference"
@@ -188,9 +189,9 @@ class GradientCheck:
         Parameters
         ----------
         name : str, optional
-            The array, as ``"W1"``; by default all.
+            The name of an array, such as ``"W1"``; by default all arrays.
         rows : int or None
-            Entries shown of each array, the first of those tried; None for all of them.
+            How many entries of each array to show, the first ones tried; None for all of them.
 
         Raises
         ------
@@ -234,16 +235,17 @@ def check_gradients(
     """Compare `net.backprop` with central differences of the cost, computed in float64.
 
     For each parameter w, and each entry of X, ``(C(w + h) - C(w - h)) / 2h`` with
-    ``h = eps^(1/3) max(|w|, 1)`` is taken on a float64 copy of the network, whatever the type
-    of `net`. If between w - h and w + h a pre-activation passes the corner of relu, leaky_relu,
-    elu or selu, or an output the corner of mae or huber, or the weight itself passes 0 under an
-    l1 penalty, the difference is no derivative: the entry is counted apart. `net` is unchanged.
+    ``h = eps^(1/3) max(|w|, 1)`` is taken on a float64 copy of the network, whatever the type of
+    `net`. If between w - h and w + h a pre-activation passes the corner of relu, leaky_relu, elu or
+    selu, or an output the corner of mae or huber, or the weight itself passes 0 under an l1
+    penalty, the difference does not estimate a derivative, and the entry is counted separately.
+    `net` is unchanged.
 
-    The costs are rounded, so a difference is uncertain by about ``eps |C| / h``. Where it does not
-    settle that the two derivatives agree, differences at up to eight wider steps are extrapolated
-    to step 0, which is more exact by far; what is still open is counted apart, as unresolved. Such
-    entries are in layers whose gradients vanish. There a gradient that is off by more than the
-    uncertainty is found, but no difference can vouch for the last digits.
+    The costs are rounded, so a difference is uncertain by about ``eps |C| / h``. If it cannot show
+    that the two derivatives agree, differences at up to eight wider steps are extrapolated to step
+    0, which is far more exact. An entry that is still undecided is counted separately, as
+    unresolved. Such entries are in layers whose gradients vanish. A gradient there that is off by
+    more than the uncertainty is found, but no difference can confirm the last digits.
 
     Parameters
     ----------
@@ -252,11 +254,11 @@ def check_gradients(
     X : array_like, shape (N, n_0)
         Inputs. Few examples, about ten, make a sharp check.
     y : array_like
-        Targets, in the form of `net.cost`.
+        Targets, as for `net.cost`.
     sample_weight : array_like, shape (N,), optional
         Weights of the examples.
     entries : int or None
-        Entries checked of each array, drawn at random if it has more; None for all.
+        How many entries of each array to check, drawn at random if it has more; None for all.
     tolerance : float, optional
         Largest relative error that counts as agreement; by default 1e-6 for float64 nets, 1e-4
         for float32 and bf16x3, 1e-3 for bf16x2, 0.1 for bf16.
@@ -274,8 +276,8 @@ def check_gradients(
 
     Notes
     -----
-    A difference errs through rounding by at most ``E / h``, where E bounds the error of a computed
-    cost (Nocedal and Wright, "Numerical Optimization", 2006, section 8.1). Running error analysis
+    Rounding changes a difference by at most ``E / h``, where E bounds the error of a computed cost
+    (Nocedal and Wright, "Numerical Optimization", 2006, section 8.1). Running error analysis
     (Higham, "Accuracy and Stability of Numerical Algorithms", 2002, section 3.3) gives, with
     u = eps / 2, n terms of the cost and in each layer the sums ``s = |W| |a| + |b|``,
 
@@ -365,7 +367,7 @@ class _Evaluation:
                 sides += [error > kink for kink in copy.loss_kinks]
         return cost, sides
 
-    # Numbers that overflow make a gradient that disagrees, and are no reason to warn.
+    # Overflow makes a gradient that disagrees, and is no reason to warn.
     @np.errstate(all="ignore")
     def noise(self) -> float:
         """Return by how much a cost may be off by rounding: E of `check_gradients`."""
@@ -374,7 +376,7 @@ class _Evaluation:
         cost = abs(copy.net.cost(self.x, copy.y, copy.sample_weight))
         trace = copy.net.trace(self.x, copy.y)
         assert trace.delta is not None
-        # A trace is of the mean without weights.
+        # A trace belongs to the unweighted mean.
         share = np.ones((len(self.x), 1))
         if copy.sample_weight is not None:
             share[:, 0] = copy.sample_weight
@@ -389,7 +391,7 @@ class _Evaluation:
 
 
 class _Check:
-    """The check of one array after the other, with what is common to them."""
+    """Checks one array after another; holds what the checks have in common."""
 
     def __init__(
         self, evaluate: _Evaluation, tolerance: float, entries: int | None, seed: int
@@ -408,7 +410,7 @@ class _Check:
             chosen = np.sort(self.rng.choice(flat.size, self.entries, replace=False))
         lines = [_Line(values, entry, self.evaluate, penalised) for entry in chosen.tolist()]
         found = [line.difference(self.noise) for line in lines]
-        # The differences count too, lest a gradient that is wrongly 0 be measured against nothing.
+        # Include the differences, so that a gradient that is wrongly 0 is not judged relative to 0.
         seen = [abs(difference.value) for difference in found if difference is not None]
         largest = float(np.max([*np.abs(flat), *seen]))
         tried = []
@@ -426,14 +428,14 @@ class _Check:
         line: _Line,
         largest: float,
     ) -> EntryCheck:
-        """Return the verdict on one entry, for which a finer difference is taken if need be."""
+        """Return the verdict on one entry, using a finer difference if needed."""
         if difference is None:
             return EntryCheck(index, gradient, None, None, None)
         bound = self.tolerance * largest
         if not abs(gradient - difference.value) + difference.uncertainty <= bound:
             difference = line.extrapolated(self.noise)
         apart, uncertainty = abs(gradient - difference.value), difference.uncertainty
-        # With a NaN on any side nothing is left open: the error is NaN.
+        # A NaN on either side does not leave the entry unresolved: the error is NaN.
         unresolved = apart - uncertainty <= bound < apart + uncertainty
         error = None if unresolved else apart / (largest or 1.0)
         return EntryCheck(index, gradient, difference.value, error, uncertainty)
@@ -492,8 +494,8 @@ class _Line:
     def extrapolated(self, noise: float) -> _Difference:
         """Return the estimate of least uncertainty extrapolated from wider steps.
 
-        Each row of Neville's tableau takes the error term of one more power of h² out. Where kinks
-        leave no two steps, it is the simple difference, which must exist.
+        Each row of Neville's tableau removes the error term of one more power of h². If kinks leave
+        fewer than two steps, the result is the simple difference, which must exist.
         """
         estimates: list[_Difference] = []
         above: list[float] = []
@@ -521,7 +523,7 @@ class _Line:
     def _central(self, width: float, noise: float, displaced: bool = False) -> _Difference | None:
         """Return the central difference at a step relative to the entry, with its rounding.
 
-        Where the cost is nearly 0 its rounding grows with the step, which `displaced` looks at.
+        If the cost is nearly 0, its rounding grows with the step; `displaced` allows for that.
         """
         kept = self.values[self.entry]
         step = width * max(abs(kept), 1.0)

@@ -1,4 +1,4 @@
-"""Derivatives of a network: in its inputs, in its parameters, and for each example."""
+"""Derivatives with respect to a network's inputs and parameters, and for each example."""
 
 from __future__ import annotations
 
@@ -15,10 +15,9 @@ from .settings import Settings
 class Derivatives(Settings):
     """The derivatives that a network offers; `Network` is built on it.
 
-    All are exact, for all rows at once, and without dropout. Derivatives in the inputs are those
-    in X as it is given, before any scaling. Where an activation has a kink they are those of its
-    side: the derivative of relu at 0 is 0, and so are all second derivatives of relu and
-    leaky_relu.
+    All are exact, computed for all rows at once, and without dropout. Derivatives with respect to
+    the inputs take X as given, before any scaling. At a kink of an activation the derivative of one
+    side is used: that of relu at 0 is 0, and so are all second derivatives of relu and leaky_relu.
     """
 
     _net: _core.Net
@@ -38,7 +37,7 @@ class Derivatives(Settings):
     # ---- of the outputs in the inputs ----
 
     def jacobian(self, X: Any) -> Array:
-        """Return the derivatives of the outputs in the inputs.
+        """Return the derivatives of the outputs with respect to the inputs.
 
         Parameters
         ----------
@@ -59,7 +58,8 @@ class Derivatives(Settings):
 
         Notes
         -----
-        Formed from the outputs back or from the inputs on, whichever takes fewer products.
+        Computed backward from the outputs or forward from the inputs, whichever takes fewer
+        products.
         """
         net = self._net
         x = as_inputs(X, net.n_in, net.dtype, empty=True)
@@ -68,7 +68,7 @@ class Derivatives(Settings):
         return out
 
     def vjp(self, X: Any, v: Any) -> Array:
-        """Return the products of vectors and the Jacobians, v^T da_L/dX, by one backward pass.
+        """Return the products of vectors and the Jacobians, v^T da_L/dX, in one backward pass.
 
         Parameters
         ----------
@@ -80,7 +80,7 @@ class Derivatives(Settings):
         Returns
         -------
         ndarray, (N, n_0)
-            The gradient of sum over k of v[i, k] a_L[i, k] in X[i].
+            The gradient of sum over k of v[i, k] a_L[i, k] with respect to X[i].
 
         Raises
         ------
@@ -95,7 +95,7 @@ class Derivatives(Settings):
         return out
 
     def jvp(self, X: Any, dX: Any) -> tuple[Array, Array]:
-        """Return the outputs and their derivatives along directions, by one forward pass.
+        """Return the outputs and their directional derivatives, in one forward pass.
 
         Parameters
         ----------
@@ -124,7 +124,7 @@ class Derivatives(Settings):
         return a, da
 
     def hessian_diagonal(self, X: Any) -> Array:
-        """Return the second derivatives of the outputs in each input.
+        """Return the second derivatives of the outputs with respect to each input.
 
         Parameters
         ----------
@@ -143,7 +143,7 @@ class Derivatives(Settings):
 
         Notes
         -----
-        Values, first and second derivatives go forward together:
+        Values, first and second derivatives are propagated forward together:
         a'' = act'(z) z'' + act''(z) z'².
         """
         net = self._net
@@ -153,7 +153,7 @@ class Derivatives(Settings):
         return out
 
     def laplacian(self, X: Any) -> Array:
-        """Return the Laplacians of the outputs in the inputs.
+        """Return the Laplacians of the outputs with respect to the inputs.
 
         Parameters
         ----------
@@ -172,9 +172,9 @@ class Derivatives(Settings):
 
         Notes
         -----
-        Carries the sum of the second derivatives instead of each: Li et al., "A computational
-        framework for neural network-based variational Monte Carlo with Forward Laplacian", Nature
-        Machine Intelligence 6, 2024.
+        Propagates the sum of the second derivatives instead of each one: Li et al., "A
+        computational framework for neural network-based variational Monte Carlo with Forward
+        Laplacian", Nature Machine Intelligence 6, 2024.
         """
         net = self._net
         x = as_inputs(X, net.n_in, net.dtype, empty=True)
@@ -185,13 +185,13 @@ class Derivatives(Settings):
     # ---- of the cost in the parameters ----
 
     def hvp(self, X: Any, y: Any, v: Any, sample_weight: Any = None) -> Array:
-        """Return the product of the cost's Hessian in the parameters and a vector.
+        """Return the product of the cost's Hessian (in the parameters) and a vector.
 
         Parameters
         ----------
         X, y, sample_weight
-            As for `cost`, whose second derivatives these are, penalties included: l2 adds l2 v on
-            weights, and l1 adds 0.
+            As for `cost`. The second derivatives include the penalties: l2 adds l2 v for weights,
+            and l1 adds 0.
         v : array_like, (n_parameters,)
             The vector, in the order of `parameters`.
 
@@ -210,18 +210,19 @@ class Derivatives(Settings):
 
         Notes
         -----
-        Exact, by a derivative along v of the forward and backward passes: Pearlmutter, "Fast exact
-        multiplication by the Hessian", Neural Computation 6, 1994.
+        Exact, computed by differentiating the forward and backward passes along v: Pearlmutter,
+        "Fast exact multiplication by the Hessian", Neural Computation 6, 1994.
         """
         return self._curvature("hvp", X, y, v, sample_weight)
 
     def gauss_newton_product(self, X: Any, y: Any, v: Any, sample_weight: Any = None) -> Array:
-        """Return the product of the cost's Gauss-Newton matrix in the parameters and a vector.
+        """Return the product of the cost's Gauss-Newton matrix (in the parameters) and a vector.
 
-        The matrix is the mean over the examples of J^T H J, plus l2 on weights. H holds the
-        loss's second derivatives in the outputs and J the outputs' derivatives in the parameters;
-        for cross_entropy and binary_cross_entropy, in the output layer's pre-activations. Unlike
-        the Hessian it has no negative eigenvalues.
+        The matrix is the mean over the examples of J^T H J, plus l2 on weights. H holds the second
+        derivatives of the loss with respect to the outputs, and J the derivatives of the outputs
+        with respect to the parameters. For cross_entropy and binary_cross_entropy, the
+        pre-activations of the output layer take the place of the outputs. Unlike the Hessian it has
+        no negative eigenvalues.
 
         Parameters
         ----------
@@ -266,7 +267,7 @@ class Derivatives(Settings):
     def per_sample_gradients(self, X: Any, y: Any) -> Array:
         """Return the gradient of each example's loss in the parameters, without penalties.
 
-        Without penalties and sample weights, their mean is the gradient of `backprop`.
+        If there are no penalties or sample weights, their mean is the gradient of `backprop`.
 
         Parameters
         ----------
@@ -290,7 +291,7 @@ class Derivatives(Settings):
         return out
 
     def per_sample_gradient_norms(self, X: Any, y: Any) -> Array:
-        """Return the Euclidean norms of `per_sample_gradients` without forming these.
+        """Return the Euclidean norms of `per_sample_gradients` without forming the gradients.
 
         Parameters
         ----------

@@ -31,7 +31,8 @@ class FlowReport:
     product_norm : float
         Mean over the sample of the spectral norm of J_L … J_1 = da_L/da_0.
     norm_product : float
-        Mean over the sample of the product of the layers' spectral norms, which bounds it.
+        Mean over the sample of the product of the layers' spectral norms, which bounds
+        `product_norm`.
     findings : tuple of Finding
         What is wrong, root causes first; see `gradient_flow` for the names of causes.
     diagnosis : str
@@ -73,7 +74,7 @@ class FlowReport:
         return preformatted(str(self))
 
     def __str__(self) -> str:
-        """Return the table, one line a layer, and the findings with their advice."""
+        """Return the table, one line per layer, and the findings with their advice."""
         heads = ("|delta|", "|dW|", "update/|W|", "saturated", "dead", "|J|", "median |J|")
         lines = [f"{'layer':<22}" + "".join(f"{head:>12}" for head in heads)]
         for each in self.layers:
@@ -96,21 +97,21 @@ class FlowReport:
         return "\n".join([*lines, *numbered])
 
     def try_advice(self, *, epochs: int = 20, verbose: bool = True) -> Trials:
-        """Follow each advice on a copy of the network, train it briefly, and print what comes out.
+        """Try each advice on a copy of the network, train it briefly, and print the results.
 
         Parameters
         ----------
         epochs : int
-            How long, in batches of 32; on at most 1,024 of the examples, evenly spaced.
+            How long to train, in batches of 32, on at most 1,024 evenly spaced examples.
         verbose : bool
             Whether to print the table.
 
         Returns
         -------
         tuple of Trial
-            The first is of training without a change. Each has the `cause`, the `line` that was
-            run, and the cost `before` and `after`, over that of the best constant outputs. `str()`
-            gives the table.
+            The first trial trains without a change. Each has the `cause`, the `line` that was run,
+            and the costs `before` and `after`, divided by that of the best constant outputs.
+            `str()` gives the table.
 
         Raises
         ------
@@ -119,8 +120,8 @@ class FlowReport:
 
         Notes
         -----
-        Trials begin with the network as it is when they are made; the report keeps the network
-        itself, and not a copy.
+        Trials start from the network as it is at the time of this call; the report keeps the
+        network itself, not a copy.
 
         Examples
         --------
@@ -158,7 +159,7 @@ class FlowReport:
 
 
 def _healthy(layers: tuple[LayerFlow, ...]) -> str:
-    """Return the verdict where nothing is wrong."""
+    """Return the verdict if nothing is wrong."""
     top = layers[-1].delta_norm
     if top == 0.0:
         return "healthy, with nothing to learn: every delta is 0"
@@ -187,25 +188,25 @@ def gradient_flow(
     net : Network
         The network; it is not changed.
     X : array_like, (N, n_0)
-        Inputs; as many as there are, up to a few thousand, since some causes lie in the data.
+        Inputs. Pass as many as there are, up to a few thousand, since some causes lie in the data.
     y : array_like
         Targets, as for `Network.cost`.
     optimizer : str or Optimizer, optional
-        The one in use: its next update is compared with the weights, and its coming steps are
-        tried on a copy of the network. Its state is used and left alone.
+        The optimizer in use. Its next update is compared with the weights, and its coming steps are
+        tried on a copy of the network. Its state is used but not changed.
     lr : float, optional
-        Of plain gradient descent, without `optimizer`. If neither is given, updates are those of
-        0.01 dC/dW, and steps are not judged.
+        Learning rate of plain gradient descent, if there is no `optimizer`. If neither is given,
+        updates are 0.01 dC/dW, and steps are not judged.
     sample : int
-        Examples, evenly spaced, of which Jacobians are formed.
+        How many evenly spaced examples to compute Jacobians for.
     verbose : bool
         Whether to print the report.
 
     Returns
     -------
     FlowReport
-        With the figures of every layer and `findings`, root causes first. `str()` gives the
-        printed text, `plot()` a picture, and `try_advice()` follows the advice.
+        Holds the figures of every layer, and `findings`, root causes first. `str()` gives the
+        printed text, `plot()` draws a picture, and `try_advice()` tries the advice.
 
     Raises
     ------
@@ -214,8 +215,8 @@ def gradient_flow(
 
     Notes
     -----
-    The causes that are looked for, in the order in which they bring each other about. A step
-    comes after what makes it too large or too small at a usual learning rate.
+    These causes are looked for. A cause comes before those that it brings about, and a step comes
+    after whatever makes it too large or too small at a usual learning rate.
 
     | cause | what is wrong |
     |---|---|
@@ -256,7 +257,7 @@ def gradient_flow(
     targets = as_targets(given[1], len(x), net.widths[-1], net.loss, net.dtype)
     judged = SGD(rate) if chosen is None and lr is not None else chosen
     patient = Patient(net, x, targets, judged, given)
-    # Numbers that overflow are what is looked for, and no reason to warn.
+    # Overflow is one of the things looked for, and no reason to warn.
     with np.errstate(all="ignore"):
         layers, product, bound = measure(patient, chosen, rate, count)
     report = FlowReport(layers, product, bound, examine(patient, layers), patient)
@@ -266,7 +267,7 @@ def gradient_flow(
 
 
 class GradientFlow:
-    """A callback of `Network.fit` that takes a report after every so many epochs.
+    """A callback of `Network.fit` that makes a report at regular intervals of epochs.
 
     Parameters
     ----------
@@ -325,11 +326,11 @@ class GradientFlow:
         self.reports: list[FlowReport] = []
         self.histograms: list[tuple[LayerHistograms, ...]] = []
         self._seen = 0
-        # Converted once: reports keep the data, and must not keep copies of them.
+        # Convert once: reports keep the data, and must not each keep a copy.
         self._arrays = as_reals(X, "X"), as_reals(y, "y")
 
     def __call__(self, figures: EpochEnd) -> None:
-        """Take a report if it is time for one."""
+        """Make a report if it is time for one."""
         epoch = self._seen
         self._seen += 1
         if epoch % self.every == 0:
@@ -351,9 +352,9 @@ class GradientFlow:
         Parameters
         ----------
         kind : str
-            norms: the norms of delta and the updates of every layer. histogram: how weights,
-            activations and gradients of at most six layers are spread, the first, the last and
-            evenly spaced ones between, an upright strip for every report; the darker, the more
+            norms: the norms of delta and the updates of every layer. histogram: the distributions
+            of weights, activations and gradients of at most six layers (the first, the last and
+            evenly spaced ones between), with one vertical strip per report; darker means more
             values.
 
         Returns
@@ -364,7 +365,7 @@ class GradientFlow:
         Raises
         ------
         ValueError
-            `kind` is another word.
+            `kind` is something else.
         """
         from .plot import plot_flow_histograms, plot_flow_history
 

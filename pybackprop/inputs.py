@@ -1,7 +1,7 @@
 """The rules for arguments: what is accepted, what is converted, what is refused and how.
 
-A refusal is a TypeError where the kind of thing is wrong and a ValueError where its value is; it
-names the argument, what was expected and what came.
+A refusal is a TypeError if the type is wrong and a ValueError if the value is wrong; it names the
+argument, what was expected and what was given.
 """
 
 from __future__ import annotations
@@ -127,7 +127,7 @@ def _from_table(value: Any) -> Array | None:
     dtypes = [dtype for _, dtype in _columns_of(value)]
     if not dtypes or any(getattr(dtype, "kind", "O") not in "fiub" for dtype in dtypes):
         return None
-    # Nullable types name that of their numbers, sparse ones that of what they hold.
+    # Nullable types name the type of their numbers, sparse types that of their entries.
     plain = (getattr(each, "numpy_dtype", getattr(each, "subtype", each)) for each in dtypes)
     common = np.result_type(*plain)
     try:

@@ -15,8 +15,8 @@ from .model import Model
 
 __all__ = ["layer_jacobians"]
 
-# What the arrays may take together. Memory is taken only when it is written, so that without a
-# limit a process that asks for too much would be ended half-way.
+# What the arrays may take together. The system commits memory only when it is written, so without a
+# limit a process that asks for too much would be killed half-way.
 _MOST_BYTES = 2**31
 
 

@@ -50,7 +50,7 @@ def _as_array(
 
 
 def _as_rows(value: Any, name: str) -> Array:
-    """Return a 2-D array whose rows are contiguous, copied only where they are not."""
+    """Return a 2-D array whose rows are contiguous, copied only if they are not."""
     array = as_reals(value, name)
     dtype = _as_dtype(array, name)
     if array.ndim != 2:
@@ -91,27 +91,27 @@ def matmul(
     Parameters
     ----------
     a : array_like, (m, k), or (k, m) if transpose_a
-        Left factor. Neither factor is copied if its rows or its columns are contiguous, as those
-        of `x.T` are.
+        Left factor. Neither factor is copied if its rows or its columns are contiguous, as in
+        `x.T`.
     b : array_like, (k, n), or (n, k) if transpose_b
         Right factor.
     out : ndarray, (m, n), optional
-        Where to write; rows contiguous, sharing no memory with a and b.
+        Where to write. Its rows must be contiguous, and it must not share memory with a or b.
     precision : str
-        How products of float32 are formed. `float32`: as they are. `bf16`: a and b rounded to
-        bfloat16, summed in float32. `bf16x2`, `bf16x3`: a and b split into two or three
-        bfloat16 parts, which gives some 16 bits, and the accuracy of float32.
+        How products of float32 arrays are formed. `float32` uses a and b as they are. `bf16` rounds
+        them to bfloat16 and sums in float32. `bf16x2` and `bf16x3` split them into two or three
+        bfloat16 parts, which gives about 16 bits and the accuracy of float32, respectively.
 
     Returns
     -------
     ndarray, (m, n)
-        The product; `out`, where it was given.
+        The product; `out`, if it was given.
 
     Raises
     ------
     TypeError, ValueError
-        An argument is none of these, shapes do not fit, or a precision other than `float32` is
-        asked of float64 arrays.
+        An argument is not as described, shapes do not fit together, or a precision other than
+        `float32` is requested for float64 arrays.
     """
     left, transpose_a = _as_factor(a, "a", as_flag(transpose_a, "transpose_a"))
     right, transpose_b = _as_factor(b, "b", as_flag(transpose_b, "transpose_b"))
@@ -147,8 +147,8 @@ def matmul_plan(
 ) -> dict[str, Any]:
     """Return how `matmul` would form a product with one thread.
 
-    The plan is a function of the shape, of the factors' rows, which are taken to be contiguous, and
-    of the geometry of the caches (`cpu_info`). It does not change a bit of the product.
+    The plan depends on the shape and on the geometry of the caches (`cpu_info`). The rows of the
+    factors are taken to be contiguous. The plan does not affect the bits of the product.
 
     Parameters
     ----------
@@ -169,7 +169,7 @@ def matmul_plan(
     Raises
     ------
     TypeError, ValueError
-        An argument is none of these.
+        An argument is not as described.
 
     Examples
     --------
@@ -229,7 +229,7 @@ def dense_backward(
     z : array_like, (batch, n_out)
         Its pre-activations.
     dy : array_like, (batch, n_out)
-        The derivative in its outputs.
+        The derivative with respect to its outputs.
     activation : str
         Its activation.
     """
@@ -272,8 +272,8 @@ def peak_flops(precision: str = "float32", threads: int | None = None) -> float:
     Parameters
     ----------
     precision : str
-        `float32`, `float64`, `bf16`, `bf16x2` or `bf16x3`. The last two are a third and a sixth
-        of `bf16`, as each product takes three or six.
+        `float32`, `float64`, `bf16`, `bf16x2` or `bf16x3`. The last two give a third and a sixth of
+        the rate of `bf16`, since each of their products takes three or six of its products.
     threads : int, optional
         How many threads to run at once; by default as many as `get_threads()`.
     """

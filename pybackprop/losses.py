@@ -53,7 +53,7 @@ class UserLoss:
         return 0
 
     def _run(self, shape: tuple[int, int], a: int, y: int, loss: int, da: int) -> None:
-        # Copies, because the core's buffers do not outlive the call as the user's arrays may.
+        # Make copies: the user may keep the arrays, but the core's buffers do not outlive the call.
         outputs, targets = (view_memory(p, shape, self.dtype, None).copy() for p in (a, y))
         returned = self.function(outputs, targets)
         if not isinstance(returned, tuple) or len(returned) != 2:

@@ -89,9 +89,9 @@ class Trace:
 class Model(Derivatives):
     """The parameters and the computations of a network.
 
-    `Network` adds training on many batches, files, other tools and pages. Everything that trains,
-    saves, converts or draws networks is typed against this class, and is passed the class of any
-    network that it has to make.
+    `Network` adds training on many batches, files, other tools and pages. Code that trains, saves,
+    converts or draws networks is typed against this class. If it has to make a network, it is
+    passed the class to use.
     """
 
     def __init__(
@@ -162,7 +162,7 @@ class Model(Derivatives):
     def parameters(self) -> Array:
         """The flat vector W_1, b_1, W_2, b_2, …, (n_parameters,); assigning to it copies in.
 
-        A read-only view, which follows training.
+        This is a read-only view; it follows training.
         """
         return self._net.parameters
 
@@ -184,9 +184,9 @@ class Model(Derivatives):
 
     @property
     def metadata(self) -> dict[str, Any]:
-        """A dict of the user's, of what JSON can hold; saved with the network.
+        """The user's own dict of what JSON can hold, saved with the network.
 
-        As JSON it may have 8 MiB and 600,000 values, keys, lists and objects counted.
+        As JSON it may have 8 MiB and 600,000 values, where keys, lists and objects count as values.
         """
         return self._metadata
 
@@ -251,12 +251,12 @@ class Model(Derivatives):
         self._net.set_parameters(self._offsets[layer], values)
 
     def set_scaling(self, shift: Any, scale: Any) -> None:
-        """Let inputs become (x - shift) * scale on their way in; None, None for no scaling.
+        """Scale inputs to (x - shift) * scale before layer 1; None, None for no scaling.
 
         Parameters
         ----------
         shift, scale : array_like, (n_0,), or both None
-            Finite numbers. To standardise: the means and one over the standard deviations.
+            Finite numbers. To standardise, pass the means and one over the standard deviations.
         """
         if (shift is None) != (scale is None):
             raise ValueError("shift and scale must both be given, or both be None")
@@ -281,12 +281,12 @@ class Model(Derivatives):
         X : array_like, (N, n_0)
             Inputs of any real dtype; N may be 0.
         out : ndarray, (N, n_L), optional
-            Where to write; of the network's type and C-contiguous.
+            Where to write; must be of the network's type and C-contiguous.
 
         Returns
         -------
         ndarray, (N, n_L)
-            The outputs; `out`, where it was given.
+            The outputs; `out`, if it was given.
 
         Raises
         ------
@@ -333,9 +333,9 @@ class Model(Derivatives):
         return self._net.cost(self._data(X, y, sample_weight))
 
     def backprop(self, X: Any, y: Any, sample_weight: Any = None) -> Gradients:
-        """Return the cost and its derivatives in the parameters and in the inputs.
+        """Return the cost and its derivatives with respect to the parameters and the inputs.
 
-        Parameters are those of `cost`; nothing is updated and there is no dropout.
+        Takes the arguments of `cost`. Nothing is updated, and there is no dropout.
         """
         net = self._net
         data = self._data(X, y, sample_weight)
@@ -377,7 +377,7 @@ class Model(Derivatives):
         Parameters
         ----------
         batch : int
-            Rows of that step.
+            How many rows that step has.
 
         Returns
         -------
@@ -393,16 +393,16 @@ class Model(Derivatives):
     # ---- training it ----
 
     def step(self, X: Any, y: Any, optimizer: Optimizer, sample_weight: Any = None) -> float:
-        """Do one update from all rows of X; return the cost before it, with dropout.
+        """Do one update using all rows of X; return the cost before the update, with dropout.
 
-        Where the cost is not finite, nothing is updated.
+        If the cost is not finite, nothing is updated.
 
         Parameters
         ----------
         X, y, sample_weight
             As for `cost`.
         optimizer : Optimizer
-            Its state is made on first use and belongs to it.
+            Its state is made on first use and is kept in the object.
 
         Raises
         ------

@@ -22,40 +22,42 @@ class Network(Model):
     """A multilayer perceptron.
 
     A_0 = X; Z_l = A_(l-1) W_l^T + b_l and A_l = act_l(Z_l) for l = 1 … L. The cost is the mean of
-    the loss over the examples (weighted by sample_weight, where given) plus l2 / 2 * sum of W²
-    plus l1 * sum of |W|, over weights but not biases.
+    the loss over the examples (weighted by sample_weight, if given) plus l2 / 2 * sum of W² plus
+    l1 * sum of |W|, over weights but not biases.
 
     Parameters
     ----------
     widths : sequence of int
         n_0, …, n_L: inputs, hidden layers, outputs.
     activation : str or sequence of str
-        Of the hidden layers, one for all or one each: identity, sigmoid, tanh, relu, leaky_relu,
-        elu, selu, softplus, gelu, silu, mish.
+        Activation of the hidden layers, one for all or one for each: identity, sigmoid, tanh, relu,
+        leaky_relu, elu, selu, softplus, gelu, silu, mish.
     output : str
         Activation of the output layer; one of the above or softmax.
     loss : str or callable
         mse, squared_error, mae, huber, cross_entropy (needs output="softmax"),
         binary_cross_entropy (needs output="sigmoid"), or a function (a, y) -> (per_example,
-        derivative): from outputs and targets, both (rows, n_L), the loss of each example, (rows,),
-        and its derivative in a, (rows, n_L). It sees the rows of a batch in one block or several.
+        derivative). It takes outputs and targets, both (rows, n_L), and returns the loss of each
+        example, (rows,), and its derivative with respect to a, (rows, n_L). It may get the rows of
+        a batch in one block or in several.
     init : str
         Initial weights: auto, he, glorot, lecun, orthogonal, zeros; see `pybackprop.initializers`.
     dropout : float or sequence of float
-        Rate in [0, 1) after hidden layers, one for all or one each; acts in `fit` and `step`.
+        Dropout rate in [0, 1) after the hidden layers, one for all or one for each; used in `fit`
+        and `step`.
     l1, l2 : float
         Penalties.
     dtype : str or dtype
         float32 or float64, of parameters and arithmetic.
     precision : str
-        How the matrix products of a float32 network are formed: float32; bf16, of operands rounded
-        to bfloat16; bf16x2 and bf16x3, of operands that are sums of two or three bfloat16 numbers,
-        with 16 bits and float32's 24. Products are summed in float32, and all the rest is float32
-        whatever the precision: parameters, optimizer state, activations, cost. So are `jacobian`
-        and the other derivatives but those of `backprop`.
+        How the matrix products of a float32 network are formed. float32 uses the operands as they
+        are. bf16 rounds them to bfloat16. bf16x2 and bf16x3 split them into sums of two or three
+        bfloat16 numbers, which hold 16 bits and float32's 24. Products are summed in float32.
+        Everything else is float32 in every precision: parameters, optimizer state, activations,
+        cost, and `jacobian` and the other derivatives except those of `backprop`.
     seed : int or None
-        In 0 … 2^64 - 1; keys initial weights, shuffling, dropout and held-out rows. None draws one
-        from the operating system's entropy.
+        An integer from 0 to 2^64 - 1, which keys the initial weights, shuffling, dropout and
+        held-out rows. With None, it is drawn from the operating system's entropy.
 
     Raises
     ------
@@ -66,8 +68,8 @@ class Network(Model):
 
     Notes
     -----
-    One thread at a time may use a network; a second one gets a RuntimeError. Results have the same
-    bits for any number of threads and however training is cut into calls.
+    Only one thread at a time may use a network; a second one gets a RuntimeError. Results have the
+    same bits for any number of threads, and however training is split into calls.
     """
 
     # ---- training on many batches ----
@@ -96,46 +98,48 @@ class Network(Model):
         Parameters
         ----------
         X, y, sample_weight
-            As for `cost`; float32, float64 and uint8 arrays of any strides are read batch by
-            batch, without a copy of the whole, so that an np.memmap may be larger than memory. A
-            batch's cost is the mean weighted by its weights.
+            As for `cost`. float32, float64 and uint8 arrays of any strides are read batch by batch
+            and never copied as a whole, so an np.memmap may be larger than memory. The cost of a
+            batch is the mean weighted by its sample weights.
         epochs : int
             Passes over the data, at least 1.
         batch_size : int
-            Rows of an update; the last batch of an epoch may have fewer.
+            Rows per update; the last batch of an epoch may have fewer.
         optimizer : str or Optimizer
-            sgd, adam, adamw, rmsprop or adagrad for a new one with its defaults. An object keeps
-            its state from one call to the next.
+            The name sgd, adam, adamw, rmsprop or adagrad makes a new optimizer with default
+            settings. An Optimizer object keeps its state from one call to the next.
         validation : float or pair of array_like, optional
-            (Xv, yv), or a fraction of the rows: the last part of a permutation keyed by the
-            network's seed, the same in every call. Rows to train on are copied then, in their own
-            dtype.
+            Either (Xv, yv), or the fraction of the rows to hold out. The held-out rows are the last
+            part of a permutation keyed by the network's seed, the same in every call. With a
+            fraction, the rows to train on are copied, in their own dtype.
         patience : int, optional
-            Stop after this many epochs in a row without a lower validation cost; at the end, the
-            parameters of the epoch with the lowest are put back. Needs validation.
+            Stop after this many epochs in a row without a lower validation cost. At the end, the
+            parameters of the epoch with the lowest cost are restored. Needs validation.
         shuffle : bool
-            Whether rows come in another order in every epoch.
+            Whether the rows are reordered in every epoch.
         callbacks : callable or sequence of callables
-            Each is called after every epoch with an `EpochEnd`; one that returns True ends the
-            fit. What it raises ends the fit too, with the network as it is then.
+            Each is called after every epoch with an `EpochEnd`. If one returns True, the fit ends.
+            If one raises an exception, the fit ends too, and the network stays as it is at that
+            point.
         progress : bool
-            Show progress on standard error: a tqdm bar where it is installed, else lines.
+            Show progress on standard error: a tqdm bar if tqdm is installed, otherwise plain lines.
         checkpoint : path-like, optional
-            A file to write during the fit and at its end. It holds everything that is needed to
-            continue. Each new file replaces the old one atomically, so there is always a complete
-            one. `Network.load` and `Optimizer.load` read it too. With patience it holds the
-            latest parameters, not the best.
+            A file to write during the fit and at its end. It holds everything needed to continue.
+            Each new file replaces the old one atomically, so there is always a complete one.
+            `Network.load` and `Optimizer.load` read it too. With patience it holds the latest
+            parameters, not the best.
         checkpoint_every : int or str
-            How often: a number of epochs, or a text with a unit, such as "100 steps" (updates),
+            How often: a number of epochs, or a string with a unit, such as "100 steps" (updates),
             "30 s", "5 min", "2 h", "3 epochs".
         resume : path-like or True, optional
-            A checkpoint to go on from; True for that at `checkpoint` if there is one. Data,
-            settings, `epochs` aside, and the network's arguments, its seed included, must be
-            those of the run that wrote it. Then everything ends up with the same bits as in a run
-            that was not stopped, on the same machine, and the history holds the epochs of both. The
-            network's metadata become those of the file. A run that a callback ended goes on.
-            Loss, lr and callbacks that are functions are those given now; callbacks are not told
-            again of epochs that have ended, and what they remember is theirs to keep.
+            A checkpoint to continue from; True for the one at `checkpoint`, if it exists. The data,
+            the settings (except `epochs`) and the network's arguments (including its seed) must be
+            those of the run that wrote it. On the same machine, the results then have the same bits
+            as in a run that was not stopped, and the history holds the epochs of both runs. The
+            network's metadata are replaced by those of the file. A run that was ended by a callback
+            continues. A loss, lr or callback that is a function is taken from this call. Callbacks
+            are not called again for epochs that have ended, and must keep any state of their own
+            themselves.
 
         Returns
         -------
@@ -146,16 +150,17 @@ class Network(Model):
         ------
         TypeError, ValueError
             An argument is not as described; nothing has been changed. Or a callback has replaced
-            the optimizer's lr by a function, which the next checkpoint cannot hold.
+            the optimizer's lr with a function, which the next checkpoint cannot hold.
         FloatingPointError
-            The cost, or the parameters at the end of an epoch, stopped being finite; the message
-            names epoch and batch, and a likely cause with what to change, as `gradient_flow` finds
-            it. The parameters are as after the last finite epoch, and the optimizer starts afresh.
+            The cost, or the parameters at the end of an epoch, stopped being finite. The message
+            names the epoch and batch, and a likely cause with what to change, as found by
+            `gradient_flow`. The parameters are those after the last finite epoch, and the optimizer
+            starts afresh.
         KeyboardInterrupt
-            Ctrl-C; the network is as after a whole batch.
+            Ctrl-C; the network is left as after a complete batch.
         OSError
-            A checkpoint cannot be read or written. The file is the one before, whole, and the
-            network as after a whole batch.
+            A checkpoint cannot be read or written. The previous file is intact, and the network is
+            left as after a complete batch.
         RuntimeError
             The network or the optimizer is in use in another call.
         """
@@ -176,27 +181,28 @@ class Network(Model):
         checkpoint_every: int | str = 1,
         resume: Any = None,
     ) -> History:
-        """Train on batches that come one by one, of which only one is in memory at a time.
+        """Train on batches that arrive one by one; only one is in memory at a time.
 
         Parameters
         ----------
         batches : iterable, or function that returns one
-            Of (X, y) or (X, y, sample_weight), each an update as by `step`. An iterator, such as
-            a generator, can be gone through once.
+            Yields (X, y) or (X, y, sample_weight); each batch is one update, as in `step`. An
+            iterator, such as a generator, can be used only once.
         optimizer
             As for `fit`.
         epochs : int
-            How often to go through the batches.
+            How many times to go through the batches.
         steps : int, optional
-            Let an epoch be this many batches of a stream, which may be endless and goes on from
-            one epoch to the next; the fit ends when the stream does.
+            Makes an epoch this many batches of a stream. The stream may be endless and continues
+            from one epoch to the next; the fit ends when the stream ends.
         validation : pair of array_like, optional
             (Xv, yv).
         callbacks, checkpoint, checkpoint_every
             As for `fit`.
         resume
-            As for `fit`. The batches trained already are drawn from the stream again, compared by
-            a checksum and passed over, so that it goes on with those that would have come.
+            As for `fit`. Batches that were already trained on are drawn from the stream again,
+            compared by checksum and skipped. Training continues with the batches that would have
+            come next.
 
         Returns
         -------
@@ -206,10 +212,11 @@ class Network(Model):
         Raises
         ------
         TypeError, ValueError
-            An argument is not as described, or a batch, which is named; the updates before it
-            remain.
+            An argument or a batch is not as described. The message names the batch; the updates
+            before it remain.
         FloatingPointError
-            The cost of a batch, which is named, is not finite; the updates before it remain.
+            The cost of a batch is not finite. The message names the batch; the updates before it
+            remain.
         OSError
             A checkpoint cannot be read or written; the updates before it remain.
         """
@@ -222,24 +229,25 @@ class Network(Model):
     def save(self, path: Any, optimizer: Optimizer | None = None) -> None:
         """Write the network, and the optimizer with its state, to a file.
 
-        Training that goes on from the file gives the same bits as if it had not stopped. The file
-        replaces an existing one in one move, and nothing in it is pickled.
+        Training that continues from the file gives the same bits as if it had not stopped. An
+        existing file is replaced atomically, and nothing in the file is pickled.
 
         Parameters
         ----------
         path : path-like
-            The file, named exactly so. One that ends in .safetensors is of that format, which
-            PyTorch and others read: tensors layers.0.weight, layers.0.bias and so on, all else
-            in its metadata; to write it takes the package safetensors. One that ends in .npz, or
-            has no suffix, is an .npz file. Other suffixes are refused.
+            The file, with exactly this name. If the name ends in .safetensors, the file has that
+            format, which PyTorch and others read: it holds tensors layers.0.weight, layers.0.bias
+            and so on, and everything else in its metadata. Writing it needs the package
+            safetensors. If the name ends in .npz, or has no suffix, it is an .npz file. Other
+            suffixes are refused.
         optimizer : Optimizer, optional
             Saved with the network; `Optimizer.load(path)` reads it back.
 
         Raises
         ------
         TypeError, ValueError
-            `path` is not a path, or has another format's suffix. Or the loss, or the optimizer's
-            lr, is a function, which no file can hold.
+            `path` is not a path, or has another format's suffix. Or the loss or the optimizer's lr
+            is a function, which no file can hold.
         OSError
             The file cannot be written.
         ModuleNotFoundError
@@ -251,10 +259,10 @@ class Network(Model):
 
     @staticmethod
     def load(path: Any) -> Network:
-        """Return the network that `save` wrote; the suffix tells the format.
+        """Return the network that `save` wrote; the suffix determines the format.
 
-        The file may come from anyone: nothing in it is executed, and what it claims to hold is held
-        against its size before memory is taken for it.
+        The file need not be trusted: nothing in it is executed, and the sizes it claims are checked
+        against its actual size before memory is allocated.
 
         Raises
         ------
@@ -272,27 +280,27 @@ class Network(Model):
     ) -> QuantizationLoss | None:
         """Write the network as one C99 file that needs nothing but <math.h>.
 
-        It defines void NAME_predict(const float *x, float *y), from n_0 raw inputs to n_L outputs,
-        the scaling included; of double for float64. It allocates nothing and keeps no state. The
-        same network always gives the same text.
+        It defines void NAME_predict(const float *x, float *y), which computes n_L outputs from n_0
+        raw inputs, including the scaling; for float64 the arguments are double. It allocates
+        nothing and keeps no state. The same network always gives the same text.
 
         Parameters
         ----------
         path : path-like
-            The file, which is replaced in one move.
+            The file; an existing one is replaced atomically.
         name : str, optional
-            NAME, with which everything in the file begins; by default made from the file's name.
+            NAME, the prefix of all names in the file; by default made from the file's name.
         weights : str, optional
             float32, float64 or int8; by default the type of the network. int8 takes a quarter of
-            the memory: every row of a weight matrix is rounded to its largest entry times
-            -127 … 127, over 127; all else is float32.
+            the memory: each row of a weight matrix is rounded to multiples, -127 … 127, of its
+            largest entry over 127; everything else is float32.
         data : (N, n_0) array_like, or tuple (X, y), optional
             Examples on which to measure what int8 weights do to outputs, cost and accuracy.
 
         Returns
         -------
         QuantizationLoss or None
-            What was measured, where data were given; print it to read it.
+            What was measured, if data were given; print it to read it.
 
         Raises
         ------
@@ -311,29 +319,30 @@ class Network(Model):
     def from_torch(
         cls, model: Any, *, activation: Any = None, output: str | None = None, **settings: Any
     ) -> Network:
-        """Return a network with the layers and parameters of a model of PyTorch.
+        """Return a network with the layers and parameters of a PyTorch model.
 
-        It predicts what the model computes in evaluation mode; dropout acts in training only. A
-        module that is used several times becomes several layers, with equal parameters at first.
+        It predicts what the model computes in evaluation mode; dropout acts only in training. A
+        module that is used several times becomes several layers, which start with equal parameters.
 
         Parameters
         ----------
         model : nn.Sequential or state_dict
-            Of dense layers that follow each other. An nn.Sequential may hold nn.Linear, the
-            activations that a network can have, nn.Dropout, nn.Identity, a first nn.Flatten, and
-            others of its kind; subclasses too, but not with a forward of their own, nor modules
-            with forward hooks. Parameters are read as the modules use them, pruned or
-            parametrized. A state_dict, of tensors or arrays, holds weights and biases only;
-            layers come in the order of their numbers or, if they differ otherwise, in its own.
+            A chain of dense layers. An nn.Sequential may contain nn.Linear, the activations that a
+            network can have, nn.Dropout, nn.Identity, nn.Flatten as the first module, and nested
+            nn.Sequential. Subclasses are accepted unless they define their own forward; modules
+            with forward hooks are refused. Parameters are read as the modules use them, after
+            pruning or parametrization. A state_dict, of tensors or arrays, holds only weights and
+            biases. Its layers are ordered by number if their names differ only in numbers,
+            otherwise as in the dict.
         activation : str or sequence of str
-            For a state_dict: of the hidden layers, as for `Network`.
+            For a state_dict: activation of the hidden layers, as for `Network`.
         output : str, optional
-            Activation of the output layer; by default that of the model, for a state_dict
-            identity. Give softmax for a model that ends with logits.
+            Activation of the output layer; by default that of the model, or identity for a
+            state_dict. Pass softmax for a model that ends with logits.
         **settings
             Further arguments of `Network`, such as l2 and seed; the type is the model's. The
-            loss is by default cross_entropy if output is softmax, binary_cross_entropy if it is
-            sigmoid, else mse.
+            default loss is cross_entropy if output is softmax, binary_cross_entropy if it is
+            sigmoid, and mse otherwise.
 
         Raises
         ------
@@ -348,7 +357,7 @@ class Network(Model):
     def to_torch(self) -> Any:
         """Return an nn.Sequential in evaluation mode with copies of the parameters.
 
-        A scaling becomes its first module. Of a softmax network, leave out the last module to have
+        A scaling becomes the first module. For a softmax network, leave out the last module to get
         the logits that nn.CrossEntropyLoss takes.
 
         Raises
@@ -362,30 +371,30 @@ class Network(Model):
 
     @classmethod
     def from_sklearn(cls, estimator: Any, **settings: Any) -> Network:
-        """Return a network with the layers of a fitted estimator of scikit-learn.
+        """Return a network with the layers of a fitted scikit-learn estimator.
 
         Parameters
         ----------
         estimator : MLPClassifier, MLPRegressor or Pipeline
-            Of scikit-learn or of `pybackprop.sklearn`, or of a subclass that computes the same. A
-            Pipeline may have one StandardScaler before the estimator; it becomes the scaling.
-            Steps that are "passthrough" are left out.
+            From scikit-learn or `pybackprop.sklearn`, or of a subclass that computes the same. A
+            Pipeline may have one StandardScaler before the estimator, which becomes the scaling.
+            Steps that are "passthrough" are ignored.
         **settings
-            Further arguments of `Network`, such as l2 and seed. The loss is by default
-            cross_entropy if the output is softmax, binary_cross_entropy if it is sigmoid, else mse.
+            Further arguments of `Network`, such as l2 and seed. The default loss is cross_entropy
+            if the output is softmax, binary_cross_entropy if it is sigmoid, and mse otherwise.
 
         Returns
         -------
         Network
-            Whose `predict` gives what predict_proba gives, or predict of a regressor; two classes
-            have two outputs. Names of classes are in its metadata, and those of inputs if the
-            estimator or the Pipeline was fitted on a DataFrame.
+            Its `predict` returns what the estimator's predict_proba returns, or predict for a
+            regressor; two classes have two outputs. Its metadata hold the class names, and the
+            input names if the estimator or the Pipeline was fitted on a DataFrame.
 
         Raises
         ------
         TypeError, ValueError
-            The estimator is of another kind, not fitted, has an activation that `Network`
-            lacks, such as the exp of loss="poisson", or follows a step of a Pipeline that is not
+            The estimator is of another kind, is not fitted, or has an activation that `Network`
+            lacks, such as the exp of loss="poisson". Or the Pipeline has a step that is not
             supported, which the message names.
         """
         from .exchange import sklearn
@@ -395,17 +404,17 @@ class Network(Model):
     # ---- ONNX ----
 
     def to_onnx(self, path: Any) -> None:
-        """Write the network as ONNX, of the lowest opset that has its operators.
+        """Write the network as ONNX, with the lowest opset that has its operators.
 
-        The graph takes x, (N, n_0), and gives y, (N, n_L), in the network's type; a scaling is
-        part of it. The properties of the file hold all else, names of classes among them. In
-        float64, activations are put together from operators that ONNX Runtime has in that type;
-        it has none for gelu, so it does not run float64 networks with gelu.
+        The graph maps x, (N, n_0), to y, (N, n_L), in the network's type, and includes the scaling.
+        The file's properties hold everything else, such as class names. In float64, activations are
+        built from operators that ONNX Runtime has in that type. It has none for gelu, so it cannot
+        run float64 networks with gelu.
 
         Parameters
         ----------
         path : path-like
-            The file, which is replaced in one move.
+            The file; an existing one is replaced atomically.
 
         Raises
         ------
@@ -420,21 +429,21 @@ class Network(Model):
 
     @classmethod
     def from_onnx(cls, path: Any, **settings: Any) -> Network:
-        """Return the network in an ONNX file, be it of `to_onnx` or of another exporter.
+        """Return the network in an ONNX file written by `to_onnx` or another exporter.
 
-        Layers are Gemm, or MatMul and Add, with constant weights, and follow each other; what is
-        between them must compute an activation that a network can have, in one node or several.
-        Sub, Add, Mul and Div before the first layer become the scaling. Constants must be the same
-        for every row of the inputs. Casts between floating-point types are left out.
+        Layers must be Gemm, or MatMul and Add, with constant weights, and form a chain. The nodes
+        between two layers, one or several, must compute an activation that a network can have. Sub,
+        Add, Mul and Div before the first layer become the scaling. Constants must be the same for
+        every input row. Casts between floating-point types are ignored.
 
         Parameters
         ----------
         path : path-like
             The file.
         **settings
-            Further arguments of `Network`, such as loss and seed, in the place of those in the
-            file. Where a file has none, the loss is cross_entropy if the output is softmax,
-            binary_cross_entropy if it is sigmoid, else mse.
+            Further arguments of `Network`, such as loss and seed, which replace those in the file.
+            If the file has none, the loss is cross_entropy if the output is softmax,
+            binary_cross_entropy if it is sigmoid, and mse otherwise.
 
         Raises
         ------
@@ -463,32 +472,33 @@ class Network(Model):
         image_shape: tuple[int, int] | None = None,
         title: str | None = None,
     ) -> Page | None:
-        """Make a web page on which the network can be followed layer by layer, and trained.
+        """Make a web page for following the network layer by layer and for training it.
 
-        One HTML file with the network drawn, every value forward and every derivative backward,
-        and the formula of each step; weights and inputs can be changed, and networks trained in
-        the page. It loads nothing else. See `pybackprop.view.make_page`.
+        The page is one HTML file. It shows the network, every value of the forward pass and every
+        derivative of the backward pass, and the formula of each step. Weights and inputs can be
+        changed, and networks can be trained in the page. It loads nothing else. See
+        `pybackprop.view.make_page`.
 
         Parameters
         ----------
         X, y
-            As for `cost`; the cost on the page is that of one example alone.
+            As for `cost`; the cost on the page is that of a single example.
         path : path-like, optional
-            The file, which is replaced in one move. Without it the page is returned; a notebook
-            shows it in place.
+            The file; an existing one is replaced atomically. Without a path the page is returned; a
+            notebook shows it in place.
         examples : int
-            How many rows of X, from the first on, the page offers.
+            How many rows of X, starting with the first, the page offers.
         neurons : int
-            How many neurons of a layer are drawn; of a wider layer, evenly spaced ones.
+            How many neurons of a layer are drawn at most; of a wider layer, evenly spaced ones.
         image_shape : (int, int), optional
-            Height and width of the inputs as a grey picture, to tell examples apart.
+            Height and width for showing the inputs as a greyscale picture, to tell examples apart.
         title : str, optional
-            What the page is about, as the name of the data.
+            What the page is about, such as the name of the data.
 
         Returns
         -------
         pybackprop.view.Page or None
-            The page, whose `save` writes it to a file; None where `path` is given.
+            The page, whose `save` writes it to a file; None if `path` is given.
 
         Raises
         ------
@@ -576,20 +586,20 @@ class Network(Model):
         X, y, sample_weight
             As for `cost`.
         layer : int
-            0 … L - 1, as in ``weights[layer]``, which is called W1 where `layer` is 0.
+            0 … L - 1, as in ``weights[layer]``, which is called W1 if `layer` is 0.
         i : int
             The neuron, a row of ``weights[layer]``.
         j : int or None
             The neuron below, a column; None for the bias ``biases[layer][i]``.
         max_paths : int
-            How many paths to follow, at most 10,000. There are as many as the product of N and
-            the widths above `layer`, one for each way through the neurons; all are counted, and
-            their sum is computed without following each.
+            How many paths to follow, at most 10,000. Their total number is the product of N and the
+            widths above `layer`, one for each way through the neurons. All are counted, and their
+            sum is computed without following each one.
 
         Returns
         -------
         pybackprop.graph.Explanation
-            What was printed, as numbers and names; all is in float64.
+            What was printed, as numbers and names; all numbers are float64.
 
         Raises
         ------
@@ -626,9 +636,9 @@ class Network(Model):
     def layer_jacobians(self, X: Any) -> list[Array]:
         """Return the Jacobian of every layer; their product is that of the network.
 
-        J_l = diag(act_l'(z_l)) W_l holds the derivatives of the outputs of layer l in its inputs.
-        By the chain rule, J_L … J_2 J_1 is the `jacobian` of the network. Backpropagation
-        multiplies by their transposes, from the last to the first.
+        J_l = diag(act_l'(z_l)) W_l holds the derivatives of the outputs of layer l with respect to
+        its inputs. By the chain rule, J_L … J_2 J_1 is the `jacobian` of the network.
+        Backpropagation multiplies by their transposes, from the last to the first.
 
         Parameters
         ----------
@@ -638,14 +648,14 @@ class Network(Model):
         Returns
         -------
         list of ndarray, (N, n_l, n_(l-1)), l = 1 … L
-            Entry [k, i, j] of the array of layer l is d a_l[k, i] / d a_(l-1)[k, j]; of the
-            first, in X as it is given, before any scaling.
+            Entry [k, i, j] of the array of layer l is d a_l[k, i] / d a_(l-1)[k, j]. For the first
+            layer, X is taken as given, before any scaling.
 
         Raises
         ------
         TypeError, ValueError
-            An argument is not as described, or the arrays of so many rows would take more than
-            2 GiB; the message says how many rows may come at once.
+            An argument is not as described, or the arrays for this many rows would take more than 2
+            GiB; the message says how many rows are possible at once.
 
         Examples
         --------

@@ -20,7 +20,7 @@ __all__ = [
 # dashes tell them apart without colour.
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#AA4499")
 
-# Letters that fit above three pictures.
+# Characters that fit above three pictures.
 _TITLE = 130
 
 # How many layers fit beside each other.

@@ -31,10 +31,10 @@ _check_environment()
 def set_threads(n: int) -> None:
     """Set the largest number of threads that a call may use.
 
-    Results do not depend on it, bit for bit. The default is PYBACKPROP_NUM_THREADS, then
-    OMP_NUM_THREADS, else the CPUs that this process may use. Of a list such as 4,2 the first number
-    counts. With anything else in PYBACKPROP_NUM_THREADS, pybackprop cannot be imported; what
-    OMP_NUM_THREADS may say to others is ignored.
+    Results have the same bits for any number. The default is PYBACKPROP_NUM_THREADS, then
+    OMP_NUM_THREADS, then the number of CPUs that this process may use. In a list such as 4,2 the
+    first number counts. If PYBACKPROP_NUM_THREADS holds anything else, pybackprop cannot be
+    imported; anything else in OMP_NUM_THREADS is ignored.
 
     Parameters
     ----------

@@ -1,10 +1,10 @@
 r"""Learning rates as functions of the number of updates done.
 
-A schedule is called with the step number t = 0, 1, 2, … (the updates that the optimizer has done
-before) and returns the learning rate of that update; called with an array of step numbers it
-returns an array. Every schedule takes `warmup`, a number of steps W: during them the rate rises
-linearly, as start * (t + 1) / W, where start is the rate at which the schedule itself begins; the
-schedule's own count is s = max(t - W, 0).
+A schedule is called with the step number t = 0, 1, 2, … (the number of updates the optimizer has
+done so far) and returns the learning rate of the next update. Called with an array of step numbers
+it returns an array. Every schedule takes `warmup`, a number of steps W. During the first W steps
+the rate rises linearly, as start * (t + 1) / W, where start is the rate at which the schedule
+itself begins. The schedule's own step count is s = max(t - W, 0).
 """
 
 from __future__ import annotations
@@ -153,7 +153,7 @@ class Exponential(Schedule):
 class Cosine(Schedule):
     """end_lr + (lr - end_lr) * (1 + cos(pi * min(s / total_steps, 1))) / 2.
 
-    Half a cosine wave from `lr` down to `end_lr`, which it then keeps (Loshchilov and Hutter,
+    Half a cosine wave from `lr` down to `end_lr`, where the rate then stays (Loshchilov and Hutter,
     SGDR: stochastic gradient descent with warm restarts, ICLR 2017; here without restarts).
 
     Parameters

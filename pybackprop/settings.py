@@ -13,7 +13,7 @@ from .initializers import NAMES as INITIALIZERS
 from .inputs import as_choice, as_count, as_dtype, as_real
 from .losses import LossFunction
 
-# Far beyond what learns; a bound on what a file can ask for.
+# Far more than can be trained; a bound on what a file can ask for.
 MAX_LAYERS = 10_000
 
 # The activation that a loss computed from the pre-activation needs.
@@ -90,7 +90,7 @@ def as_metadata(value: Any) -> dict[str, Any]:
     from .files.read import MAX_METADATA, MAX_METADATA_VALUES, parse_json
 
     try:
-        # Within an object, as in a file, whose depth has a bound too.
+        # Inside an object, as in a file, because the depth is limited too.
         text = json.dumps({"metadata": value}, allow_nan=False)
         copied: dict[str, Any] = parse_json(text, MAX_METADATA, MAX_METADATA_VALUES)["metadata"]
     except (TypeError, ValueError) as error:

@@ -13,7 +13,7 @@ __all__ = ["register_threadpoolctl"]
 # The file name of the extension module, by which threadpoolctl finds it among loaded libraries.
 _PREFIX = "_pybackprop_core"
 
-# threadpoolctl itself, once it knows the core; twice registered, the core would be listed twice.
+# threadpoolctl itself, once it knows the core; registering twice would list the core twice.
 _registered: list[Any] = []
 
 
@@ -43,18 +43,18 @@ def _controller(base: Any) -> Any:
 
 
 def register_threadpoolctl() -> bool:
-    """Let threadpoolctl see and set the thread limit, where it is loaded.
+    """Let threadpoolctl see and set the thread limit, if it is loaded.
 
     `threadpoolctl.threadpool_info()` then lists the core, as user API "pybackprop", and
     `threadpoolctl.threadpool_limits` covers it. The limit is that of the whole process. Importing
-    pybackprop or `pybackprop.sklearn` after threadpoolctl does this by itself; call it where
-    threadpoolctl was imported later.
+    pybackprop or `pybackprop.sklearn` after threadpoolctl does this automatically; call this
+    function if threadpoolctl was imported later.
 
     Returns
     -------
     bool
-        Whether the core is registered: False where threadpoolctl is not loaded, or is older than
-        3.2 and cannot register libraries.
+        Whether the core is registered: False if threadpoolctl is not loaded, or is older than 3.2
+        and cannot register libraries.
     """
     module = sys.modules.get("threadpoolctl")
     if module is None or not hasattr(module, "register"):

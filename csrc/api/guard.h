@@ -7,7 +7,7 @@
 /* BP_OK if the data fit the network: shapes, types, labels in range. */
 int bp_data_check(const bp_net *net, const bp_data *data, int needs_y);
 
-/* Takes the network for this thread; gives BP_ERR_BUSY or BP_ERR_FORKED where that cannot be. */
+/* Takes the network for this thread; BP_ERR_BUSY or BP_ERR_FORKED if that is not possible. */
 int bp_net_enter(bp_net *net);
 void bp_net_leave(bp_net *net);
 

@@ -104,7 +104,7 @@ static void measure_peak(void *context, bp_team *team, int member, int members) 
     job->rate[member] = flops * 1e9 / (double)elapsed;
 }
 
-/* Iterations that take long enough for the clock; the flops of one are the kernel's business. */
+/* Iterations that take long enough for the clock; the kernel decides the flops of one. */
 static int64_t calibrate(double (*run)(int64_t iterations)) {
     int64_t iterations = 1, elapsed = 0;
     while (elapsed < 50000 && iterations < (int64_t)1 << 40) {

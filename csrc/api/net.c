@@ -7,8 +7,8 @@
 #include "engine/doors.h"
 #include "kernels/dispatch.h"
 
-/* Networks up to this many bytes of parameters keep W^T of every layer in panels between calls;
- * above, the product packs what it needs, which many rows share. */
+/* Networks up to this many bytes of parameters keep W^T of every layer in panels between calls. For
+ * larger networks the product packs what it needs, and many rows share it. */
 static const int64_t COMPACT_BYTES = 16 * 1024 * 1024;
 
 /* ---- one thread at a time ---- */
@@ -59,7 +59,7 @@ static int config_is_valid(const bp_net_config *c) {
            (c->loss != BP_LOSS_BINARY_CROSS_ENTROPY || output == BP_ACT_SIGMOID);
 }
 
-/* Fills the layers and the counts; 0 where a size overflows. */
+/* Fills the layers and the counts; 0 if a size overflows. */
 static int lay_out_layers(bp_net *net, const bp_net_config *c) {
     int64_t offset = 0, packed = 0, limit;
     net->max_width = c->widths[0];

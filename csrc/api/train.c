@@ -69,7 +69,7 @@ int bp_fit_resume(bp_fit *fit, const bp_fit_state *state) {
     return status;
 }
 
-/* Back to the start of the epoch, whose end was not finite. */
+/* Goes back to the start of an epoch whose end was not finite. */
 static void restore_epoch(bp_fit *fit) {
     bp_net *net = fit->net;
     memcpy(net->parameters, fit->backup, vector_bytes(net));

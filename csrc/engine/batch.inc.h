@@ -37,8 +37,8 @@ static double penalties(const bp_job *job) {
     return sum;
 }
 
-/* The backward pass, layer by layer; where it is fused with the update, that of each layer follows
- * its gradient, and the weights that the layer below needed have been used by then. */
+/* The backward pass, layer by layer; if it is fused with the update, each layer is updated right
+ * after its gradient. By then its weights have already been used for the layer below. */
 static void backward_layers(bp_job *job, const bp_worker *w, const bp_block *block, real *gradient,
                             int accumulate) {
     const bp_net *net = job->net;
@@ -60,7 +60,7 @@ static void backward_layers(bp_job *job, const bp_worker *w, const bp_block *blo
     }
 }
 
-/* One block of rows: what job->want asks for. Gives the block's share of the cost. */
+/* Does what job->want asks for on one block of rows. Returns the block's share of the cost. */
 static double run_block(bp_job *job, const bp_worker *w, bp_block *block, real *gradient,
                         int accumulate) {
     const bp_net *net = job->net;

@@ -91,7 +91,7 @@ static void convert_transposed(const bp_bf16_kernels *kernels, bp_bf16_form form
     }
 }
 
-/* Bands of 32 rows are read as 32 streams, which the machine fetches ahead. */
+/* Bands of 32 rows are read as 32 streams, which the machine prefetches. */
 void bp_bf16_convert(const bp_bf16_kernels *kernels, bp_bf16_form form, int planes, int64_t rows,
                      int64_t cols, const float *src, int64_t ld, const bp_bf16_operand *dst,
                      int64_t row0, int64_t col0) {
@@ -204,7 +204,8 @@ typedef struct {
     int64_t kc;
 } k_pass;
 
-/* Adds to the band that begins at row i the products for p0 <= k < p1; without any, at least 0. */
+/* Adds the products for p0 <= k < p1 to the band that begins at row i; if there are none, adds 0.
+ */
 static void run_band(const bp_bf16_kernels *kernels, const k_pass *pass, int64_t i, int64_t p0,
                      int64_t p1, int accumulate) {
     const bp_bf16_product *p = pass->product;
@@ -256,9 +257,9 @@ static void run_pass(const bp_bf16_kernels *kernels, const bp_bf16_product *p,
     } while (p0 < depth);
 }
 
-/* Small products that are not finite say nothing that the large ones do not say: beside an
- * infinity stand zeros, whose products with it are NaN, and an overflow of a small product means
- * one of the large one, maybe of the other sign. */
+/* Small products that are not finite say nothing that the large ones do not say. The small parts of
+ * an infinity are zeros, whose products with an infinity are NaN; and if a small product overflows,
+ * so does the large one, perhaps with the other sign. */
 static void run_block(const bp_bf16_kernels *kernels, const bp_bf16_product *p,
                       const bf16_blocking *cut, c_block *block, float *scratch) {
     const int64_t rows = block->m1 - block->m0, cols = block->n1 - block->n0;

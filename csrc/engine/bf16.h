@@ -31,9 +31,9 @@ typedef enum {
     BP_BF16_PANELS_T = 4, /* panels of its transpose */
 } bp_bf16_form;
 
-/* An operand for `planes` planes of a matrix (rows x cols) in a form, at x; x may be NULL while
- * only *count, the uint16_t elements that it takes (a multiple of 64), is of interest. x is 64-byte
- * aligned. 0 if the count overflows. */
+/* Lays out an operand for `planes` planes of a matrix (rows x cols) in a form, at x. x is 64-byte
+ * aligned; it may be NULL if only *count is wanted, the uint16_t elements that the operand takes (a
+ * multiple of 64). Returns 0 if the count overflows. */
 int bp_bf16_layout(bp_bf16_form form, int planes, int64_t rows, int64_t cols, uint16_t *x,
                    bp_bf16_operand *operand, int64_t *count);
 
@@ -43,11 +43,12 @@ typedef struct {
     const bp_kernels_f32 *f32;
 } bp_bf16_kernels;
 
-/* Converts the block (rows x cols) of a matrix whose first element is (row0, col0) of the whole:
- * src is the block's. row0 and col0 are multiples of 32, but row0 is any in form ROWS, and col0 in
- * form ROWS_T. Where the block ends at the end of the matrix the padding is written too, and so
- * the block's rows and columns are multiples of 32 elsewhere, with the same exceptions. Blocks may
- * be converted by different threads at once. The rows of a slab beyond the matrix are not written.
+/* Converts the block (rows x cols) of a matrix whose first element is (row0, col0) of the whole;
+ * src points to the block. row0 and col0 are multiples of 32, except that row0 may be anything in
+ * form ROWS, and col0 in form ROWS_T. If the block ends at the end of the matrix, the padding is
+ * written too; elsewhere the block's rows and columns are multiples of 32, with the same
+ * exceptions. Different threads may convert blocks at the same time. The rows of a slab beyond the
+ * matrix are not written.
  */
 void bp_bf16_convert(const bp_bf16_kernels *kernels, bp_bf16_form form, int planes, int64_t rows,
                      int64_t cols, const float *src, int64_t ld, const bp_bf16_operand *dst,
@@ -59,7 +60,7 @@ typedef struct {
     bp_bf16_operand operand;
 } bp_bf16_output;
 
-/* c (m x n) = a (m x k) b (k x n), plus c where accumulate; then the epilogue, as in bp_product. */
+/* c (m x n) = a (m x k) b (k x n), plus c if accumulate; then the epilogue, as in bp_product. */
 typedef struct {
     int64_t m, n, k;
     int planes;        /* of a, b and the outputs */
@@ -90,7 +91,7 @@ void bp_bf16_product_run(const bp_bf16_kernels *kernels, const bp_bf16_product *
                          int64_t m1, int64_t n0, int64_t n1, float *scratch);
 
 /* The share of part `part` of `parts` in the tiles of an m x n result: ranges[4] = m0, m1, n0, n1,
- * as bp_bf16_product_run takes them; empty where nothing is left to share. */
+ * as bp_bf16_product_run takes them; empty if nothing is left to share. */
 void bp_bf16_product_share(int64_t m, int64_t n, int part, int parts, int64_t ranges[4]);
 
 #endif

@@ -3,8 +3,9 @@
 /* Entries of a result, and products in each, up to which all operands lie in the nearest cache. */
 enum { SMALL_RESULT = 1024, SMALL_DEPTH = 64 };
 
-/* A product so small that deciding how to block it would take as long as doing it: the micro-kernel
- * on the operands as they are, the epilogue on the whole result. The bits are the driver's. */
+/* Runs a product so small that deciding how to block it would take as long as computing it: the
+ * micro-kernel works on the operands as they are, and the epilogue on the whole result. The bits
+ * are the same as the driver's. */
 static void product_run_small(const real_kernels *kernels, const bp_product *p) {
     const int64_t mr = kernels->gemm.mr, nr = kernels->gemm.nr;
     const real *b = p->b_packed ? p->b_packed : p->b;

@@ -58,7 +58,7 @@ static inline int bp_derive_is_second(bp_derivative kind) {
     return kind == BP_HESSIAN_DIAGONAL || kind == BP_LAPLACIAN || kind == BP_HVP;
 }
 
-/* Whether act' of every layer is kept, instead of being formed where it multiplies once. */
+/* Whether act' of every layer is kept, instead of being computed where it is used once. */
 static inline int bp_derive_keeps_slopes(const bp_derive_job *job) {
     return job->directions > 1 || bp_derive_is_second(job->kind);
 }
@@ -86,14 +86,14 @@ static inline void bp_derive_part_rows(const bp_derive_job *job, int part, int64
 /* Fills in how the work is cut. job->at has room for n_layers + 2 entries. */
 void bp_derive_plan(bp_derive_job *job);
 
-/* Room for the plan in what the network keeps, job->member_bytes for each member; 0 where there is
- * no memory. */
+/* Makes room for the plan in the memory that the network keeps, job->member_bytes for each member;
+ * 0 if there is no memory. */
 int bp_derive_reserve(bp_derive_job *job);
 
 /* Frees the memory of derivatives if it is too large to keep. */
 void bp_derive_release(bp_net *net);
 
-/* The way of the Jacobian that takes fewer products; along the inputs the first layer is free. */
+/* The way to the Jacobian that takes fewer products; along the inputs, the first layer is free. */
 bp_derivative bp_derive_jacobian_way(const bp_net *net);
 
 #endif

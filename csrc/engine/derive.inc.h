@@ -1,10 +1,10 @@
 /* Derivatives of a network: of its outputs in its inputs, and of its cost in its parameters.
  *
- * The rows are cut into blocks that stay in the cache next to a core, each worked on by one member
- * of a team: values first, then the derivatives along them. What is carried for an example besides
- * its values (a direction, an output's sensitivity) is a row of its own, direction by direction, so
- * that every layer is one matrix product. Sums over rows are formed part by part, and the parts are
- * added in order: the cuts depend on shapes alone, and so do the bits. */
+ * The rows are cut into blocks that stay in the cache next to a core. One member of a team works on
+ * each block: values first, then the derivatives along them. Whatever is carried for an example
+ * besides its values (a direction, an output's sensitivity) has a separate row, direction by
+ * direction, so that every layer is one matrix product. Sums over rows are formed part by part, and
+ * the parts are added in order: the cuts depend on shapes alone, and so do the bits. */
 
 /* A field holds one row per example for the inputs of every layer, and for the outputs of the last.
  * inputs_of(s, field, l) are those of layer l; outputs_of(s, field, l) belong to its outputs and to
@@ -23,7 +23,7 @@ typedef struct {
     real *scratch;
 } space;
 
-/* Cuts a member's buffers from its memory; gives their bytes. Without memory it only counts. */
+/* Cuts a member's buffers from its memory; returns their bytes. Without memory it only counts. */
 static int64_t space_make(const bp_derive_job *job, char *memory, space *made) {
     const size_t size = sizeof(real);
     const int64_t block = job->block;

@@ -25,7 +25,7 @@ typedef struct {
     int64_t (*packed_count)(const bp_kernels *kernels, int64_t k, int64_t n);
 
     /* Chooses how passes are done, and makes room for the weights in the form that they read; 0
-     * where there is no memory. */
+     * if there is no memory. */
     int (*choose_phases)(bp_net *net);
 
     /* Converts to the element type. */

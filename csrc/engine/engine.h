@@ -26,7 +26,7 @@ static void rows_load(const real_kernels *kernels, const bp_matrix *src, const b
 
 /* ---- products: the blocked driver around the one micro-kernel, and the packing it uses ---- */
 
-/* c (m x n) = a (m x k) b (k x n), plus c where accumulate. Element (i, j) of an operand x is
+/* c (m x n) = a (m x k) b (k x n), plus c if accumulate. Element (i, j) of an operand x is
  * x[i * x_rs + j * x_cs]; one of the two strides of a, and one of b, is 1. */
 typedef struct {
     int64_t m, n, k;
@@ -70,12 +70,12 @@ static void product_run(const real_kernels *kernels, const bp_product *product, 
                         int64_t m1, int64_t n0, int64_t n1, real *scratch);
 
 /* The share of part `part` of `parts` (0 <= part < parts) in the tiles of an m x n result:
- * ranges[4] = m0, m1, n0, n1, columns in whole panels; empty where nothing is left to share. */
+ * ranges[4] = m0, m1, n0, n1, columns in whole panels; empty if nothing is left to share. */
 static void product_share(const real_kernels *kernels, int64_t m, int64_t n, int part, int parts,
                           int64_t ranges[4]);
 
-/* Elements of a packed copy of b (k x n): panels of nr columns, each (k x nr) row-major; what
- * the last has beyond b is neither written nor read. */
+/* Elements of a packed copy of b (k x n): panels of nr columns, each (k x nr) row-major; what the
+ * last panel has beyond b is neither written nor read. */
 static int64_t packed_count(const real_kernels *kernels, int64_t k, int64_t n);
 
 /* Packs panels p0 <= p < p1 of b (panel p holds columns p * nr …). */
@@ -110,7 +110,7 @@ static bp_tile dense_bwd_x(const bp_dense *d, const real *delta, int64_t ldd, in
                            const real *saved, real *dx, int64_t lddx);
 
 /* dw (n_out x n_in, stride lddw) = delta^T x and db (n_out) = column sums of delta, or added to
- * them where accumulate. Either may be NULL. */
+ * them if accumulate. Either may be NULL. */
 static void dense_bwd_w(const bp_dense *d, const real *x, int64_t ldx, const real *delta,
                         int64_t ldd, real *dw, real *db, int accumulate);
 
@@ -138,7 +138,7 @@ typedef struct {
 static void loss_run(const real_kernels *kernels, const bp_loss_rows *rows,
                      const bp_loss_buffers *buffers);
 
-/* The same through the user's function; BP_ERR_CALLBACK where it fails. */
+/* The same through the user's function; BP_ERR_CALLBACK if it fails. */
 static int loss_user(const real_kernels *kernels, const bp_loss_rows *rows,
                      const bp_loss_buffers *buffers, bp_loss_fn loss, void *user);
 
@@ -179,10 +179,10 @@ typedef struct {
     real *scratch;
 } bp_worker;
 
-/* What a pass consists of: a network's precision decides how. Phases are called by every member;
- * the caller puts bp_sync between them; forward does it between its layers. */
+/* What a pass consists of; the network's precision decides how it is done. Every member calls the
+ * phases. The caller puts bp_sync between them; forward itself does so between its layers. */
 typedef struct {
-    /* Makes the buffers for up to `capacity` rows of a network; BP_ERR_MEMORY, and nothing is held.
+    /* Makes the buffers for up to `capacity` rows of a network; on BP_ERR_MEMORY nothing is held.
      */
     int (*create)(const bp_net *net, int64_t capacity, int flags, bp_pass *pass);
 
@@ -192,9 +192,9 @@ typedef struct {
     /* Loads this member's share of the rows: inputs, targets, weights. */
     void (*load)(const bp_worker *w, const bp_block *block);
 
-    /* From a[0] to the outputs. Cross entropy and its like leave the pre-activation in the outputs,
-     * for the loss to take, unless apply_output. last, with stride last_ld, takes the outputs where
-     * it is not NULL. */
+    /* From a[0] to the outputs. For cross entropy and similar losses the outputs hold the
+     * pre-activation, which the loss takes, unless apply_output. If last is not NULL, the outputs
+     * go there, with stride last_ld. */
     void (*forward)(const bp_worker *w, const bp_block *block, int apply_output, real *last,
                     int64_t last_ld);
 
@@ -206,27 +206,27 @@ typedef struct {
      * rows x n_in) unless dx is NULL. */
     void (*backward)(const bp_worker *w, const bp_block *block, int l, real *dx);
 
-    /* This member's share of the gradient of layer l: W, then b; added to where accumulate. */
+    /* This member's share of the gradient of layer l: W, then b; added to if accumulate. */
     void (*gradient)(const bp_worker *w, const bp_block *block, int l, real *gradient,
                      int accumulate);
 
-    /* A tile of the gradient, its rows cut at multiples of pack_unit and its columns at multiples
-     * of TILE_COLUMNS, by this member alone: of W to dw, with row stride lddw; where the tile
-     * begins at column 0, of b for its rows to db. */
+    /* Computes a tile of the gradient by this member alone, its rows cut at multiples of pack_unit
+     * and its columns at multiples of TILE_COLUMNS. The gradient of W goes to dw, with row stride
+     * lddw. If the tile begins at column 0, the gradient of b for its rows goes to db. */
     void (*gradient_tile)(const bp_worker *w, const bp_block *block, int l, bp_tile tile, real *dw,
                           int64_t lddw, real *db);
 
-    /* The size that such tiles should have, at most, for n_in columns and blocks of so many rows.
+    /* The largest size that such tiles should have, for n_in columns and blocks of `block` rows.
      */
     bp_tile_size (*gradient_tile_size)(const bp_net *net, int64_t n_in, int64_t block);
 
     /* Brings a tile of a layer's W, cut in the same way, into the form that products read, if that
-     * is another one. */
+     * form is a different one. */
     int64_t (*pack_unit)(const bp_net *net);
     void (*pack_tile)(bp_net *net, int l, bp_tile tile);
 
-    /* This member's share of what else dx needs of W of layer 0, at any time before its phase; or
-     * NULL. */
+    /* Prepares this member's share of whatever else dx needs of W of layer 0, at any time before
+     * the phase of dx; or NULL. */
     void (*pack_for_inputs)(bp_net *net, int member, int members);
 } bp_phases;
 
@@ -257,12 +257,12 @@ typedef struct {
     real *row_scale;
 } bp_targets;
 
-/* The targets of n rows of the data for n_out outputs. A label that is no class becomes class 0,
+/* The targets of n rows of the data for n_out outputs. A label that is not a class becomes class 0,
  * with a row_scale of nan. */
 static void load_targets(const real_kernels *kernels, const bp_data *data, const bp_rows *rows,
                          int64_t n, int64_t n_out, double weight_scale, bp_targets to);
 
-/* Layer l applied to some rows, by one member of a team; 0 of 1 for a thread that works alone. */
+/* Layer l applied to some rows, by one member of a team; member 0 of 1 if a thread works alone. */
 static bp_dense dense_of_layer(const bp_net *net, int l, int64_t rows, int member, int members,
                                real *scratch);
 
@@ -317,12 +317,12 @@ typedef struct {
 } bp_job;
 
 /* The workspace of a network for passes with these flags (bp_pass_flag), made or enlarged to serve
- * the plan; NULL, and what was there is gone, where there is no memory. */
+ * the plan. If there is no memory: NULL, and the old workspace is gone. */
 static bp_workspace *workspace_reserve(bp_net *net, const bp_plan *plan, int flags);
 static void workspace_release(bp_net *net, int flags);
 
-/* Fills the packed copy of the weights where it is out of date, and what derivatives in the inputs
- * need besides. All members; syncs. */
+/* Refreshes the packed copy of the weights if it is out of date, and whatever else derivatives in
+ * the inputs need. All members; syncs. */
 static void batch_pack(bp_job *job, bp_team *team, int member, int members);
 
 /* Outputs, costs and gradients of the parts of a batch. All members; syncs at its end. */
@@ -337,6 +337,6 @@ static double batch_cost(const bp_job *job);
 /* Adds up the parts' gradients, and the penalties', into job->gradient. All members; syncs. */
 static void batch_gradient(bp_job *job, bp_team *team, int member, int members);
 
-/* Updates the parameters from the parts' gradients, and the packed copy; not where the plan is
- * fused, whose backward pass has done it. All members; no sync at its end. */
+/* Updates the parameters from the parts' gradients, and the packed copy, unless the plan is fused:
+ * then the backward pass has done it. All members; no sync at its end. */
 static void batch_update(bp_job *job, bp_team *team, int member, int members);

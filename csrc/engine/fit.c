@@ -64,7 +64,7 @@ void bp_slice_plan_next(bp_slice *s, bp_batch *batch, bp_update *update) {
 
 void bp_slice_count_batch(bp_slice *s, double cost, const bp_batch *batch) {
     bp_fit *fit = s->fit;
-    /* A batch counts by its sum of weights, which is its rows where none are given. */
+    /* A batch is weighted by its sum of weights, or by its number of rows if none are given. */
     const double weight = !fit->data.sample_weight    ? (double)batch->n
                           : batch->weight_scale > 0.0 ? 1.0 / batch->weight_scale
                                                       : 0.0;

@@ -31,8 +31,8 @@ typedef struct {
     int stop, finished, status; /* stop: this turn; finished: the slice */
 } bp_slice;
 
-/* Begins an epoch: its order of the rows and its sums. Not the parameters' copy, which the members
- * of a team share. */
+/* Begins an epoch: its order of the rows and its sums, but not its copy of the parameters, which
+ * the members of a team make together. */
 void bp_fit_begin_epoch(bp_fit *fit);
 
 /* Begins a turn: work with one number of threads, for at least one batch and at most max_ns.

@@ -30,8 +30,8 @@ static int all_finite(int64_t n, const real *values) {
     return !bad;
 }
 
-/* Notes if the last update of an epoch left parameters that are not finite: no cost of this epoch
- * would tell. All members; syncs. */
+/* Notes if the last update of an epoch left parameters that are not finite, which no cost of this
+ * epoch would show. All members; syncs. */
 static void check_parameters(training *t, bp_team *team, int member, int members) {
     const bp_net *net = t->slice->fit->net;
     int64_t begin, end;

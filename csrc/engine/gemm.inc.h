@@ -137,7 +137,8 @@ static void run_product_block(const real_kernels *kernels, const bp_product *p,
 }
 
 /* Whether the vectors should run along the rows of c, because its columns would leave most of a
- * vector empty. Depends on the whole product only, as the payload of a NaN may depend on it. */
+ * vector empty. The answer depends only on the whole product, because the payload of a NaN may
+ * depend on the answer. */
 static int is_narrow(const real_kernels *kernels, const bp_product *p) {
     if (p->m < NARROW_ROWS || p->k < 1 || p->k > NARROW_DEPTH || p->n > kernels->gemm.nr) return 0;
     return p->n <= (p->a_rs == 1 ? NARROW_COLUMNS : NARROW_COLUMNS / 2);

@@ -15,7 +15,8 @@ static void copy_row(int64_t cols, const real *src, real *dst) {
         dst[j] = src[j];
 }
 
-/* Panels p0 <= p < p1 of a row-major b, row by row: what is far apart is touched once. */
+/* Panels p0 <= p < p1 of a row-major b, row by row, so that memory that is far apart is touched
+ * only once. */
 static void copy_panels(int64_t nr, int64_t k, int64_t n, const real *b, int64_t b_rs, int64_t p0,
                         int64_t p1, real *packed) {
     for (int64_t i = 0; i < k; i++, b += b_rs) {

@@ -6,17 +6,17 @@ static int keeps_z(const bp_net *net, int l, int flags) {
            (flags != BP_PASS_FORWARD && bp_act_needs_z(net->layers[l].act));
 }
 
-/* Which layer's outputs make room for delta of layer l: when it is formed, those of all layers
- * above are no longer needed, unless delta of the next layer lies there. -1 if none has as many
- * columns. */
+/* Which layer's outputs make room for delta of layer l. When that delta is formed, the outputs of
+ * all layers above are no longer needed, unless they hold delta of the next layer. -1 if none has
+ * as many columns. */
 static int buffer_of_delta(const bp_pass *pass, int l, int last, int next_buffer) {
     for (int j = l + 1; j <= last; j++)
         if (j != next_buffer && pass->ld[j + 1] >= pass->ld[l + 1]) return j;
     return -1;
 }
 
-/* Places the deltas. Those that find no room lie in two buffers, alternately; how many columns
- * these need is known after a first call without them. */
+/* Places the deltas. Deltas that find no room alternate between two buffers. A first call without
+ * the buffers finds out how many columns they need. */
 static void place_deltas(bp_pass *pass, int last, real *const buffers[2], int64_t cols[2]) {
     int found = -1, unplaced = 0;
     cols[0] = cols[1] = 0;
@@ -29,7 +29,7 @@ static void place_deltas(bp_pass *pass, int last, real *const buffers[2], int64_
     }
 }
 
-/* Distributes a block over the buffers, or counts the bytes that they need where it is NULL. */
+/* Distributes a block over the buffers, or counts the bytes that they need if it is NULL. */
 static int64_t lay_out(const bp_net *net, bp_pass *pass, void *block) {
     const int64_t rows = pass->capacity;
     const int last = net->n_layers - 1, flags = pass->flags;
@@ -355,9 +355,9 @@ static void plain_gradient_tile(const bp_worker *w, const bp_block *block, int l
                 pass->ld[l + 1], dw, tile.n0 == 0 ? db : NULL, 0);
 }
 
-/* Equal parts of n_in columns for the tiles of a gradient, of at least so many columns and at least
- * a page, or all of them. The update goes through the weights and its states row by row of a tile,
- * and the hardware starts to fetch ahead again in each. */
+/* Cuts n_in columns into equal parts for the tiles of a gradient, each of at least `least` columns
+ * and at least a page, or all columns. The update goes through the weights and its states one row
+ * of a tile after another, and the hardware starts to prefetch again in each row. */
 static int64_t tile_columns(int64_t n_in, int64_t least) {
     const int64_t side = bp_max_i64(least, BP_PAGE / (int64_t)sizeof(real));
     const int64_t part = bp_ceil_div(n_in, bp_max_i64(n_in / side, 1));
@@ -410,7 +410,7 @@ static const bp_phases plain_phases = {
     .pack_tile = plain_pack_tile,
 };
 
-/* These phases, and room for the panels of a compact network; 0 where there is no memory. */
+/* These phases, and room for the panels of a compact network; 0 if there is no memory. */
 static int choose_plain_phases(bp_net *net) {
     net->phases = &plain_phases;
     return !net->compact || (net->packed = bp_alloc(net->n_packed, sizeof(real))) != NULL;

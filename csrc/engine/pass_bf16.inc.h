@@ -1,7 +1,8 @@
 /* Passes whose products take bfloat16 operands.
  *
  * The buffers of a float32 pass stay what they are: pre-activations, activations and deltas in
- * float32. Beside them lie operands, each made by whoever makes the matrix, while that is in cache:
+ * float32. Beside them lie operands, each made by the code that makes the matrix, while it is in
+ * cache:
  *
  *   inputs x or activations a   rows, for the next layer; panels, for the gradient of its weights
  *   deltas                      rows, for the layer below; rows of the transpose, for the gradient
@@ -383,7 +384,7 @@ static const bp_phases bf16_phases = {
     .pack_for_inputs = bf16_pack_for_inputs,
 };
 
-/* These phases, and room for the operands of the weights; 0 where there is no memory. */
+/* These phases, and room for the operands of the weights; 0 if there is no memory. */
 static int choose_bf16_phases(bp_net *net) {
     int64_t used = 0;
     net->phases = &bf16_phases;

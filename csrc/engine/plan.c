@@ -34,8 +34,8 @@ static int64_t rows_in_cache(const bp_net *net) {
 }
 
 /* No output depends on another row, so the parts may depend on the threads: two for each thread,
- * so that a thread that comes late can do fewer. Rows too few for that share the units of each
- * layer, if reading the weights takes long enough. */
+ * so that a thread that comes late can do fewer. If there are too few rows for that, the threads
+ * share the units of each layer, provided that reading the weights takes long enough. */
 static bp_plan plan_outputs(int64_t rows, double flops) {
     if (rows < 2 * FORWARD_BLOCK_MIN && bp_threads_for(flops, 1) > 1)
         return (bp_plan){.shared = 1, .parts = 1, .block = rows};

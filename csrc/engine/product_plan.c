@@ -72,9 +72,9 @@ static int b_stays(const bp_product_machine *machine, const bp_product_shape *sh
     return ways_needed(&machine->l2, kc, stride) <= machine->l2.ways / 2;
 }
 
-/* Whether A is packed: where the lines of it that a tile reads would evict each other from the
- * first level; or where A is stored by columns, each of which costs a line or two for the few rows
- * of a tile, if enough tiles use the copy. */
+/* Whether A is packed. It is if the lines of A that a tile reads would evict each other from the
+ * first level; or if A is stored by columns, each of which costs a line or two for the few rows of
+ * a tile, and enough tiles use the copy. */
 static int packs_a(const bp_product_machine *machine, const bp_product_shape *shape, int64_t kc) {
     const int by_rows = shape->a_cs == 1;
     const int64_t count = by_rows ? machine->mr : kc;
@@ -84,9 +84,9 @@ static int packs_a(const bp_product_machine *machine, const bp_product_shape *sh
            ways_needed(&machine->l1, count, stride) > machine->l1.ways / 2;
 }
 
-/* Decides whether B is packed, or summed in smaller blocks where it lies: packing takes as long as
- * computing several tiles of rows. Where rows do not begin with a line, vectors straddle two; rows
- * in other pages are not fetched ahead. */
+/* Decides whether B is packed, or summed in smaller blocks where it lies. Packing takes as long as
+ * computing several tiles of rows. If rows do not begin at a cache line, vectors straddle two
+ * lines; rows in other pages are not prefetched. */
 static void plan_b(const bp_product_machine *machine, const bp_product_shape *shape,
                    bp_product_plan *plan) {
     const int64_t tiles = shape->m / machine->mr, stride = shape->b_rs * machine->size;

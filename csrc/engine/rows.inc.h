@@ -1,6 +1,6 @@
 /* Loading rows into buffers of the element type. */
 
-/* Shuffled rows come from anywhere: their first lines are asked for this many rows ahead. */
+/* Shuffled rows come from anywhere, so their first lines are prefetched this many rows ahead. */
 enum { AHEAD = 8 };
 
 #if defined(__GNUC__)

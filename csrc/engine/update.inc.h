@@ -5,7 +5,7 @@
 static const int64_t STRIP_BYTES = 128 * 1024;
 
 /* A layer's share of a gradient: its own place in the flat vector, or the start of the room for one
- * layer where each is used up at once. */
+ * layer, if each layer's gradient is used up at once. */
 static real *gradient_of(const bp_job *job, real *gradient, int l) {
     return job->plan.fused ? gradient : gradient + job->net->layers[l].w;
 }
@@ -29,9 +29,9 @@ static void update_range(const bp_job *job, const bp_update *update, int64_t fir
                                           state[0], state[1], state[2], update);
 }
 
-/* The update of a tile of W of a layer, and of its packed copy, from its gradient; of b too, for
- * the rows of a tile that begins at column 0. Parameters, gradients and states stay in the cache
- * from their update until they are packed. A batch in several parts is updated in whole rows. */
+/* Updates a tile of W of a layer, and its packed copy, from its gradient; also b, for the rows of a
+ * tile that begins at column 0. Parameters, gradients and states stay in the cache from their
+ * update until they are packed. A batch in several parts is updated in whole rows. */
 static void update_tile(const bp_job *job, int l, bp_tile tile, const real *dw, int64_t lddw,
                         const real *db) {
     bp_net *net = job->net;

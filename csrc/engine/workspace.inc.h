@@ -34,7 +34,7 @@ static void workspace_release(bp_net *net, int flags) {
     net->workspace[flags] = NULL;
 }
 
-/* Makes a workspace with the sizes written in `want`; NULL where there is no memory. */
+/* Makes a workspace with the sizes written in `want`; NULL if there is no memory. */
 static bp_workspace *workspace_make(const bp_net *net, int flags, const bp_workspace *want) {
     bp_workspace *ws = bp_alloc(1, sizeof *ws);
     if (!ws) return NULL;
@@ -64,10 +64,11 @@ static int64_t rows_in(const bp_net *net, int64_t cols, int64_t bytes) {
     return rows > unit ? rows / unit * unit : unit;
 }
 
-/* The tile of a layer's gradient that a member forms and uses up at a time, where there may be so
- * many members (those of the workspace, so that its room serves every team). No rows where the
- * layer has so few that the members share the tiles of its product, or so few columns that there is
- * nothing to save, and where the plan is not fused: then its gradient is formed whole. */
+/* The tile of a layer's gradient that a member forms and uses up at a time, if there may be this
+ * many members (those of the workspace, so that its room serves every team). It has no rows if the
+ * layer's gradient is formed whole: when the layer has so few rows that the members share the tiles
+ * of its product, or so few columns that there is nothing to save, or when the plan is not fused.
+ */
 static bp_tile_size gradient_tile_size(const bp_net *net, const bp_plan *plan,
                                        const bp_layer *layer, int members) {
     if (!plan->fused || layer->n_out < (int64_t)MEMBER_ROWS * members ||
@@ -100,7 +101,7 @@ static int64_t fused_entries(const bp_net *net, const bp_plan *plan, const bp_la
     return size.rows ? tile_room(layer->n_in, size) * members : layer->b + layer->n_out - layer->w;
 }
 
-/* Entries of the gradients that a plan needs with up to so many members; -1 where their count
+/* Entries of the gradients that a plan needs with up to so many members; -1 if their count
  * overflows. */
 static int64_t gradient_entries(const bp_net *net, const bp_plan *plan, int members, int flags) {
     int64_t entries = 0;

@@ -21,8 +21,8 @@ static bp_kernels table;
 static bp_isa table_isa;
 static bp_once table_once = BP_ONCE_INIT;
 
-/* A cap that is not known leaves the portable kernels; bp_isa_name tells Python. AMX adds nothing
- * but products of bfloat16, and is asked for when there is one. */
+/* An unknown cap leaves the portable kernels; bp_isa_name tells Python. AMX adds only products of
+ * bfloat16, and is asked for when there is one. */
 static void fill_table(void) {
     bp_isa cap;
     if (!bp_isa_cap(&cap)) cap = BP_ISA_PORTABLE;

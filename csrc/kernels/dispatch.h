@@ -12,14 +12,14 @@ const bp_kernels *bp_kernels_get(void);
  * the machine has it. */
 const bp_kernels_bf16 *bp_kernels_bf16_get(void);
 
-/* The name of what it gives, or will give unless AMX is refused. */
+/* The name of what bp_kernels_bf16_get returns, or will return unless AMX is refused. */
 const char *bp_kernels_bf16_name(void);
 
 /* The instruction set of that table. */
 bp_isa bp_kernels_isa(void);
 
-/* Fills a table as if isa were the best that the machine had; 0 if it does not have it, or may not
- * use it. */
+/* Fills a table as if isa were the best that the machine had; 0 if the machine does not have it, or
+ * if this process may not use it. */
 int bp_kernels_fill(bp_kernels *k, bp_isa isa);
 
 #endif

@@ -11,7 +11,7 @@
  * - outputs do not overlap inputs unless the slot says so;
  * - the value of an element depends on its operands alone, never on its position, on the other
  *   elements of the call, or on how a larger problem was cut into calls;
- * - NaN and infinities propagate as the formula has them;
+ * - NaN and infinities propagate as in the formula;
  * - kernels do not allocate, lock, or fail.
  */
 #ifndef BP_KERNELS_H
@@ -104,8 +104,8 @@ typedef struct {
     int64_t a, b;
 } bp_bf16_term;
 
-/* c (m x n) = the sum over the terms of a (m x k) b (k x n), plus c where accumulate is not 0 (if
- * it is 0, c is not read); k is a multiple of 32. */
+/* c (m x n) = the sum over the terms of a (m x k) b (k x n), plus c if accumulate is not 0 (if it
+ * is 0, c is not read); k is a multiple of 32. */
 typedef struct {
     int64_t m, n, k;
     const uint16_t *a;
@@ -129,22 +129,22 @@ typedef struct {
     void (*begin)(void);
     void (*end)(void);
 
-    /* Each element of c is one chain of additions that starts at 0, or at c, and takes the steps of
-     * 32 rows of b in ascending order, in each step the terms in their order; how the 32 products
-     * of a step and term are summed is the instruction's business and the same for all elements.
-     * So blocking over k, or over m and n, gives the same bits. Products are exact, sums are
-     * rounded to nearest even; subnormal operands and results count as 0. */
+    /* Each element of c is one chain of additions that starts at 0, or at c. It takes the steps of
+     * 32 rows of b in ascending order, and in each step the terms in their order. How the 32
+     * products of a step and term are summed is up to the instruction, and the same for all
+     * elements. So blocking over k, or over m and n, gives the same bits. Products are exact, sums
+     * are rounded to nearest even; subnormal operands and results count as 0. */
     void (*run)(const bp_bf16_block *block);
 
-    /* Rounds or splits src (rows x cols, row stride ld) into rows, or panels, of dst, its columns,
-     * or its rows and columns, padded with zeros to a multiple of 32. The destination's block
-     * starts at dst.
+    /* Rounds or splits src (rows x cols, row stride ld) into rows or panels of dst. For rows its
+     * columns, for panels its rows and columns, are padded with zeros to a multiple of 32. The
+     * destination's block starts at dst.
      *
      * One plane: each element rounded to nearest even. NaN becomes a quiet NaN, subnormals 0 with
      * their sign; what rounds beyond the largest bfloat16 becomes infinite.
-     * More planes: the first is x rounded, but finite where x is (then the largest bfloat16), each
-     * further one the rounded rest; where x is infinite or NaN they are 0. With three planes the
-     * sum is x exactly, while no part is subnormal. */
+     * More planes: the first is x rounded, but the largest bfloat16 if a finite x would become
+     * infinite. Each further one is the rounded rest, or 0 if x is infinite or NaN. With three
+     * planes the sum is exactly x, as long as no part is subnormal. */
     void (*to_rows)(int planes, int64_t rows, int64_t cols, const float *src, int64_t ld,
                     uint16_t *dst, int64_t slab, int64_t plane);
     void (*to_panels)(int planes, int64_t rows, int64_t cols, const float *src, int64_t ld,

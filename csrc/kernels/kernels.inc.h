@@ -3,13 +3,13 @@
 /* The micro-kernel that every matrix product is made of. */
 typedef struct {
     int mr, nr; /* rows of the largest tile; columns of it, and of a packed panel of B */
-    /* c (m x n) = a (m x k) b (k x n), plus c where accumulate is not 0; 0 <= m <= mr, any n.
-     * Element (i, p) of a is a[i * a_rs + p * a_cs]; (p, j) of b is
-     * b[j / nr * b_ps + p * b_rs + j % nr]: b_ps is nr for a row-major b, k * nr for panels. Each
-     * element of c is one chain of fused multiply-adds over ascending p that starts at 0, or at c:
-     * so blocking over k, and any choice of tile, give the same bits. (Instruction sets without a
-     * fused multiply-add round the product: still one fixed chain.) With accumulate 0, c is not
-     * read. Only columns < n of b and c are touched. */
+    /* c (m x n) = a (m x k) b (k x n), plus c if accumulate is not 0; 0 <= m <= mr, any n. Element
+     * (i, p) of a is a[i * a_rs + p * a_cs]; (p, j) of b is b[j / nr * b_ps + p * b_rs + j % nr]:
+     * b_ps is nr for a row-major b, k * nr for panels. Each element of c is one chain of fused
+     * multiply-adds over ascending p that starts at 0, or at c: so blocking over k, and any choice
+     * of tile, give the same bits. (Instruction sets without a fused multiply-add round the
+     * product: still one fixed chain.) With accumulate 0, c is not read. Only columns < n of b and
+     * c are touched. */
     void (*run)(int64_t k, const real *a, int64_t a_rs, int64_t a_cs, const real *b, int64_t b_rs,
                 int64_t b_ps, real *c, int64_t c_rs, int m, int64_t n, int accumulate);
 } BP_T(bp_gemm_kernel);
@@ -28,8 +28,8 @@ typedef struct {
                                   const real *bias, real *a, int64_t lda);
 
     /* d (rows x cols) *= act'(z), where s holds z if bp_act_needs_z(act), else a = act(z).
-     * Where act' is 0 it multiplies too: NaN and infinite d become NaN. act'(NaN) is NaN,
-     * but for the identity.
+     * An act' of 0 multiplies too, so NaN and infinite d become NaN. act'(NaN) is NaN, except for
+     * the identity.
      * Not for BP_ACT_SOFTMAX, whose slot is NULL. */
     void (*act_bwd[BP_ACT_COUNT])(int64_t rows, int64_t cols, const real *s, int64_t lds, real *d,
                                   int64_t ldd);
@@ -80,8 +80,8 @@ typedef struct {
     /* g = g + l2 w + l1 sign(w), sign(0) = 0: the same roundings as inside `update`. */
     void (*add_penalty)(int64_t n, const real *w, double l1, double l2, real *g);
 
-    /* One optimizer step over n parameters: w and the state in place; which state vectors exist is
-     * written at bp_optimizer (pybackprop.h); those that do not are NULL and not touched. */
+    /* One optimizer step over n parameters: w and the state in place; bp_optimizer (pybackprop.h)
+     * says which state vectors exist; the others are NULL and not touched. */
     void (*update[BP_OPT_COUNT])(int64_t n, real *w, const real *g, real *s0, real *s1, real *s2,
                                  const bp_update *u);
 

@@ -2,7 +2,7 @@
 #ifndef BP_CGROUP_H
 #define BP_CGROUP_H
 
-/* CPUs that the quotas allow, rounded up; 0 where there is none. `membership` is the text file
+/* CPUs that the quotas allow, rounded up; 0 if there is none. `membership` is the text file
  * /proc/self/cgroup and `mount` the folder /sys/fs/cgroup, or copies of them. */
 int bp_cgroup_cpus(const char *membership, const char *mount);
 

@@ -15,7 +15,7 @@ int64_t bp_clock_ns(void) {
     LARGE_INTEGER now, ticks;
     QueryPerformanceFrequency(&ticks);
     QueryPerformanceCounter(&now);
-    /* The fraction apart, since ticks times nanoseconds overflow within days. */
+    /* The fraction is computed separately, since ticks times nanoseconds overflow within days. */
     return now.QuadPart / ticks.QuadPart * second +
            now.QuadPart % ticks.QuadPart * second / ticks.QuadPart;
 }

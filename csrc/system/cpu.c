@@ -60,7 +60,7 @@ int bp_isa_within(bp_isa isa, bp_isa cap) {
     return isa != BP_ISA_NEON && cap != BP_ISA_NEON && isa < cap;
 }
 
-/* Linux keeps the tiles of processes that have asked for them only; and the kernels must have been
+/* Linux keeps tiles only for processes that have asked for them; and the kernels must have been
  * compiled. */
 #if defined(__linux__) && defined(__x86_64__) && BP_COMPILER_IS(11, 11)
 enum { CAN_ASK_FOR_TILES = 1 };
@@ -317,7 +317,7 @@ static int system_cpus(void) {
 
 #endif
 
-/* CPUs that a control group, or a job object, leaves this process; 0 where there is no limit. */
+/* CPUs that a control group, or a job object, leaves this process; 0 if there is no limit. */
 static int quota_cpus(void) {
 #if defined(_WIN32)
     return bp_job_cpus();

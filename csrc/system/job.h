@@ -4,7 +4,7 @@
 
 #include <stdint.h>
 
-/* CPUs that the limit of this process's job allows, rounded up; 0 where there is none. */
+/* CPUs that the limit of this process's job allows, rounded up; 0 if there is none. */
 #ifdef _WIN32
 int bp_job_cpus(void);
 #endif

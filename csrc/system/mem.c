@@ -30,7 +30,7 @@ void bp_free(void *p) {
 }
 #endif
 
-/* The bytes of a block, rounded up to whole lines; 0 where they overflow. */
+/* The bytes of a block, rounded up to whole lines; 0 if they overflow. */
 static size_t block_bytes(int64_t count, size_t size) {
     int64_t bytes;
     if (!bp_mul_size(count, (int64_t)size, &bytes) || bytes > INT64_MAX - BP_ALIGNMENT) return 0;
@@ -43,15 +43,15 @@ static size_t block_bytes(int64_t count, size_t size) {
 
 enum { HUGE_PAGE = 2 << 20 };
 
-/* Large blocks that are kept lie in pages of 2 MB where the system has them to give: 512 times
- * fewer translations of addresses. Not for scratch: the first touch clears such a page as a whole.
+/* Large blocks that are kept lie in pages of 2 MB if the system has any: that takes 512 times fewer
+ * address translations. Scratch does not, because the first touch clears such a page as a whole.
  */
 static void *kept_block(size_t bytes) {
     if (bytes < HUGE_PAGE) return aligned_block(bytes);
     void *block = NULL;
     /* Not aligned_alloc: C11 lets it refuse a size that is no multiple of the alignment. */
     if (posix_memalign(&block, HUGE_PAGE, bytes) != 0) return NULL;
-    /* A wish: small pages serve as well. */
+    /* This is only a hint: small pages work as well. */
     (void)madvise(block, bytes / HUGE_PAGE * HUGE_PAGE, MADV_HUGEPAGE);
     return block;
 }

@@ -7,7 +7,7 @@
 
 enum { BP_ALIGNMENT = 64 };
 
-/* count * size bytes, zeroed, 64-byte aligned; NULL if they cannot be had or the product overflows.
+/* count * size bytes, zeroed, 64-byte aligned; NULL if there is no memory or the product overflows.
  * A count of 0 gives a pointer that can be freed. */
 void *bp_alloc(int64_t count, size_t size);
 

@@ -8,7 +8,7 @@
 
 enum { KEPT_MAX = 64 << 20 }; /* larger blocks are given back to the system */
 
-/* Whoever holds `taken` may use and replace the block. A child that was forked while another thread
+/* The holder of `taken` may use and replace the block. A child that was forked while another thread
  * held it never uses it. */
 static struct {
     atomic_int taken;

@@ -6,7 +6,7 @@
 #include <stdint.h>
 
 /* count * size bytes of undefined contents, 64-byte aligned, until they are given back; NULL if
- * they cannot be had. Callers at the same time get blocks of their own. */
+ * there is no memory. Concurrent callers get separate blocks. */
 void *bp_scratch_take(int64_t count, size_t size);
 
 /* Gives a block back, or does nothing for NULL. */

@@ -25,14 +25,14 @@ typedef struct {
 } bp_thread;
 
 /* Starts a thread that calls run(argument), with a small stack, and without the program's signals;
- * 0 if it cannot be had. */
+ * 0 if it cannot be started. */
 int bp_thread_start(bp_thread *thread, void (*run)(void *argument), void *argument);
 
 /* Waits until the thread has ended. */
 void bp_thread_join(bp_thread *thread);
 
-/* Sleeps while the word is `old`; may return without a reason. Who changes the word wakes all who
- * sleep on it. */
+/* Sleeps while the word is `old`; may return without a reason. The thread that changes the word
+ * wakes all that sleep on it. */
 void bp_thread_sleep(atomic_uint *word, unsigned old);
 void bp_thread_wake(atomic_uint *word);
 

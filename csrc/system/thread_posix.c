@@ -54,7 +54,7 @@ void bp_thread_after_fork(void) {}
 
 #    else
 
-/* One lock for all words: sleeping and waking are rare, and slow whatever they are made of. */
+/* One lock for all words: sleeping and waking are rare, and slow in any case. */
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t changed = PTHREAD_COND_INITIALIZER;
 

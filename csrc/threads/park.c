@@ -4,8 +4,8 @@
 #include "system/clock.h"
 #include "system/thread.h"
 
-/* The value as soon as it is not `old`, or `old` when the time is up. Reading the clock costs more
- * than a look at the word, so that is done once in a while. */
+/* Returns the value as soon as it is not `old`, or `old` when the time is up. Reading the clock
+ * costs more than reading the word, so the clock is read only once in a while. */
 static unsigned spin(bp_word *word, unsigned old, int64_t spin_ns) {
     enum { LOOKS = 32 };
     int64_t end = 0;

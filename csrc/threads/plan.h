@@ -15,8 +15,8 @@ static inline int bp_threads_for(double flops, int shared) {
     return worth < 2.0 ? 1 : worth < (double)most ? (int)worth : most;
 }
 
-/* Work that one thread does in about the time that two need where one of them sleeps: some 50 us
- * until it has woken, and its half. */
+/* Work that one thread does in about the time that two need if one of them is asleep: some 50 us
+ * until that one has woken, and then its half of the work. */
 static const double BP_BRIEF_FLOPS = 1e7;
 
 /* Runs a team function whose members share so much work. */

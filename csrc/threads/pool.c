@@ -32,13 +32,14 @@ static int default_threads(void) {
 }
 
 enum {
-    /* How long a thread that waits looks at the word before it sleeps: longer than a phase of a
-     * small network lasts, shorter than anybody notices. */
+    /* How long a waiting thread looks at the word before it sleeps: longer than a phase of a small
+     * network, but too short to be noticed. */
     SPIN_NS = 50000,
-    /* The longest that a roused helper looks out for the next call before it sleeps. */
+    /* The longest that a roused helper waits awake for the next call before it sleeps. */
     ROUSED_NS = 1000000,
-    /* At the barriers of a team at work, several times as long as waking takes: else one late
-     * thread sends the other to sleep, whose waking makes it late again, and so on. */
+    /* At the barriers of a team at work, threads spin several times as long as waking takes.
+     * Otherwise one late thread lets another fall asleep, which wakes up late in turn, and so on.
+     */
     BARRIER_SPINS = 6
 };
 
@@ -52,21 +53,21 @@ struct bp_team {
 
 typedef struct {
     bp_word command; /* counts the dispatches to this helper */
-    /* Twice the command that waits to be taken up; and 1 more once the helper has, or the caller
-     * has withdrawn it. */
+    /* Twice the number of the command that waits to be taken up, plus 1 once the helper has taken
+     * it up or the caller has withdrawn it. */
     atomic_uint ticket;
     bp_thread thread;
     int member;
 } helper;
 
-/* Who holds `taken` may use all the rest. The helpers read team, fn, context and stopping between
- * a command and their arrival at the end of it. */
+/* The holder of `taken` may use everything else here. The helpers read team, fn, context and
+ * stopping between a command and their arrival at the end of it. */
 static struct {
     atomic_int taken;
     int helpers; /* running; helper[i] is member i + 1 */
     int cpus;    /* as counted when the helpers were started */
     int stopping;
-    atomic_llong roused_ns; /* how long a helper looks out that was roused */
+    atomic_llong roused_ns; /* how long a roused helper waits awake */
     bp_team_fn fn;
     void *context;
     bp_team team;
@@ -79,7 +80,8 @@ static atomic_int thread_limit; /* 0 until somebody asks */
 
 /* Counts the caller in; the last to come releases the others and gets 1. */
 static int arrive(bp_team *team, unsigned phase) {
-    /* To be read first: after the last arrival of a dispatch the team is the caller's alone. */
+    /* This must be read first: after the last arrival of a dispatch, only the caller may use the
+     * team. */
     int others = team->members - 1;
     if (atomic_fetch_add_explicit(&team->arrived, 1, memory_order_acq_rel) != others) return 0;
     atomic_store_explicit(&team->arrived, 0, memory_order_relaxed);
@@ -107,7 +109,7 @@ static void take_place(bp_team *team, int member) {
     }
 }
 
-/* Who has slept, or let another sleep, may have had no CPU of its own. */
+/* A member that has slept, or let another sleep, may have had no CPU to itself. */
 void bp_team_barrier(bp_team *team, int member) {
     if (team->members == 1) return;
     const unsigned phase = current_phase(team);
@@ -120,7 +122,7 @@ void bp_team_barrier(bp_team *team, int member) {
 
 /* ---- helpers ---- */
 
-/* Whether the caller is the one who decides about this command: the helper, or who withdraws it. */
+/* Whether the calling thread decides about this command: the helper, or one that withdraws it. */
 static int take_ticket(helper *h, unsigned command) {
     unsigned open = 2 * command;
     return atomic_compare_exchange_strong_explicit(&h->ticket, &open, open + 1,
@@ -161,7 +163,7 @@ static void post_command(helper *h) {
     bp_word_post(&h->command, command);
 }
 
-/* Lets a helper look up, and wait again: a command that is withdrawn from the start. */
+/* Makes a helper look up and wait again, by a command that is withdrawn from the start. */
 static void rouse(helper *h) {
     const unsigned command = last_command(h) + 1;
     atomic_store_explicit(&h->ticket, 2 * command + 1, memory_order_relaxed);
@@ -194,7 +196,7 @@ static int start_helper(helper *h, int member) {
     return bp_thread_start(&h->thread, helper_main, h);
 }
 
-/* Starts what is missing for a team of `members`; returns how many there can be. */
+/* Starts the helpers that a team of `members` lacks; returns how many members there can be. */
 static int gather(int members) {
     if (pool.helpers < members - 1) pool.cpus = bp_cpu_count();
     while (pool.helpers < members - 1) {
@@ -223,7 +225,7 @@ static void run_alone(bp_team_fn fn, void *context) {
     fn(context, &alone, 0, 1);
 }
 
-/* Runs alone while the helpers that were roused wake up. The next time they look out for twice as
+/* Runs alone while the helpers that were roused wake up. The next time they wait awake for twice as
  * long as that took, but not if they outnumber the CPUs. */
 static void run_meanwhile(int wanted, bp_team_fn fn, void *context) {
     const int64_t start = bp_clock_ns();
@@ -332,8 +334,8 @@ static void after_fork_in_child(void) {
     atomic_fetch_add_explicit(&fork_generation, 1, memory_order_relaxed);
 }
 
-/* Where the handlers cannot be had, no fork would be safe from helpers: the pool stays taken, and
- * every caller runs alone. */
+/* If the handlers cannot be installed, no fork would be safe from helpers, so the pool stays taken
+ * and every caller runs alone. */
 __attribute__((constructor)) static void on_load(void) {
     if (pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child) != 0) take_pool();
 }

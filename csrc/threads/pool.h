@@ -16,12 +16,12 @@ typedef struct bp_team bp_team;
 typedef void (*bp_team_fn)(void *context, bp_team *team, int member, int members);
 
 /* Runs fn on up to `threads` threads (at most bp_get_threads()) and returns when all are done. fn
- * sees how many came. Cannot fail: where threads cannot be started, fewer run it. Every member is
- * in the floating-point mode of fpmode.h; the caller's is restored. */
+ * sees how many came. Cannot fail: if threads cannot be started, fewer run it. Every member is in
+ * the floating-point mode of fpmode.h; the caller's is restored. */
 void bp_pool_run(int threads, bp_team_fn fn, void *context);
 
-/* The same with the helpers that are awake: work that is over before a sleeping thread has woken.
- * Those asleep are woken all the same, for the calls that may follow. */
+/* The same with only the helpers that are awake, for work that is over before a sleeping thread has
+ * woken. Sleeping helpers are woken anyway, for the calls that may follow. */
 void bp_pool_run_awake(int threads, bp_team_fn fn, void *context);
 
 /* The same for work that any member can do alone, piece by piece, without barriers: returns as soon

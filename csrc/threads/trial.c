@@ -1,8 +1,8 @@
 /* Tries other numbers of threads now and then, and keeps the fastest. */
 #include "threads/trial.h"
 
-/* A turn outlasts the waking of a thread and most of the times for which the system takes a CPU
- * away; a trial is a small share of the work between two. */
+/* A turn outlasts the waking of a thread, and most periods for which the system takes a CPU away. A
+ * trial is a small share of the work between two trials. */
 static const int64_t TURN_NS = 16000000, FIRST_REST_NS = 256000000, LONG_REST_NS = 4096000000,
                      LONGEST_REST_NS = 60000000000;
 enum { REST_PER_TRIAL = 64, REST_BATCHES = 16, TURNS = 4, OTHER_WORK = 16 };
@@ -10,7 +10,8 @@ enum { REST_PER_TRIAL = 64, REST_BATCHES = 16, TURNS = 4, OTHER_WORK = 16 };
 /* How much faster is faster. */
 static const double MARGIN = 0.97;
 
-/* Whom to try next: half as many threads as the best number, twice as many, and one, in turn. */
+/* The number to try next: half as many threads as the best number, twice as many, and one, in turn.
+ */
 static int next_other(bp_thread_trial *t) {
     const int choices[] = {t->best / 2, t->best <= t->most / 2 ? 2 * t->best : t->most, 1};
     for (;;) {
@@ -39,7 +40,7 @@ static int is_same_work(const bp_thread_trial *t, int64_t rows, int most) {
 int bp_trial_threads(bp_thread_trial *t, int64_t rows, int most) {
     t->same_work = is_same_work(t, rows, most);
     t->other_work = t->same_work ? 0 : t->other_work + 1;
-    /* What is worth more threads matters more than what was measured so far. */
+    /* Work that is worth more threads matters more than what was measured so far. */
     if (most > t->most || t->other_work > OTHER_WORK) begin_anew(t, rows, most);
     const int threads = t->same_work && t->turn % 2 ? t->other : t->best;
     return threads < most ? threads : most;

@@ -31,7 +31,7 @@ typedef struct {
 /* Threads for the coming work: at most `most`, which the cost model gives. */
 int bp_trial_threads(bp_thread_trial *t, int64_t rows, int most);
 
-/* How long, in ns, they should go on before the question is worth asking again. */
+/* How long, in ns, these threads should work before the question is worth asking again. */
 int64_t bp_trial_left(const bp_thread_trial *t);
 
 /* Rows that were worked on since, and the time that it took. */

@@ -1,4 +1,4 @@
-"""The C core as Python objects: the only modules that touch cffi, with the build script.
+"""The C core as Python objects: besides the build script, the only modules that touch cffi.
 
 Callers check shapes, types and values before they come here; what reaches these modules can be
 passed to C as it is.

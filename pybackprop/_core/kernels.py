@@ -24,7 +24,7 @@ def matmul(
     """Write op(a) op(b) to out; all are 2-D, of one type, with unit column stride."""
     m, n = out.shape
     k = a.shape[0] if transpose_a else a.shape[1]
-    # Each with its row stride in elements, which says nothing where there is only one row.
+    # Each with its row stride in elements, which is meaningless if there is only one row.
     sized = [
         (pointer(each), each.strides[0] // each.itemsize if len(each) > 1 else each.shape[1])
         for each in (a, b, out)

@@ -36,7 +36,7 @@ from_buffer = ffi.from_buffer
 bp_net_predict_rows, bp_net_step = lib.bp_net_predict_rows, lib.bp_net_step
 ndarray, empty, may_share_memory = np.ndarray, np.empty, np.may_share_memory
 
-# Rows of a call that no signal can interrupt are bounded so that it does about this much work.
+# No signal can interrupt a call, so its rows are limited to about this much work.
 _CALL_FLOPS = 2_000_000_000
 
 
@@ -57,7 +57,8 @@ def bp_python_loss(
 class Data:
     """A bp_data and the arrays that it points to.
 
-    Views, so that nobody who assigns to the shape of an array in use changes what was checked.
+    They are views, so that assigning to the shape of an array in use cannot change what was
+    checked.
     """
 
     def __init__(
@@ -82,8 +83,8 @@ class Net:
     """A network of the C core, and the guard that lets one thread at a time use it.
 
     A fit holds the network from its first slice to its last: its own thread may evaluate the
-    network between slices, all others are refused. Locks are only taken by `with`: a signal that
-    came between the call of acquire() and a try block would leave one locked for ever.
+    network between slices, all others are refused. Locks are only taken by `with`: a signal between
+    the call of acquire() and a try block would leave a lock held for ever.
     """
 
     def __init__(
@@ -187,7 +188,7 @@ class Net:
         """Call a function that uses this network, while no other call does."""
         self.admit()
         with self._lock:
-            self._admit_beside_fit()  # which may have begun between the lines above
+            self._admit_beside_fit()  # a fit may have begun between the lines above
             return call(*arguments)
 
     def _call(self, function: Callable[..., int], *arguments: Any) -> None:
@@ -195,7 +196,7 @@ class Net:
         self._check(self._alone(function, self._handle, *arguments))
 
     def try_predict(self, x: Any, out: Any = None) -> Array | None:
-        """Return a_L for a plain array of this network's type, None where x is anything else."""
+        """Return a_L for a plain array of this network's type, or None if x is anything else."""
         dtype = self.dtype
         if type(x) is not ndarray or x.dtype is not dtype:
             return None
@@ -228,7 +229,7 @@ class Net:
         return result
 
     def try_step(self, x: Any, y: Any, optimizer: OptimizerState) -> float | None:
-        """Do one update from plain arrays that need no check here; None where they do."""
+        """Do one update from plain arrays that need no check here; return None if they need one."""
         if type(x) is not ndarray or x.dtype is not self.dtype:
             return None
         if type(y) is not ndarray or y.dtype is not self._y_dtype:
@@ -259,7 +260,7 @@ class Net:
             status = bp_net_step(self._handle, self._pair, optimizer.struct, self._cost)
             cost: float = self._cost[0]
         if status:
-            if status == ARGUMENT:  # a label that is none, or a state that has been replaced
+            if status == ARGUMENT:  # an invalid label, or a state that has been replaced
                 return None
             self._check(status)
         return cost
@@ -309,8 +310,8 @@ class Net:
     def by_rows(self, name: str, data: Data, arrays: Sequence[Array], passes: int) -> None:
         """Write a derivative of each row, in calls short enough for signals to come between.
 
-        The arrays, with a row for each of the data's, are what follows the data in the call;
-        `passes` is about how much more work a row is than in predict.
+        The arrays have a row for each row of the data, and follow the data in the call; `passes` is
+        roughly how many times the work of predict a row takes.
         """
         views = [each.view() for each in arrays]
         if any(len(each) != data.rows for each in views):
@@ -361,7 +362,7 @@ class Net:
         self._call(lib.bp_net_set_parameters, offset, values.size, pointer(values))
 
     def set_scaling(self, shift: Array | None, scale: Array | None) -> None:
-        """Let inputs become (x - shift) * scale on their way in; keeps the arrays."""
+        """Scale inputs to (x - shift) * scale before layer 1; keep the arrays."""
         shifts, scales = (ffi.cast("double *", pointer(each)) for each in (shift, scale))
         self._call(self._set_scaling, shifts, scales, (shift, scale))
 
@@ -405,10 +406,10 @@ class Net:
 
 
 class Fit:
-    """A training run. Net.fit, which the caller sets and clears, is what holds the network.
+    """A training run. It holds the network through Net.fit, which the caller sets and clears.
 
-    epoch and batch are those of the next batch, from 0; partial_cost is the epoch's cost so far, in
-    sums its numerator and denominator.
+    epoch and batch are those of the next batch, from 0; partial_cost is the epoch's cost so far,
+    and sums are its numerator and denominator.
     """
 
     def __init__(self, net: Net, data: Data, batch_size: int, shuffle: bool) -> None:

@@ -36,9 +36,9 @@ class Holder(Protocol):
 class OptimizerState:
     """A bp_optimizer, the state vectors that it points to, and the guard for both.
 
-    The lock is held by each call that reads or changes the state; C reads it within such a call
-    only. A fit holds the optimizer from its first slice to its last: its own thread may change
-    the state between slices, all others are refused. As in Net, locks are only taken by `with`.
+    The lock is held by each call that reads or changes the state; C reads it only within such a
+    call. A fit holds the optimizer from its first slice to its last: its own thread may change the
+    state between slices, all others are refused. As in Net, locks are only taken by `with`.
     """
 
     def __init__(self, kind: str) -> None:
@@ -49,12 +49,12 @@ class OptimizerState:
         # Size and type of the parameters that the state is for; None while it is for none.
         self.key: Key | None = None
         self.vectors: list[Array | None] = [None, None, None]
-        self.schedule: Any = None  # what gives the rate of a step, where it is not constant
+        self.schedule: Any = None  # what gives the rate of a step, if it is not constant
 
     def bind(self, key: Key | None) -> None:
         """Let the state be for parameters of this size and type, or for none.
 
-        A signal may end this anywhere: while the key is there, all that it stands for is.
+        A signal may end this anywhere. While the key is set, everything that it stands for exists.
         """
         self.key = None
         self.struct.n, self.struct.dtype = (0, 0) if key is None else (key[0], DTYPES[key[1]])
@@ -83,7 +83,7 @@ class OptimizerState:
         return bool(self.struct.state[index] != NULL)
 
     def adopt(self, other: OptimizerState) -> None:
-        """Take over the structure and the vectors of another state, not to be used afterwards."""
+        """Take over structure and vectors of another state, which must not be used afterwards."""
         self.bind(None)
         self.vectors, self.schedule = other.vectors, other.schedule
         self.struct[0] = other.struct[0]

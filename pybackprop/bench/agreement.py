@@ -37,10 +37,10 @@ from .workloads import (
 
 Evidence = dict[str, Any]
 
-# What contenders may differ by from the reference. A float32 cost is good to some 1e-7, so the
-# allowance for the cost counts mostly what the steps changed in it; an optimizer without its
-# momentum or a loss of another scale is off by far more than that in the updates; a unit
-# at the kink of relu that falls to the other side costs some 1e-4.
+# How much contenders may differ from the reference. A float32 cost is good to some 1e-7, so the
+# allowance for the cost applies mostly to what the steps changed in it; an optimizer without its
+# momentum or a loss of another scale is off by far more than that in the updates; a unit at the
+# kink of relu that falls to the other side costs some 1e-4.
 COST_RTOL = 2e-6
 CHANGE_RTOL = 1e-4
 UPDATE_RTOL = 5e-3

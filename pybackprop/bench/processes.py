@@ -1,7 +1,7 @@
 """One process for each library and number of threads, of which only one runs at a time.
 
-A process that waits for its turn is stopped (SIGSTOP), so that threads which spin after their
-work, as those of OpenBLAS do for a tenth of a second, take nothing from whoever is being timed.
+A process that waits for its turn is stopped (SIGSTOP), so that threads which spin after their work,
+as those of OpenBLAS do for a tenth of a second, take nothing from the contender being timed.
 """
 
 from __future__ import annotations
@@ -135,7 +135,7 @@ class Processes:
         return self._running[key]
 
     def forget_ended(self) -> None:
-        """Let processes that have ended be started anew when they are needed again."""
+        """Let processes that have ended be restarted when they are needed again."""
         for key in [key for key, process in self._running.items() if process.ended]:
             self._running.pop(key).close()
 

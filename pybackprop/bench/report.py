@@ -88,7 +88,7 @@ class Report:
         return "\n\n".join([*parts, *self.notes])
 
     def json(self) -> str:
-        """Return everything as JSON; times are in seconds a step or call."""
+        """Return everything as JSON; times are in seconds per step or call."""
         content = {
             "schema": SCHEMA_VERSION,
             "command": self.command,

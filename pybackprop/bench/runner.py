@@ -135,7 +135,7 @@ def measure(
         if number >= plan.least and time.perf_counter() - begin > plan.seconds:
             break
         say(f"{workload.name}: round {number + 1} of at most {plan.rounds}")
-        # Another order in every round, so that nobody always follows the same neighbour.
+        # Use a new order in every round, so that no contender always follows the same neighbour.
         for entry in random.Random(number).sample(ready, len(ready)):
             _take_turn(workload, entry, processes, with_peak)
     for entry in ready:

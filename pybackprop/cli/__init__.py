@@ -1,7 +1,7 @@
 """The command line: ``pybackprop`` and ``python -m pybackprop``.
 
-One module a command; each has `add_parser`, which describes its arguments, and `run`, which
-does the work and returns the exit code.
+One module per command; each has `add_parser`, which describes its arguments, and `run`, which does
+the work and returns the exit code.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ examples:
   pybackprop show digits --save page.html      look into a network, pass by pass
   pybackprop learn                             backpropagation in twelve lessons
   pybackprop check 4-8-8-3                     compare gradients with differences
-  pybackprop bench steps --quick               time training steps beside peers
+  pybackprop bench steps --quick               time training steps against peers
   pybackprop info                              version, CPU, instruction set, threads
 
 `pybackprop COMMAND --help` explains one command.
@@ -64,7 +64,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(argv: Sequence[str] | None) -> int:
-    """Run a command; only that standard output cannot be written is left to the caller."""
+    """Run a command; only a failure to write standard output is left to the caller."""
     parser = Parser(
         prog="pybackprop",
         description="Train, run, see and check dense neural networks.",

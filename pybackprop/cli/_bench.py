@@ -1,4 +1,4 @@
-"""``pybackprop bench``: how fast it is, beside its peers on the same machine."""
+"""``pybackprop bench``: how fast it is, against its peers on the same machine."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from typing import Any
 from ._parser import Commands, Parser, command, count
 
 _EPILOG = """\
-Every contender runs in a process of its own; they take turns in many short rounds, and only one
-runs at a time. A contender must give the results of float64 arithmetic, within a tolerance that
-the report states, before a time is shown. Peers that are not installed are listed as such;
-pip install torch jax scikit-learn onnxruntime onnx brings them all.
+Every contender runs in its own process. They take turns in many short rounds, and only one runs
+at a time. A time is shown only if the contender's results agree with float64 arithmetic, within
+a tolerance that the report states. Peers that are not installed are listed as such;
+pip install torch jax scikit-learn onnxruntime onnx installs them all.
 
 examples:
   pybackprop bench steps --quick --only xor
@@ -24,25 +24,25 @@ examples:
 _SUBJECTS = {
     "steps": "a training step, called one by one and inside `fit`",
     "epoch": "an epoch of MNIST",
-    "accuracy": "what each precision of products learns of MNIST",
+    "accuracy": "how well MNIST is learned in each precision of products",
     "predict": "the outputs for one batch",
     "derivatives": "derivatives of outputs and cost, in inputs and parameters",
     "kernels": "matrix products and activations, as shares of the machine's peak",
-    "model": "steps and predictions beside what sums and bytes alone would take",
-    "memory": "what training takes beside program and data",
+    "model": "steps and predictions against what sums and bytes alone would take",
+    "memory": "the memory that training takes besides program and data",
     "scaling": "a step as batch, width, depth and threads grow",
 }
 
 # Subjects whose rounds are of another kind: how many, and what they are.
 _ROUNDS = {
     "accuracy": (5, "seeds (5)"),
-    "memory": (2, "processes for each, of which the largest counts (2)"),
+    "memory": (2, "processes for each; the largest counts (2)"),
 }
 
 
 def add_parser(commands: Commands) -> None:
     """Describe the command."""
-    summary = "Measure speed, beside peers on the same machine."
+    summary = "Measure speed against peers on the same machine."
     parser = command(commands, "bench", run, summary, _EPILOG)
     subjects = parser.add_subparsers(dest="subject", metavar="SUBJECT", required=True)
     for subject, about in _SUBJECTS.items():
@@ -61,13 +61,13 @@ def _add_options(parser: Parser, subject: str) -> None:
             "--only", action="append", default=[], metavar="NAME", help=f"{what}; may be repeated"
         )
     if subject in ("steps", "epoch"):
-        parser.add_argument("--compile", action="store_true", help="let torch.compile take part")
+        parser.add_argument("--compile", action="store_true", help="include torch.compile")
     if subject not in ("accuracy", "memory", "model"):
         parser.add_argument(
             "--peers",
             metavar="A,B",
             help="libraries to compare with, or none "
-            + ("(none)" if subject == "scaling" else "(all there are)"),
+            + ("(none)" if subject == "scaling" else "(all available)"),
         )
     if subject not in ("scaling", "accuracy", "memory"):
         parser.add_list(
@@ -78,7 +78,7 @@ def _add_options(parser: Parser, subject: str) -> None:
             metavar="N",
             help="numbers of threads, or default (1 default)",
         )
-    default, rounds = _ROUNDS.get(subject, (None, "most rounds (21, or less where slow)"))
+    default, rounds = _ROUNDS.get(subject, (None, "most rounds (21, or fewer if slow)"))
     parser.add_argument("--rounds", type=count(2), default=default, help=rounds)
     parser.add_argument("--quick", action="store_true", help="a short run, to see that it works")
     parser.add_argument("--markdown", action="store_true", help="print the summary as Markdown")

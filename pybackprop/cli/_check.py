@@ -23,8 +23,8 @@ from ._parser import (
 _EPILOG = """\
 The derivative in each parameter and input is compared with a central difference of the cost,
 computed in float64, at random inputs and targets. Entries whose difference spans a kink of an
-activation or loss are counted apart, and so are those too small beside the rounding of the cost.
-Exit code 1 if gradients disagree.
+activation or loss are counted separately, and so are those too small compared with the rounding of
+the cost. Exit code 1 if gradients disagree.
 
 examples:
   pybackprop check model.npz
@@ -50,7 +50,7 @@ def add_parser(commands: Commands) -> None:
     )
     parser.add_argument("--batch", type=count(1), default=8, help="examples (%(default)s)")
     parser.add_argument(
-        "--entries", type=count(1), default=200, help="entries of each array (%(default)s)"
+        "--entries", type=count(1), default=200, help="entries to check of each array (%(default)s)"
     )
     parser.add_argument(
         "--tolerance", type=number(0.0), help="largest relative error (by type of the network)"
@@ -61,9 +61,9 @@ def add_parser(commands: Commands) -> None:
         nargs="?",
         const=10,
         metavar="ROWS",
-        help="list derivatives both ways, the first ROWS of each array (%(const)s)",
+        help="list both derivatives for the first ROWS entries of each array (%(const)s)",
     )
-    parser.add_argument("--seed", type=seed, default=0, help="of the draws (%(default)s)")
+    parser.add_argument("--seed", type=seed, default=0, help="seed of the draws (%(default)s)")
     add_json(parser)
 
 
@@ -127,7 +127,7 @@ def _examples(net: Any, batch: int, seed: int) -> tuple[Any, Any]:
     outputs = (batch, net.widths[-1])
     if net.loss == "binary_cross_entropy":
         return x, rng.integers(0, 2, outputs).astype(np.float64)
-    # Targets off by as much as the outputs vary keep the errors clear of rounding.
+    # If targets are off by as much as the outputs vary, the errors stay well above rounding.
     y = net.predict(x).astype(np.float64)
     spread = float(np.std(y)) or 1.0
     return x, y + spread * rng.standard_normal(outputs)

@@ -27,12 +27,12 @@ examples:
 
 def add_parser(commands: Commands) -> None:
     """Describe the command."""
-    summary = "Write a saved model in a format of other tools."
+    summary = "Write a saved model in a format that other tools read."
     parser = command(commands, "export", run, summary, _EPILOG)
     parser.add_argument("model", metavar="MODEL", help="a saved model")
     parser.add_argument("--to", choices=("onnx", "c", "safetensors", "npz"), required=True)
     parser.add_argument("--output", metavar="FILE", help="where to write (beside MODEL)")
-    parser.add_argument("--name", help="c: what all names in the file begin with (its name)")
+    parser.add_argument("--name", help="c: prefix of all names in the file (the file name)")
     parser.add_argument("--weights", choices=("float32", "float64", "int8"), help="c: their type")
     parser.add_argument("--data", metavar="DATA", help="c: examples to measure int8 weights on")
     add_json(parser)

@@ -10,7 +10,7 @@ from ._parser import Commands, add_json, command, print_json
 
 _EPILOG = """\
 environment:
-  PYBACKPROP_ISA           portable, avx2, avx512, amx or neon: use no better instruction set
+  PYBACKPROP_ISA           best instruction set to use: portable, avx2, avx512, amx or neon
   PYBACKPROP_NUM_THREADS   most threads to use (else OMP_NUM_THREADS, else the usable CPUs)
 
 examples:

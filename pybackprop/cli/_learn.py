@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 
 _EPILOG = """\
 A lesson shows an example with its numbers and asks two or three questions. Every answer is checked
-by computing it; for a wrong one it says what is missing, where it can tell. Two digits are
-enough. An empty line shows the answer, q quits. Answers may also come from a file or a pipe, one a
-line. The lessons are those of docs/course.
+by computing it; if it is wrong, the lesson says what is missing when it can tell. Two digits are
+enough. An empty line shows the answer, q quits. Answers may also come from a file or a pipe, one
+per line. The lessons are those of docs/course.
 
 examples:
   pybackprop learn              list the lessons
@@ -79,7 +79,7 @@ def _run_lesson(number: int, lesson: Lesson, answers: bool) -> None:
 
 
 def _ask(question: Question) -> bool | None:
-    """Ask until the answer is right, or the tries are used up; None where the answers end."""
+    """Ask until the answer is right or the tries are used up; None if the answers end."""
     tries = 0
     while tries < _TRIES:
         given = _read()
@@ -97,7 +97,7 @@ def _ask(question: Question) -> bool | None:
 
 
 def _read() -> str | None:
-    """Read a line, and show it where it was not typed; None at the end."""
+    """Read a line, and show it if it was not typed; None at the end."""
     print("> ", end="", flush=True)
     stream = sys.stdin
     line = "" if stream is None or stream.closed else stream.readline()

@@ -1,8 +1,8 @@
 """Options that take several values, or one at most: ``--hidden 64 32``, ``--hidden 64,32``.
 
-argparse would let such an option swallow the file name that follows it. Here its words end where
-the command still lacks that name: ``--hidden 64 32 data.csv``, ``--ignore id data.csv``; and at
-what is no value of the option: ``--table 2-3-1``.
+argparse would let such an option swallow the file name that follows it. Here the values of an
+option end before a file name that the command still lacks (``--hidden 64 32 data.csv``, ``--ignore
+id data.csv``), and before a word that is no value of the option (``--table 2-3-1``).
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class ListOption(NamedTuple):
 def list_of(convert: Convert, least: int) -> Convert:
     """Return the type of an option whose values are joined by commas, at least so many.
 
-    A value that holds a comma stands in double quotes.
+    A value that contains a comma must be in double quotes.
     """
 
     def split(text: str) -> list[Any]:
@@ -131,7 +131,7 @@ def _joined(runs: Sequence[tuple[str, list[str]]], lists: Mapping[str, ListOptio
 def _give_back(ends: Sequence[tuple[str, list[str]]], lists: Mapping[str, ListOption]) -> list[str]:
     """Remove the missing positional argument from the end of a list and return it.
 
-    It is one that is no value of its list, else one that is the path of a file, else the last.
+    It is a word that is no value of its list, else one that is the path of a file, else the last.
     """
     for flag, words in ends:
         if words and not _is_value(words[-1], lists[flag].convert):

@@ -39,7 +39,7 @@ def can_print(text: str) -> bool:
 
 
 def say(text: str) -> None:
-    """Print a line that a command can do without: it goes on where the reader has gone."""
+    """Print a line that a command can do without: it continues if the reader has gone."""
     try:
         print(text)
     except BrokenPipeError:
@@ -66,7 +66,7 @@ def flush() -> None:
 
 
 def mute(stream: Any) -> None:
-    """Drop what a stream still holds and is given: what Python flushes at exit cannot fail then."""
+    """Drop what a stream holds and is given, so that Python's flush at exit cannot fail."""
     with contextlib.suppress(OSError, ValueError, AttributeError):
         null = os.open(os.devnull, os.O_WRONLY)
         try:

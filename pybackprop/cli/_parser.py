@@ -68,7 +68,7 @@ def command(
     summary: str,
     epilog: str,
 ) -> Parser:
-    """Add one command, whose arguments the caller goes on to describe."""
+    """Add one command; the caller describes its arguments."""
     parser: Parser = commands.add_parser(name, help=summary, description=summary, epilog=epilog)
     parser.set_defaults(run=run)
     return parser
@@ -90,7 +90,7 @@ def is_same_file(one: str, other: str) -> bool:
 
 
 def add_json(parser: Parser) -> None:
-    """Add the option that machines read the result by."""
+    """Add the option for output that machines read."""
     parser.add_argument("--json", action="store_true", help="print the result as one JSON object")
 
 

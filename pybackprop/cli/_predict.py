@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 _EPILOG = """\
 DATA is what `train` takes, with or without targets: a table in the form of the one the model was
 trained on (columns in any order, if it has a header), an .npz with x, an .npy of inputs, an IDX
-file of images, or a built-in name or folder, of which the held-out part is taken if it has one.
+file of images, or a built-in name or folder, whose held-out part is used if it has one.
 
-The output is CSV with a header: for classes the name of the likeliest and the output for each,
-else the predicted numbers in raw units. Where DATA holds the targets too, the score goes to
-standard error.
+The output is CSV with a header: for classes, the name of the likeliest class and the output for
+each class; otherwise the predicted numbers in raw units. If DATA holds the targets too, the score
+goes to standard error.
 
 examples:
   pybackprop predict houses.npz new.csv
@@ -74,7 +74,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _as_object(about: _About, outputs: Any, y: Any) -> dict[str, Any]:
-    """Return predictions, and the score where there are targets, for JSON."""
+    """Return predictions, and the score if there are targets, for JSON."""
     found: dict[str, Any] = {"examples": len(outputs), "outputs": outputs}
     if about.classes is None:
         found["targets"] = about.targets

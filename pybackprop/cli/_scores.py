@@ -46,10 +46,10 @@ def r_squared(outputs: Any, y: Any) -> float:
 
 
 def not_finite(error: FloatingPointError) -> str:
-    """Return what `fit` says of a cost that is not finite, with advice that options can follow."""
+    """Return what `fit` says of a cost that is not finite, with advice that suits the options."""
     from ..nonfinite import TRAINING
 
-    # Advice on a program in Python is nothing for a command line.
+    # Advice about Python code is of no use on a command line.
     text = re.sub(r"Try `[^`]*`\. ", "", str(error))
     return text.replace(TRAINING, "A lower --lr may help")
 

@@ -1,4 +1,4 @@
-"""``pybackprop show``: a web page on which the passes of a network can be followed."""
+"""``pybackprop show``: a web page that shows the passes of a network step by step."""
 
 from __future__ import annotations
 
@@ -37,14 +37,14 @@ _UPDATES = 1000
 
 def add_parser(commands: Commands) -> None:
     """Describe the command."""
-    summary = "Write a web page on which the passes of a network can be followed."
+    summary = "Write a web page that shows the passes of a network step by step."
     parser = command(commands, "show", run, summary, _EPILOG)
     parser.add_argument("source", metavar="MODEL|DATA", help="a saved model, or a data set")
     parser.add_argument("--save", metavar="PAGE.html", required=True, help="where to write")
     parser.add_argument("--data", metavar="DATA", help="examples for a saved model")
     parser.add_argument("--examples", type=count(1), default=10, help="on the page (%(default)s)")
     parser.add_argument(
-        "--neurons", type=count(2), default=12, help="drawn of each layer, at most (%(default)s)"
+        "--neurons", type=count(2), default=12, help="most neurons drawn per layer (%(default)s)"
     )
     _add_network_options(parser)
     add_data_options(parser)
@@ -64,7 +64,7 @@ def _add_network_options(parser: Parser) -> None:
     group.add_argument("--activation", choices=ACTIVATIONS, help="of hidden layers (relu)")
     group.add_argument("--init", choices=INITS, help="of the weights (auto)")
     group.add_argument(
-        "--epochs", type=count(0), help="of training; 0 for none (32,000 / examples, 1 to 200)"
+        "--epochs", type=count(0), help="to train; 0 for none (32,000 / examples, 1 to 200)"
     )
     group.add_argument("--seed", type=seed, help="of the weights and the training (0)")
 
@@ -85,7 +85,7 @@ def run(args: argparse.Namespace) -> int:
             if getattr(args, name) is not None:
                 raise ValueError(f"--{name} does not apply with --data: the model is trained")
         net, x, y = _load(args.source, args.data)
-    # The examples to walk through come first, one of each class; all go along to learn from.
+    # The examples to walk through come first, one of each class; the page can learn from all.
     rows = _varied(y)
     net.show(
         x[rows],

@@ -29,19 +29,19 @@ if TYPE_CHECKING:
 
 _EPILOG = """\
 DATA is digits, iris, moons or spirals; or a path: a table (.csv, .tsv, .txt, .data, also .gz),
-an .npz with arrays x and y (or x_train, y_train, x_test, y_test), an .npy file whose partner has
-y for x in its name, or a folder of .npy or IDX (MNIST) files. A column of texts in a table is a
-category, one input for each of its values. Dates are refused, because only you know whether the
-day of the week matters or the time that has passed: convert them to numbers, or leave them out.
+an .npz with arrays x and y (or x_train, y_train, x_test, y_test), an .npy file whose partner has y
+in place of x in its name, or a folder of .npy or IDX (MNIST) files. A text column in a table is a
+category, with one input for each of its values. Dates are refused, because only you know whether
+the day of the week or the elapsed time matters: convert them to numbers, or leave them out.
 
 Inputs are standardised, and so are the targets of a regression; the saved model takes and gives
-raw units. A part of the examples is held out, unless the data come with such a part, and never
-trained on. With --patience a tenth of the training examples decides when to stop; the held-out
-part is only for the report. Exit code 1 if the cost ends far above that of the untrained network.
+raw units. A part of the examples is held out and never trained on, unless the data come with such a
+part. With --patience, a tenth of the training examples decides when to stop; the held-out part is
+used only for the report. Exit code 1 if the cost ends far above that of the untrained network.
 
-WIDTHS and COLUMNS are lists: 64 32, or 64,32; a name that has a comma stands in double quotes
-within the list. If an option is given again, COLUMNS add up, and the last WIDTHS count.
-A column without a name that numbers the rows of a table is left out.
+WIDTHS and COLUMNS are lists: 64 32, or 64,32. A name that contains a comma must be in double
+quotes within the list. If an option is given again, COLUMNS add up, but only the last WIDTHS count.
+A column without a name that only numbers the rows of a table is left out.
 
 examples:
   pybackprop train digits
@@ -90,17 +90,17 @@ def _add_network_options(parser: Parser) -> None:
     group.add_argument(
         "--activation", choices=ACTIVATIONS, default="relu", help="of the hidden layers (relu)"
     )
-    group.add_argument("--loss", choices=LOSSES, help="(cross_entropy for classes, else mse)")
+    group.add_argument("--loss", choices=LOSSES, help="loss (cross_entropy for classes, else mse)")
     group.add_argument(
         "--l2", type=number(0.0), help="penalty on weights (10 / examples for regression, else 0)"
     )
-    group.add_argument("--dropout", type=number(0.0, 1.0), help="rate (0.1 for classes, else 0)")
+    group.add_argument("--dropout", type=number(0.0, 1.0), help="dropout (0.1 for classes, else 0)")
     group.add_argument("--dtype", choices=("float32", "float64"), default="float32")
     group.add_argument(
         "--precision",
         choices=("float32", "bf16", "bf16x2", "bf16x3"),
         default="float32",
-        help="of matrix products, see help(pybackprop.Network) (float32)",
+        help="precision of matrix products, see help(pybackprop.Network) (float32)",
     )
 
 
@@ -117,7 +117,7 @@ def _add_training_options(parser: Parser) -> None:
         default="cosine",
         help="cosine: the learning rate falls to 0 along a cosine (cosine)",
     )
-    group.add_argument("--batch-size", type=count(1), help="(32; 128 from 10,000 examples on)")
+    group.add_argument("--batch-size", type=count(1), help="(32; 128 for 10,000 examples or more)")
     group.add_argument("--epochs", type=count(1), help="(60,000 / examples, from 10 to 500)")
     group.add_argument(
         "--patience",
@@ -126,7 +126,7 @@ def _add_training_options(parser: Parser) -> None:
         help="stop after this many epochs without improvement on a tenth of the training examples, "
         "set aside for this; the held-out part is not used",
     )
-    group.add_argument("--seed", type=seed, default=0, help="of all random draws (0)")
+    group.add_argument("--seed", type=seed, default=0, help="seed of all random draws (0)")
     group.add_argument(
         "--checkpoint",
         metavar="FILE.npz",
@@ -141,8 +141,8 @@ def _add_training_options(parser: Parser) -> None:
     group.add_argument(
         "--resume",
         action="store_true",
-        help="go on from --checkpoint, if the file is there, as if the training had not stopped; "
-        "for more --epochs than before, both runs need --schedule constant",
+        help="continue from --checkpoint, if that file exists, as if training had not stopped; "
+        "to train for more --epochs than before, both runs need --schedule constant",
     )
     group.add_argument("--save", metavar="MODEL.npz", help="where to save the trained network")
     add_json(parser)
@@ -155,7 +155,7 @@ def add_data_options(parser: Parser) -> Any:
         "--target", help="name or position (from 0) of the target column (last); file for .npy"
     )
     group.add_argument(
-        "--task", choices=("classification", "regression"), help="if the targets do not tell"
+        "--task", choices=("classification", "regression"), help="what the targets are, if unclear"
     )
     parser.add_list(
         group,
@@ -355,7 +355,7 @@ def _fit(args: argparse.Namespace, data: Dataset, net: Network) -> tuple[History
     """Train with progress shown; return the history and the examples trained on per second."""
     part = data
     if args.patience is not None:
-        # Stopping by the held-out part would make the figures that are reported of it too good.
+        # Early stopping on the held-out part would make its reported figures too good.
         part = split(
             replace(data, x_test=None, y_test=None), _STOPPING_PART, args.seed, "--patience"
         )
@@ -397,7 +397,7 @@ def _likely_cause(args: argparse.Namespace, data: Dataset, net: Network) -> str:
     from ..doctor import first_cause
     from ..inputs import as_inputs, as_targets
 
-    # Schedules end with rates that say nothing of the steps that were made.
+    # The last rates of a schedule say nothing about the steps that were made.
     optimizer = _optimizer(argparse.Namespace(**{**vars(args), "schedule": "constant"}), 1)
     x = as_inputs(data.x, net.widths[0], net.dtype)
     y = as_targets(targets_of(data, net, data.y), len(x), net.widths[-1], net.loss, net.dtype)
@@ -406,7 +406,7 @@ def _likely_cause(args: argparse.Namespace, data: Dataset, net: Network) -> str:
 
 
 def _describe(data: Dataset) -> str:
-    """Return what is trained on, in one line."""
+    """Describe the training data in one line."""
     n_test = 0 if data.x_test is None else len(data.x_test)
     kind = f"{data.n_outputs} classes"
     if data.class_names is None:

@@ -51,9 +51,9 @@ def load(
     name_or_path : str or path
         ``digits``, ``iris``, ``moons`` or ``spirals``; else a path: a text table (.csv, .tsv,
         .txt or .data, plain or .gz), an .npz archive, an .npy file with its partner, or a
-        folder of .npy or IDX (MNIST) files. A file called as a built-in set is reached as
-        ``./digits``. Compressed data may unpack to 256 MB, or to 100 times their size if that
-        is more; what goes beyond is taken for a bomb and refused.
+        folder of .npy or IDX (MNIST) files. A file with the name of a built-in set is reached as
+        ``./digits``. Compressed data may unpack to 256 MB, or to 100 times their size if that is
+        more; anything larger is taken for a decompression bomb and refused.
     target : str or int, optional
         Text tables: name or position of the target column, by default the last. For an .npy
         file: path of the file of targets.
@@ -117,8 +117,8 @@ def load_inputs(path: str | os.PathLike[str]) -> Array | None:
     Returns
     -------
     ndarray of shape (N, n) or None
-        uint8, float32 or float64; None if the path is of a kind, or an archive, that holds
-        targets too, and so is for `load`.
+        uint8, float32 or float64. None if the path is of a kind that holds targets too, or an
+        archive that does; use `load` for those.
 
     Raises
     ------

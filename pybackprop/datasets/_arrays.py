@@ -29,7 +29,7 @@ def load_npz(path: str | os.PathLike[str], *, task: Task | None = None) -> Datas
     ----------
     path : path
         The archive. Object arrays (pickles) are refused. The compressed arrays may unpack to
-        256 MB in all, or each to 100 times what is stored of it; more is taken for a bomb.
+        256 MB in all, or each to 100 times its stored size; more is taken for a decompression bomb.
     task : {"classification", "regression"}, optional
         Overrides the rule of `load_npy`.
 
@@ -67,9 +67,10 @@ def load_npy(
     Inputs of uint8, float32 and float64 are kept as they are, other numbers become float64;
     inputs of more than two dimensions are flattened to rows.
 
-    Targets are classes if they are texts or truth values, if they are rows of 0 and a single 1,
-    or if they are integers, at most 20 of them different, and either just two or with at least
-    five rows each on average; otherwise they are numbers to be predicted, shape (N,) or (N, k).
+    Targets are classes in three cases: if they are strings or booleans; if they are rows of zeros
+    with a single 1; or if they are integers with at most 20 different values, either just two or
+    with at least five rows each on average. Otherwise they are numbers to be predicted, shape (N,)
+    or (N, k).
 
     Parameters
     ----------
@@ -77,7 +78,7 @@ def load_npy(
         The inputs, or a folder with x.npy and y.npy (or X.npy), or with x_train.npy,
         y_train.npy and, held out, x_test.npy and y_test.npy.
     y_path : path, optional
-        The targets; by default the file beside `x_path` whose name has y for x
+        The targets; by default the file beside `x_path` whose name has y in place of x
         (``x_train.npy`` and ``y_train.npy``).
     task : {"classification", "regression"}, optional
         Overrides the rule above.
@@ -160,7 +161,7 @@ def _read_member(archive: Archive, name: str, file: str) -> Array:
 
 
 def _size_in_use(array: Array) -> int:
-    """Return the bytes of an array as inputs: other numbers than those kept become float64."""
+    """Return the bytes of an array as inputs; types that are not kept become float64."""
     if array.dtype.kind in "iuf" and array.dtype.newbyteorder("=") not in _KEPT:
         return 8 * array.size
     return 4 * array.nbytes if array.dtype.kind == "S" else array.nbytes

@@ -60,12 +60,12 @@ def iris() -> Dataset:
 def spirals(
     n: int = 1000, *, classes: int = 2, turns: float = 1.5, noise: float = 0.03, seed: int = 0
 ) -> Dataset:
-    """Return points on interleaved spiral arms, one arm a class.
+    """Return points on interleaved spiral arms, one arm per class.
 
     Parameters
     ----------
     n : int
-        Number of points, at least one a class.
+        Number of points, at least one per class.
     classes : int
         Number of arms, at least 2.
     turns : float

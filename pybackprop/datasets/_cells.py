@@ -1,4 +1,4 @@
-"""What one cell of a table says: a number, a date, nothing, or what only a person reads as one."""
+"""What one cell of a table holds: a number, a date, nothing, or what only a person reads as one."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ import re
 
 MISSING = frozenset({"", "?", "na", "n/a", "nan", "null"})
 
-# From here on not every integer is a float64.
+# From here on, not every integer can be represented as a float64.
 EXACT_INTEGERS = 2.0**53
 
 # Longer texts are not looked at.
 _MAX_ODD = 64
 
-# How the names of the months begin in languages of Europe. Any other word between two numbers is
-# none, as in 12 Monkeys 1995 and 10-RED-22.
+# How the names of months begin in European languages. Any other word between two numbers is not a
+# month, as in 12 Monkeys 1995 and 10-RED-22.
 _MONTHS = (
     *("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"),
     *("jän", "mär", "mrz", "mai", "okt", "dez", "fév", "fev", "avr", "aoû", "aou", "déc"),
@@ -52,7 +52,7 @@ _PHONE = rf"\+\d{{1,3}}(?:[{_BLANKS}]\d{{3}})+\Z"
 _AMOUNT = rf"(?:{_GROUPED}|\d+(?:[.,]\d*)?|[.,]\d+)"
 _EXPONENT = r"(?:[eE][+-]?\d+)?"
 
-# What a number may look like that Python does not take for one, or not for sure; the first counts.
+# Notations of numbers that Python does not accept, or not reliably; the first match counts.
 _ODD = tuple(
     (re.compile(pattern, re.ASCII), what)
     for pattern, what in (

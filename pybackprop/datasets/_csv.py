@@ -26,12 +26,12 @@ from ._table import (
 from ._targets import learn_target
 
 HEAD_ROWS = 200
-# Fewer rows are looked at where they are so wide that they would fill the memory.
+# Fewer rows are looked at if they are so wide that they would fill the memory.
 _HEAD_CELLS = 100_000
 _HEAD_CHARACTERS = 1 << 22
-# More levels than this must come back, two rows each on average, to be those of a category.
+# More levels than this count as those of a category only if they have two rows each on average.
 _MAX_RARE_LEVELS = 20
-# What pandas calls a column without a name that it reads.
+# The name that pandas gives to a column read without a name.
 _UNNAMED = "Unnamed: 0"
 # What to do about an input with more digits than a float64 holds.
 _LONG = "round it, or treat it as a category (--categorical) or leave it out (--ignore)"
@@ -49,43 +49,43 @@ def load_csv(
 ) -> Dataset:
     """Load a comma-, semicolon- or tab-separated text file, plain or gzip-compressed.
 
-    *Header.* The first row holds the names of the columns if one of its cells is a text above a
-    numeric column, even if other names are numbers, such as years; or if none of its cells is a
-    number while a column below it is numeric; if all columns are texts, if its cells differ from
-    each other and none occurs again below it. Columns without names are called ``x0``, ``x1``,
-    ... If the first column has no name (or is called ``Unnamed: 0``) and holds integers all
-    different, it numbers the rows, as in a file that pandas wrote, and is left out unless it is
-    the only input.
+    *Header.* The first row holds the names of the columns in three cases: one of its cells is text
+    above a numeric column, even if other names are numbers, such as years; or none of its cells is
+    a number, while a column below it is numeric; or all columns are text, and its cells are all
+    different and none occurs again below it. Columns without names are called ``x0``, ``x1``, ...
+    If the first column has no name (or is called ``Unnamed: 0``) and holds integers that are all
+    different, it only numbers the rows, as in a file written by pandas, and is left out unless it
+    is the only input.
 
-    *Columns.* A column is numeric if at least half of its cells in the first 200 rows are
-    numbers (of fewer rows where they are very wide). Any other is a category and becomes one 0/1
-    column for each of its levels, in sorted order. Refused are missing values (an empty cell,
-    ``?``, ``NA``, ``N/A``, ``NaN``, ``null``); a text in a numeric column; an integer with more
-    digits than a float64 holds; a column of dates or times; one of numbers in a notation that is
-    not read (``72,4``, ``1,234``, ``1_000``, ``12%``, ``$5``, ``5 kg``); and more than 20 texts
-    of which most name a single row.
+    *Columns.* A column is numeric if at least half of its cells in the first 200 rows are numbers
+    (fewer rows if they are very wide). Any other column is a category and becomes one 0/1 column
+    for each of its levels, in sorted order. The following are refused: missing values (an empty
+    cell, ``?``, ``NA``, ``N/A``, ``NaN``, ``null``); text in a numeric column; an integer with more
+    digits than a float64 holds; a column of dates or times; a column of numbers in an unsupported
+    notation (``72,4``, ``1,234``, ``1_000``, ``12%``, ``$5``, ``5 kg``); and a column of more than
+    20 texts, most of which occur in a single row.
 
-    *Task.* The target gives classes if it is not numeric, or if all its values are integers, at
-    most 20 of them different, and either just two or with at least five rows each on average;
-    otherwise it is a number to be predicted (regression). Three or more classes of which most
-    have only one row are refused.
+    *Task.* The target is a class if it is not numeric, or if all its values are integers, with at
+    most 20 different values, either just two or with at least five rows each on average; otherwise
+    it is a number to be predicted (regression). Three or more classes of which most have only one
+    row are refused.
 
     Parameters
     ----------
     path : path
-        The file: UTF-8 text. Compressed, it may unpack to 256 MB, or to 100 times its size if
-        that is more; what goes beyond is taken for a bomb.
+        The file: UTF-8 text. Compressed, it may unpack to 256 MB, or to 100 times its size if that
+        is more; anything larger is taken for a decompression bomb.
     target : str or int, optional
         Name or position of the target column, counted from 0, negative from the end; by
-        default the last column. A position may also be given as a text that is no name.
+        default the last column. A position may also be given as a string, unless that is a name.
     task : {"classification", "regression"}, optional
         Overrides the rule above.
     categorical : sequence of str
-        Names of columns whose numbers, or dates, are only codes of a category.
+        Names of columns whose numbers or dates are only category codes.
     ignore : sequence of str
         Names of columns to leave out.
     header : bool, optional
-        Whether the first row holds names, where the rule above would get it wrong.
+        Whether the first row holds names, for files that the rule above would get wrong.
 
     Returns
     -------
@@ -95,9 +95,9 @@ def load_csv(
     Raises
     ------
     ValueError
-        If the file is malformed or holds what is refused above; the message names file, line and
-        column. If `target`, `categorical` or `ignore` names no column, or the latter two the
-        target.
+        If the file is malformed or holds something refused above; the message names file, line and
+        column. Also if `target`, `categorical` or `ignore` names no column, or if one of the latter
+        two names the target.
     """
     if task not in (None, "classification", "regression"):
         raise ValueError(f'task must be "classification" or "regression", but is {task!r}')
@@ -127,7 +127,7 @@ def _learn(
     ignore: Sequence[str],
     has_header: bool,
 ) -> Dataset:
-    """Return the data set of a table whose first row is known to hold names, or not to."""
+    """Return the data set of a table, given whether its first row holds names."""
     line, first = head[0]
     names = _names(file, line, first) if has_header else [f"x{at}" for at in range(len(first))]
     head = head[has_header:]
@@ -186,7 +186,7 @@ def _number_among_texts(first: Sequence[str]) -> str | None:
 
 
 def _read_head(rows: Iterator[Row]) -> list[Row]:
-    """Take the rows from which the kinds of columns are told: a header, and those below."""
+    """Take the rows that decide the kinds of columns: a header, and the rows below it."""
     head: list[Row] = []
     cells = characters = 0
     for row in rows:
@@ -206,7 +206,7 @@ def _is_header(head: Sequence[Row]) -> bool:
         return not has_number and not all(oddity(cell) for cell in first)
     columns = range(min(len(cells) for _, cells in head))
     numeric = {at for at in columns if _is_numeric(below, at)}
-    # A column that is missing altogether has no numbers that a name could stand above.
+    # A column with only missing values has no numbers that a name could stand above.
     if any(
         _is_name(first[at]) and any(is_number(cells[at]) for _, cells in below) for at in numeric
     ):
@@ -223,7 +223,7 @@ def _is_header(head: Sequence[Row]) -> bool:
 
 
 def _is_name(cell: str) -> bool:
-    """Tell a text that says something else than a number, in whatever notation, or a date."""
+    """Tell whether a text is something other than a number, in any notation, or a date."""
     return not (is_number(cell) or is_missing(cell) or is_date(cell) or oddity(cell))
 
 
@@ -274,7 +274,7 @@ def _refuse_lookalikes(
 
 
 def _refuse_names_of_rows(table: Cells, at: int) -> None:
-    """Refuse a category whose levels are mostly those of one row: it would be learnt by heart."""
+    """Refuse a category most of whose levels have only one row: it would be learnt by heart."""
     levels, rows = table.n_levels(at), len(table.lines)
     if levels > _MAX_RARE_LEVELS and 2 * levels > rows:
         what = (

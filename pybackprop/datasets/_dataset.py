@@ -14,10 +14,10 @@ from ._targets import class_fault
 Task = Literal["classification", "regression"]
 Array = NDArray[Any]
 
-# Every column has a name, so that a small file of many columns would take much memory.
+# Every column has a name, so a small file with many columns would take a lot of memory.
 MAX_COLUMNS = 1 << 20
 _CHUNK_BYTES = 1 << 20
-# What a repr shows of the names: all if there are no more, of so many characters each.
+# How many names a repr shows in full, and at most how many characters of each.
 _NAMES = 6
 _NAME_CHARS = 40
 # What a notebook shows of the examples.
@@ -40,7 +40,7 @@ class Dataset:
     Attributes
     ----------
     x : ndarray of shape (N, n), uint8, float32 or float64
-        Inputs in raw units, one example a row. Nothing is scaled in place; see `scaling`.
+        Inputs in raw units, one example per row. Nothing is scaled in place; see `scaling`.
     y : ndarray
         Classification: class indices of shape (N,), int64. Regression: targets of shape (N,) or
         (N, k), float64, in raw units.
@@ -160,13 +160,13 @@ class Dataset:
         return len(self.target_names if self.class_names is None else self.class_names)
 
     def check_learnable(self) -> None:
-        """Refuse targets of which a network can learn nothing.
+        """Refuse targets from which a network can learn nothing.
 
         Raises
         ------
         ValueError
-            If all targets of `y` are the same number, or if of three or more classes most have
-            only one row.
+            If all targets of `y` are the same number, or if there are three or more classes and
+            most have only one row.
         """
         if self.class_names is None:
             if len(self.y) == 1 or (self.y != self.y[0]).any():
@@ -236,8 +236,8 @@ class Dataset:
         """Return the shift and scale that standardise the inputs.
 
         ``(x - shift) * scale`` has mean 0 and standard deviation 1 over the rows of `x`; the
-        held-out part is not looked at. A column that never varies gets scale 1, so that it
-        becomes 0 and not infinity. Columns that one-hot encode a category stay 0 and 1.
+        held-out part is not looked at. A column that never varies gets scale 1, so it becomes 0
+        instead of infinity. Columns that one-hot encode a category stay 0 and 1.
 
         Images (uint8) get one shift and one scale for all columns, from the mean and standard
         deviation of all pixels: a border pixel that is lit in three images of ten thousand

@@ -27,7 +27,7 @@ from ._targets import target_classes, target_numbers
 
 Array = NDArray[Any]
 
-# The columns of a table to be encoded are what they are, so that nothing else can be done.
+# The columns of a table to be encoded are fixed, so nothing else can be done.
 _ROUND = "round it"
 
 
@@ -58,7 +58,7 @@ class Encoding:
     Attributes
     ----------
     features : tuple of Column
-        The columns read as inputs, in order. A column with levels becomes one 0/1 column a level.
+        The columns read as inputs, in order. A column with levels becomes one 0/1 column per level.
     target : str
         Name of the target column.
     classes : tuple of str or None
@@ -86,7 +86,7 @@ class Encoding:
         return np.repeat([column.levels is not None for column in self.features], widths)
 
     def encode(self, path: str | os.PathLike[str]) -> tuple[Array, Array | None]:
-        """Read a CSV file in the form of the one this encoding was made from.
+        """Read a CSV file of the same form as the one this encoding was made from.
 
         A file with a header may have its columns in any order. Without one, the columns are those
         of the first file, with or without the target.
@@ -225,7 +225,7 @@ class Encoding:
 
 
 def _is_value(cell: str) -> bool:
-    """Tell a cell that no header has: a number, in whatever notation, or a missing value."""
+    """Tell whether a cell cannot be in a header: a number, in any notation, or a missing value."""
     return is_number(cell) or is_missing(cell) or oddity(cell) is not None
 
 

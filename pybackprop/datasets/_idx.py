@@ -29,8 +29,8 @@ _STYLES = ("-idx{}-ubyte", ".idx{}-ubyte", "-idx{}-ubyte.gz", ".idx{}-ubyte.gz")
 def read_idx(path: str | os.PathLike[str], n_dims: int | None = None) -> NDArray[np.uint8]:
     """Read an IDX file of unsigned bytes, plain or gzip-compressed.
 
-    The header is checked against the size of the file before anything is allocated, and no
-    more than one byte beyond what it promises is decompressed.
+    The header is checked against the size of the file before anything is allocated, and at most one
+    byte more than it promises is decompressed.
 
     Parameters
     ----------
@@ -116,11 +116,11 @@ def find_idx(folder: Path, part: str, what: str, n_dims: int) -> Path | None:
 
 
 def load_idx(folder: str | os.PathLike[str]) -> Dataset:
-    """Load a folder of IDX files named as MNIST's, plain or gzip-compressed.
+    """Load a folder of IDX files named like those of MNIST, plain or gzip-compressed.
 
     Compressed, a file may unpack to 256 MB, or to 100 times its size if that is more.
 
-    These are ``train-images-idx3-ubyte`` and ``train-labels-idx1-ubyte`` and, held out,
+    The files are ``train-images-idx3-ubyte`` and ``train-labels-idx1-ubyte`` and, held out,
     ``t10k-images-idx3-ubyte`` and ``t10k-labels-idx1-ubyte``.
 
     Parameters

@@ -17,7 +17,7 @@ from ..files.read import open_plain_or_gzip, shorten
 from ._cells import EXACT_INTEGERS, is_missing, is_number, is_plain, loses_digits, oddity
 
 MAX_LEVELS = 256
-# Of a table, and the levels of all its categories together.
+# Limits the columns of a table, and the levels of all its categories together.
 MAX_COLUMNS = 1 << 16
 # What to do about a column, in the words of the command line and of Python.
 LEAVE_OUT = "leave the column out (--ignore, in Python ignore=)"
@@ -52,9 +52,9 @@ def listing(names: Sequence[str]) -> str:
 
 
 class _Lines:
-    """The lines of a UTF-8 text file, as many of them as a row of a table can have.
+    """The lines of a UTF-8 text file, with a limit on the length of each row of the table.
 
-    A quoted cell may run over any number of lines; `begin_row` says that a row has ended.
+    A quoted cell may span any number of lines; `begin_row` says that a row has ended.
     """
 
     def __init__(self, path: str) -> None:
@@ -99,7 +99,7 @@ class _Lines:
         return line
 
     def begin_row(self) -> None:
-        """Allow as much as a row can have."""
+        """Restore the full allowance of a row."""
         self._room = _MAX_ROW
         self._cells = 1
 
@@ -122,7 +122,7 @@ class _Lines:
 def read_rows(path: str) -> Iterator[Row]:
     """Yield the rows of a comma-, semicolon- or tab-separated file with their line numbers.
 
-    The separator is told by the first line that is not blank. Blank lines are skipped; cells may
+    The separator is taken from the first line that is not blank. Blank lines are skipped; cells may
     still have blanks at their ends.
     """
     with _Lines(path) as lines:
@@ -154,9 +154,9 @@ def read_rows(path: str) -> Iterator[Row]:
 
 
 def _delimiter(line: str) -> str:
-    """Return the separator that a line has most of, not counting quoted cells.
+    """Return the most frequent separator of a line, not counting quoted cells.
 
-    Where every comma stands within a number between semicolons or tabs, it is a decimal comma.
+    If every comma stands inside a number between semicolons or tabs, commas are decimal commas.
     """
     bare = _QUOTED.sub("", line)
     for delimiter in ";\t":
@@ -310,7 +310,7 @@ class Cells:
         self.lines.append(line)
 
     def _with_care(self, line: int, texts: Sequence[str]) -> list[float]:
-        """Return the numbers of a row, NaN where missing, or refuse the first that is none."""
+        """Return the numbers of a row, NaN if missing; refuse the first cell that is no number."""
         values = []
         for at, text in zip(self.numeric, texts, strict=True):
             cell = text.strip()

@@ -53,7 +53,7 @@ def learn_target(
 def class_fault(classes: Sequence[str], counts: Iterable[int]) -> str | None:
     """Say why classes with so many rows each cannot be learnt, None if they can.
 
-    With two classes a row of each is enough: who holds out a part is told that there are too few.
+    With two classes one row each is enough; holding out a part reports if there are too few.
     """
     if len(classes) == 1:
         return f"all rows are of the one class {quote(classes[0])}"

@@ -1,7 +1,7 @@
 """The doctor: why a network does not learn, and what to change.
 
-`examine` looks for causes in the order in which they bring each other about. Data come first, since
-no advice on the network cures them; what a layer's gradients look like comes last.
+`examine` looks for causes in an order in which earlier ones bring about later ones. Data come
+first, since no advice on the network can cure them; what a layer's gradients look like comes last.
 
 The causes are listed where users look, at `gradient_flow`.
 """

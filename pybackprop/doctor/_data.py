@@ -1,4 +1,4 @@
-"""The inputs: whether they are finite, vary, have sizes that initial weights are made for."""
+"""The inputs: whether they are finite, vary, and have the sizes that initial weights expect."""
 
 from __future__ import annotations
 
@@ -12,29 +12,29 @@ from ._finding import Finding
 from ._lines import standardise_inputs
 from ._patient import Patient, rms
 
-# Fewer examples tell nothing of how the data are spread.
+# Fewer examples say nothing about how the data are spread.
 FEW = 8
 
-# Columns that do not vary are common at the rim of pictures and among rare categories; they tell
-# nothing, and matter where they are most of the inputs.
+# Columns that do not vary are common at the borders of pictures and among rare categories. They
+# carry no information, and matter only if they are most of the inputs.
 _CONSTANT = 0.5
 
-# How many units in the last place rounding leaves of a constant.
+# By how many units in the last place rounding may make a constant vary.
 _ULPS = 4.0
 
 # A variance of targets below this share of the whole is rounding: equal examples agree.
 _AGREE = 1e-6
 
 # Initial weights are made for inputs of about 1 (LeCun et al., Efficient BackProp, 1998, section
-# 4.3). Pictures of 0 … 16 still learn, those of 0 … 255 are beyond.
+# 4.3). Pictures of 0 … 16 can still be learned, but 0 … 255 is too large.
 _LARGE, _SMALL = 20.0, 0.02
 
 # The curvature of the cost grows with the square of these.
 _DISPARITY = 1000.0
 _OFFSET = 10.0
 
-# Inputs with fewer different values than this repeat themselves by nature; then only examples of
-# which next to nothing can be learned are remarkable.
+# Inputs with fewer different values than this repeat naturally. They are then worth reporting only
+# if next to nothing can be learned from them.
 _DISCRETE = 16
 _NOISE = 0.9
 
@@ -84,7 +84,7 @@ def check_inputs(patient: Patient) -> list[Finding]:
     middle, spread = x.mean(axis=0), np.abs(x - x.mean(axis=0)).max(axis=0)
     constant = _are_constant(patient)
     found = _constant_columns(constant, x)
-    # A network that has learned with these inputs is used to their size.
+    # A network that has learned with these inputs has adapted to their size.
     if not constant.all() and not patient.is_fitted:
         found += _sizes(patient, middle, spread, constant)
     if not constant.all():
@@ -93,12 +93,12 @@ def check_inputs(patient: Patient) -> list[Finding]:
 
 
 def _are_constant(patient: Patient) -> Array:
-    """Return which columns vary by no more than rounding leaves of a constant."""
+    """Return which columns vary by no more than rounding makes a constant vary."""
     dtypes = [patient.net.dtype, *([patient.x.dtype] if patient.x.dtype.kind == "f" else [])]
     coarser = max(float(np.finfo(dtype).eps) for dtype in dtypes)
     raw = patient.x.astype(patient.net.dtype).astype(np.float64)
     spread = np.ptp(raw, axis=0)
-    # What sums leave that cancel, as in the last columns of a principal component analysis.
+    # The residue of sums that cancel, as in the last columns of a principal component analysis.
     left = _ULPS * float(np.finfo(np.float64).eps) * spread.max()
     constant = spread <= np.maximum(_ULPS * coarser * np.abs(raw).max(axis=0), left)
     # A scale of 0 makes any column constant.
@@ -163,7 +163,7 @@ def _sizes(patient: Patient, middle: Array, spread: Array, constant: Array) -> l
 
 
 def _copies(patient: Patient, x: Array) -> list[Finding]:
-    """Look for examples that stand in the data several times, perhaps with other targets."""
+    """Look for examples that occur several times in the data, perhaps with different targets."""
     _, first, group = np.unique(x, axis=0, return_index=True, return_inverse=True)
     n, distinct = len(x), len(first)
     if distinct > n // 2:

@@ -9,7 +9,7 @@ from ._layers import LayerFlow
 from ._lines import rebuild, redraw
 from ._patient import Patient
 
-# How far beyond the number that chance makes is too many, in standard deviations.
+# How many standard deviations above the number expected by chance is too many.
 _DEVIATIONS = 4.0
 
 
@@ -19,7 +19,7 @@ def check_dead(patient: Patient, layers: tuple[LayerFlow, ...]) -> list[Finding]
     # A network that has learned can do without some units.
     if not dying or patient.is_fitted:
         return []
-    # No gradient comes below the first layer that has no other, which says enough.
+    # No gradient passes below the first layer whose units are all dead, so that layer is enough.
     closed = next((each.layer for each in dying if each.dead == each.width), len(layers))
     counted = [each for each in dying if each.layer <= closed]
     places = ", ".join(f"{each.dead} of {each.width} in layer {each.layer}" for each in counted)

@@ -20,13 +20,13 @@ from ._patient import Patient
 VANISHING = 1e-2
 EXPLODING = 1e2
 
-# Hidden layers that train without further means.
+# How many hidden layers train without further measures.
 _DEEP = 10
 _ENOUGH = 4
 
 # Products of so many random matrices stretch a few directions and drop the others, and then
 # neighbouring gradients have little in common (Balduzzi et al., "The shattered gradients problem",
-# 2017). Of 64 units, 30 layers still recover from it in a few epochs, and 50 do not.
+# 2017). With 64 units, 30 layers still recover from it in a few epochs, and 50 do not.
 _TOO_DEEP = 30
 _DIRECTIONS = 3.0
 
@@ -39,7 +39,7 @@ def check_growth(patient: Patient, layers: tuple[LayerFlow, ...]) -> list[Findin
             text = f"exploding from layer {each.layer}: numbers overflow"
             return [_exploding(patient, layers, each.layer, text)]
     top = layers[-1].delta_norm
-    # What has been learned has come through, in whatever units the outputs are.
+    # If the network has learned, gradients have come through, whatever units the outputs have.
     if top == 0.0 or patient.is_fitted:
         return []
     ratios = [each.delta_norm / top for each in layers]
@@ -49,7 +49,7 @@ def check_growth(patient: Patient, layers: tuple[LayerFlow, ...]) -> list[Findin
         text = f"exploding from layer {large[-1]} down: delta grows {shape}"
         return [_exploding(patient, layers, large[-1], text)]
     small = [at for at, ratio in enumerate(ratios, 1) if ratio < VANISHING]
-    # Output weights that start at 0 hold back everything for one step only.
+    # Output weights that start at 0 block gradients for only one step.
     starts = not patient.net.weights[-1].any() and patient.gradients.weights[-1].any()
     if not small or starts:
         return []

@@ -51,8 +51,8 @@ CAUSES = (
     "too_deep",
 )
 
-# What makes a step too large or too small though the learning rate is a usual one. A step comes
-# after its cause.
+# What makes a step too large or too small even at a usual learning rate. A step comes after its
+# cause.
 _MAKES = {
     "step_too_large": {
         "saturated_units",
@@ -65,7 +65,7 @@ _MAKES = {
     "step_too_small": {"saturated_units", "saturated_outputs", "linear_units", "dead", "vanishing"},
 }
 
-# Rows that stand for all, where training has failed.
+# How many rows stand for all of them after training has failed.
 _ROWS = 1024
 
 
@@ -79,7 +79,7 @@ def examine(patient: Patient, layers: tuple[LayerFlow, ...]) -> tuple[Finding, .
     layers : tuple of LayerFlow
         What `measure` returns for them.
     """
-    # Numbers that overflow are what is looked for, and no reason to warn.
+    # Overflow is one of the things looked for, and no reason to warn.
     with np.errstate(all="ignore"):
         found = check_finite(patient)
         if found:
@@ -106,7 +106,7 @@ def examine(patient: Patient, layers: tuple[LayerFlow, ...]) -> tuple[Finding, .
 def _rank(finding: Finding, causes: set[str]) -> float:
     """Return the place of a finding among all causes found."""
     place = CAUSES.index(finding.cause)
-    # A step that is too large from initial weights too has made the rest.
+    # A step that is too large even from initial weights has caused everything else.
     if finding.evidence.get("anew"):
         return place
     makers = _MAKES.get(finding.cause, set()) & causes
@@ -129,9 +129,9 @@ def first_cause(
     x, y : ndarray
         Inputs and targets as `as_inputs` and `as_targets` return them, any number of rows.
     optimizer : Optimizer or None
-        The one in use.
+        The optimizer in use.
     causes : frozenset of str, optional
-        Those that come into question; all by default.
+        The causes to consider; all by default.
     """
     rows = evenly(len(x), _ROWS)
     patient = Patient(net, x[rows], y[rows], optimizer)

@@ -21,7 +21,8 @@ class Finding:
         The numbers that it rests on, by name.
     advice : tuple of str
         What to change, the most promising first: lines of Python for a program that has `bp` (this
-        package), `np`, `net`, `X`, `y` and `optimizer`. Nothing that the network already follows.
+        package), `np`, `net`, `X`, `y` and `optimizer`. Advice that the network already follows is
+        left out.
     """
 
     cause: str

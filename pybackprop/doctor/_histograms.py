@@ -11,7 +11,7 @@ from ._patient import Patient
 
 _BINS = 40
 
-# Few entries far out would leave the others one bin; so the ends hold this share each.
+# A few outliers would leave all others one bin, so each of the two ends holds this share.
 _TAIL = 0.002
 
 
@@ -22,7 +22,7 @@ class Histogram:
     Attributes
     ----------
     counts : ndarray of int, (bins,)
-        Values in each bin; in the first and the last one also those beyond.
+        Number of values in each bin; the first and the last also count those beyond.
     edges : ndarray, (bins + 1,)
         Where bins begin and end.
     """

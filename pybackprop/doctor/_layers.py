@@ -20,15 +20,15 @@ if TYPE_CHECKING:
 # A slope below a twentieth of the activation's largest counts as flat: a sigmoid beyond |z| = 4.4.
 FLAT = 0.05
 
-# No update brings back a unit whose slope is below this for every example.
+# No update can revive a unit whose slope is below this for every example.
 DEAD_SLOPE = 1e-6
 
-# Random units that tell how many dead ones chance makes.
+# How many random units are drawn to estimate how many are dead by chance.
 _PROBES = 256
 
 BOUNDED = frozenset({"sigmoid", "tanh", "softmax"})
 
-# The largest |act'|; that of gelu, silu and mish is a little above 1, where 1 serves as well.
+# The largest |act'|; that of gelu, silu and mish is a little above 1, and 1 is close enough.
 _STEEPEST = {"sigmoid": 0.25, "selu": 1.7580993408473766}
 
 
@@ -53,12 +53,12 @@ class LayerFlow:
         Norm of the next update of W_l over the norm of W_l.
     saturated : float
         Share of the pairs of example and unit with |act'(z)| below a twentieth of the largest
-        slope of the activation; for ReLU that is the share of zeros, about a half where all is
-        well. NaN for softmax.
+        slope of the activation; for ReLU that is the share of zeros, about a half in a healthy
+        network. NaN for softmax.
     dead : int
         Units whose slope is below 1e-6 for every example: ReLUs that are always zero.
     dead_by_chance : float
-        The dead units to be expected of random weights without bias on these activations.
+        Number of dead units to expect from random weights without bias on these activations.
     jacobian_norm, jacobian_norm_median : float
         Mean and median over the sample of the spectral norm of diag(act'(z_l)) W_l.
     """
@@ -92,7 +92,7 @@ def measure(
     lr : float
         Its learning rate, without an optimizer.
     sample : int
-        Examples, evenly spaced, of which Jacobians are formed.
+        How many evenly spaced examples to compute Jacobians for.
 
     Returns
     -------
@@ -167,8 +167,8 @@ def _dead_by_chance(name: str, inputs: Array, width: int) -> float:
     """Return how many of a layer's units random weights would make dead.
 
     The deeper a ReLU network, the more alike the activations of different examples, and the
-    likelier that a random direction has all of them on its dark side: at most every second one.
-    Laplace's rule of succession keeps the estimate off 0 and 1.
+    likelier that all of them lie on the zero side of a random direction; that happens for at most
+    every second direction. Laplace's rule of succession keeps the estimate off 0 and 1.
     """
     if name != "relu":
         return 0.0

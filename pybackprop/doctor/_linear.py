@@ -13,7 +13,7 @@ from ._patient import Patient
 # With fewer examples units may be on one side by chance.
 _FEW = 16
 
-# How much of the steepest slope a slope may vary by, over the examples, and count as constant.
+# Slopes that vary over the examples by less than this share of the steepest count as constant.
 _VARIES = 1e-3
 
 

@@ -27,7 +27,7 @@ def evenly(n: int, most: int) -> Array:
 
 
 class Patient:
-    """A network and examples; nothing of them is changed.
+    """A network and examples; neither is changed.
 
     Parameters
     ----------
@@ -36,7 +36,7 @@ class Patient:
     x, y : ndarray
         Inputs and targets as `as_inputs` and `as_targets` return them.
     optimizer : Optimizer or None
-        The one in use. Without one, steps are not judged.
+        The optimizer in use. Without one, steps are not judged.
     given : pair of ndarray, optional
         Inputs and targets as the user gave them, on which advice is tried.
     """
@@ -100,9 +100,9 @@ class Patient:
 
     @property
     def is_fitted(self) -> bool:
-        """Whether the network explains nine tenths of what constant outputs leave.
+        """Whether the network explains nine tenths of the error that constant outputs leave.
 
-        Errors that count by their size, and not by its square, are then still a third.
+        Losses that grow with the error, and not with its square, are then still a third.
         """
         return self.loss < (0.3 if self.net.loss in ("mae", "huber") else 0.1) * self.constant
 
@@ -148,7 +148,7 @@ class Patient:
         steps : int
             How many, each with all examples of the sample.
         factor : float
-            Of the learning rate, where that is a number.
+            Factor of the learning rate, if that is a number.
         anew : bool
             Whether to begin with initial weights, and with the first step of the optimizer.
         """

@@ -8,17 +8,18 @@ from ._finding import Finding
 from ._lines import another_optimizer, rebuild, rounded
 from ._patient import Patient, norm
 
-# How many times the data's gradient a penalty's may be.
+# How many times as large as the data's gradient a penalty's gradient may be.
 _PULL = 10.0
 
-# Weights that have shrunk to this share of their initial size carry nothing on.
+# Weights that have shrunk to this share of their initial size pass nothing on.
 _SHRUNK = 0.05
 
 
 def check_penalties(patient: Patient) -> list[Finding]:
     """Compare the gradient of the penalties with that of the data, in all weights."""
     net, optimizer = patient.net, patient.optimizer
-    # Plain weight decay is the gradient of an l2 penalty; AdamW's goes beside the gradient.
+    # Plain weight decay is the gradient of an l2 penalty; AdamW's is applied apart from the
+    # gradient.
     coupled = optimizer is not None and optimizer.name != "adamw"
     decay = optimizer.weight_decay if optimizer is not None and coupled else 0.0
     if net.l1 == net.l2 == decay == 0.0:

@@ -10,11 +10,11 @@ from ._layers import BOUNDED, FLAT, LayerFlow, steepest
 from ._lines import rebuild, redraw
 from ._patient import Patient
 
-# Shares from which on it counts: of a hidden layer's pairs of example and unit, and of the outputs.
+# Shares from which saturation counts: of a hidden layer's example-unit pairs, and of the outputs.
 _HIDDEN = 0.5
 _OUTPUTS = 0.1
 
-# How far off an output of sigmoid or softmax is on the wrong side.
+# The error from which an output of sigmoid or softmax is on the wrong side.
 _WRONG = 0.5
 
 _CROSS_ENTROPY_OF = {"sigmoid": "binary_cross_entropy", "softmax": "cross_entropy"}

@@ -1,6 +1,6 @@
 """The step: whether the optimizer in use moves the weights too far, hardly at all, or to and fro.
 
-The steps are made, on a copy of the network, and not guessed from a rule.
+The steps are actually made, on a copy of the network, not estimated from a rule.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from ._patient import Patient, Walk, norm
 # How many steps are made.
 _STEPS = 8
 
-# A step that could be so much longer in its own direction is too short.
+# A step is too short if it could be this many times as long in its own direction.
 _FAR = 1e4
 
 # The share of the cost that is worth a longer step.
 _WORTH = 0.01
 
-# A step that changes weights by so much of their norm undoes them.
+# A step that changes weights by this share of their norm destroys them.
 _JUMP = 0.3
 
 # The mean cosine between one step and the next, and what a quarter of the rate must gain.
@@ -49,8 +49,8 @@ def check_step(patient: Patient) -> list[Finding]:
 def _ratio(patient: Patient, move: Array, *, drawn: bool = False) -> float:
     """Return the largest change of a layer's weights over their norm.
 
-    drawn: or over the norm of those that init="auto" draws, where that is larger: a layer may well
-    start from zeros.
+    With `drawn`, the norm is that of the weights that init="auto" draws, if that is larger: a layer
+    may well start from zeros.
     """
     moves, _ = patient.net._split(move)
     first = patient.first_weights if drawn else patient.net.weights
@@ -63,7 +63,7 @@ def _too_large(patient: Patient, walk: Walk) -> list[Finding]:
     text = f"the next step changes weights by {ratio:.2g} of their norm"
     wild, anew = patient.loss > patient.constant, False
     if wild and not patient.is_as_drawn:
-        # Large steps may have made weights large and units dead; then initial weights tell.
+        # Large steps may have made weights large and units dead, so try from initial weights.
         start = patient.walk(_STEPS, anew=True)
         if start.moves and _rises(patient, start):
             walk, anew = start, True
@@ -79,7 +79,7 @@ def _too_large(patient: Patient, walk: Walk) -> list[Finding]:
 
 
 def _rises(patient: Patient, walk: Walk) -> bool:
-    """Whether the cost rises by half of what constant outputs cost, or is not finite any more."""
+    """Whether the cost rises by half of what constant outputs cost, or is no longer finite."""
     return not walk.costs[-1] < walk.costs[0] + 0.5 * patient.constant
 
 
@@ -94,7 +94,7 @@ def _slower(patient: Patient, walk: Walk) -> tuple[str, ...]:
         rate = rounded(patient.optimizer.lr * 0.3 * best)
         lines.append(another_optimizer(patient.optimizer, lr=rate))
         if not patient.is_as_drawn:
-            # What too large steps have done to the weights, small ones take long to undo.
+            # Small steps take long to undo what too large ones have done to the weights.
             lines.insert(0, f"{lines[0]}; {redraw(patient.net)}")
     return tuple(lines)
 

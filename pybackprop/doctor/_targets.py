@@ -14,7 +14,7 @@ from ._patient import Patient, rms
 _LARGE, _SMALL = 30.0, 0.01
 _OFFSET = 10.0
 
-# The share of the commonest class from which on the others hardly count.
+# If the commonest class has at least this share, the others hardly count.
 _UNBALANCED = 0.95
 
 # Where the outputs of these activations lie.
@@ -85,7 +85,7 @@ def _balance(patient: Patient, y: Array) -> str:
 
 
 def _reach(patient: Patient, y: Array) -> list[Finding]:
-    """Look for targets where the output activation has no values."""
+    """Look for targets outside the range of the output activation."""
     name = patient.net.activations[-1]
     low, high = _RANGES.get(name, (-np.inf, np.inf))
     beyond = np.maximum(low - y, 0.0) + np.maximum(y - high, 0.0)

@@ -1,1 +1,1 @@
-"""Model files, one module a format."""
+"""Model files, one module per format."""

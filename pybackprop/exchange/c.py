@@ -1,4 +1,4 @@
-"""Networks as C: one C99 file that computes the outputs, for where there is no Python."""
+"""Networks as C: one C99 file that computes the outputs, for use without Python."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from ..model import Model
 
 WEIGHTS = ("float32", "float64", "int8")
-# Positions inside */, /* and ??, where a space keeps them harmless.
+# Positions inside */, /* and ??, where a space makes them harmless.
 _SPECIAL = re.compile(r"(?<=\*)(?=/)|(?<=/)(?=\*)|(?<=\?)(?=\?)")
 
 # How z becomes a; {f} stands for the suffix of the functions and constants of the type.
@@ -80,7 +80,7 @@ static void {name}_softmax(long n, {real} *z) {{
 }}
 """
 
-# Eight sums side by side: more accurate than one, and what a compiler can put into one register.
+# Eight partial sums: more accurate than one, and a compiler can put them into one register.
 _DENSE = """\
 /* z = W x + b; W has a row for each output. */
 static void {name}_dense(long n_in, long n_out,
@@ -109,7 +109,7 @@ static void {name}_scale(const {real} *x, {real} *a) {{
 
 
 class QuantizationLoss(NamedTuple):
-    """What rounding the weights to eight bits did to the outputs, on data given.
+    """What rounding the weights to eight bits does to the outputs on the given data.
 
     Attributes
     ----------
@@ -118,9 +118,9 @@ class QuantizationLoss(NamedTuple):
     max_error, rms_error : float
         Largest and root mean square difference of an output.
     cost : pair of float or None
-        With the weights as they are and as rounded; None without targets.
+        The cost with the original and with the rounded weights; None without targets.
     accuracy : pair of float or None
-        The same, of the likeliest class; None without class labels.
+        The same for the accuracy of the likeliest class; None without class labels.
     """
 
     examples: int
@@ -217,7 +217,7 @@ class _Writer:
             "f": "" if self.dtype == FLOAT64 else "f",
             "n_in": network.widths[0],
         }
-        # What the layers hand on needs two buffers in turn, the scaled inputs one of them.
+        # Layers write to two buffers in turn; the scaled inputs, if any, take the first turn.
         inner = network.widths[1:-1]
         self.first = network.widths[:1] if network.scaling is not None else ()
         steps = (*self.first, *inner)
@@ -282,7 +282,7 @@ class _Writer:
         return f"static const {real} {self.name}_{name}[{values.size}] = {{{shape}\n{text}\n}};\n\n"
 
     def _numbers(self, row: Array) -> Iterable[str]:
-        """Return numbers as shortest literals that give them back exactly."""
+        """Return numbers as the shortest literals that reproduce them exactly."""
         suffix = "" if row.dtype == np.int8 else self.words["f"]
         return (f"{value}{suffix}" for value in row.astype(str).tolist())
 
@@ -359,7 +359,7 @@ class _Writer:
 def _plain(value: Any) -> str:
     """Return a text that cannot end a comment, nor mean anything to a compiler."""
     text = "".join(letter if letter.isprintable() else " " for letter in str(value))
-    # The backslash goes first, as what it becomes can be half of the end of a comment.
+    # Replace backslashes first, because the slash put there can be half of the end of a comment.
     return _SPECIAL.sub(" ", text.replace("\\", "/"))
 
 

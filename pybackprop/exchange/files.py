@@ -34,7 +34,7 @@ def load_model(path: Any) -> Contents:
 
 
 def check_target(path: Any, name: str = "path") -> None:
-    """Raise what `save_network` would because of the path, before there is anything to save.
+    """Raise what `save_network` would raise for this path, before there is anything to save.
 
     Raises
     ------

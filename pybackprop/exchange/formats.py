@@ -29,7 +29,8 @@ def format_to_write(path: str, name: str = "path") -> str:
     Raises
     ------
     ValueError
-        The suffix is that of another format, or unknown: a file would not be what its name says.
+        The suffix is that of another format, or unknown, so the file would not be what its name
+        says.
     """
     suffix = os.path.splitext(path)[1].lower()
     if suffix in (".npz", ".safetensors"):

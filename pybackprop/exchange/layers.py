@@ -12,7 +12,7 @@ from ..inputs import as_choice
 if TYPE_CHECKING:
     from ..model import Kind
 
-# The loss that goes with an output activation, where the source names none.
+# The loss that goes with an output activation, if the source names none.
 _LOSSES = {"softmax": "cross_entropy", "sigmoid": "binary_cross_entropy"}
 
 
@@ -51,7 +51,7 @@ def build(
         **settings,
     }
     init = as_choice(settings["init"], "init", INITIALIZERS)
-    # First weights are of no use here, and drawing orthogonal ones of a wide layer takes seconds.
+    # Initial weights are of no use here, and orthogonal ones of a wide layer take seconds to draw.
     network = cls(widths, **{**settings, "init": "zeros"})
     network._init = init
     for at, layer in enumerate(layers):
@@ -62,11 +62,11 @@ def build(
 
 
 def native_class(thing: Any, package: str, computed_by: frozenset[str]) -> str | None:
-    """Return the name of the class of a package that computes what an object computes.
+    """Return the name of the package's class that computes what an object computes.
 
-    It is the first one in the order in which methods are looked up. None if there is no such class,
-    or if a subclass of it, or the object, has a method of its own in the place of one of those
-    named. So nothing is taken for a class because of its name.
+    It is the first such class in the method resolution order. None if there is no such class, or if
+    a subclass of it, or the object itself, overrides one of the methods in `computed_by`. So a
+    class is never recognised by its name alone.
     """
     if computed_by & getattr(thing, "__dict__", {}).keys():
         return None

@@ -1,4 +1,4 @@
-"""Networks in model files. Optimizers, on which networks stand, need only files.py."""
+"""Networks in model files. Optimizers, which networks depend on, need only files.py."""
 
 from __future__ import annotations
 

@@ -103,9 +103,9 @@ def save(path: Any, model: Contents) -> None:
 
 
 def _write_arrays(file: IO[bytes], arrays: dict[str, Array]) -> None:
-    """Write what np.savez would, but let every exception through, that of a signal too.
+    """Write what np.savez would, but let every exception through, including one from a signal.
 
-    A ZipFile that is left in the middle of an entry would raise another one on its way out.
+    A ZipFile that is closed in the middle of an entry would raise another one.
     """
     archive = zipfile.ZipFile(file, "w")
     try:
@@ -114,7 +114,7 @@ def _write_arrays(file: IO[bytes], arrays: dict[str, Array]) -> None:
                 np.lib.format.write_array(entry, array, allow_pickle=False)
         archive.close()
     except BaseException:
-        archive.fp = None  # nothing remains to be closed
+        archive.fp = None  # so nothing is left to close
         raise
 
 
@@ -196,7 +196,7 @@ def _read_model(file: IO[bytes]) -> Contents:
 def _read_training(
     archive: Archive, header: Any, dtype: np.dtype[Any], size: int
 ) -> Training | None:
-    """Read the position of a training run, where the file holds one."""
+    """Read the position of a training run, if the file holds one."""
     if header is None:
         return None
     if not isinstance(header, dict):

@@ -16,7 +16,7 @@ _SELU = {"alpha": 1.6732632423543772, "gamma": 1.0507009873554805}
 
 
 class Step(NamedTuple):
-    """A node to be written: of "z", of the results of earlier steps by number, of constants."""
+    """A node to be written. Operands: "z", earlier results by number of their step, constants."""
 
     kind: str
     inputs: tuple[str | int | float, ...] = ("z",)

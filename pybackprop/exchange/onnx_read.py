@@ -1,8 +1,8 @@
 """The graph of an ONNX file, followed from its input to its output.
 
-It is read by what it computes: what lies between two matrix products is evaluated at a few points
-and compared with the activations, so that it does not matter of which nodes an exporter has made
-them. An operand is taken only if ONNX's broadcasting does with it what a network does.
+It is read by what it computes: the nodes between two matrix products are evaluated at a few points
+and compared with the activations, so it does not matter which nodes an exporter used. An operand is
+accepted only if ONNX broadcasts it in the way that a network does.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ from .onnx_nodes import ELEMENTWISE, POINTS, recognise
 if TYPE_CHECKING:
     from ..model import Kind
 
-# Before it, operands are broadcast by attributes, and Dropout acts unless an attribute says no.
+# In older ones, attributes control broadcasting, and Dropout acts unless an attribute says no.
 _LEAST_OPSET = 7
-# So many parameters any file may have; a larger one, as many as it has bytes.
+# Any file may have this many parameters; a larger file may have as many as it has bytes.
 _FREE_PARAMETERS = 1_000_000
 _DEFAULT_DOMAIN = ("", "ai.onnx")
 # Types of tensors (TensorProto.DataType) between which a cast rounds at most. NumPy has no
 # bfloat16: its numbers are kept as float32.
 _BFLOAT16 = 16
 _REAL_TYPES = {1: np.float32, 10: np.float16, 11: np.float64, _BFLOAT16: np.float32}
-# What leaves the numbers of a tensor as they are.
+# Operators that leave the numbers of a tensor as they are.
 _PASSING = ("Cast", "Identity", "Dropout", "Flatten", "Reshape")
 
 
@@ -59,15 +59,15 @@ class _Node(NamedTuple):
 class Reader:
     """Follows the graph from its input to its output.
 
-    `values` has the tensors of the part that is being read: before the first layer `_Inputs`, after
-    it what a unit is at POINTS, or the word softmax.
+    `values` has the tensors of the part that is being read: `_Inputs` before the first layer, and
+    after it the values of a unit at POINTS, or the word softmax.
     """
 
     def __init__(self, model: Any, size: int) -> None:
         graph = model.graph
         self.model = model
         _check_opset(model)
-        # Layers may share a tensor, so that a small file can have any number of parameters.
+        # Layers may share a tensor, so a small file can have any number of parameters.
         self.room = max(_FREE_PARAMETERS, size)
         self.constants: dict[str, Array] = {
             tensor.name: _to_array(tensor) for tensor in graph.initializer
@@ -291,7 +291,7 @@ class Reader:
     # ---- the network ----
 
     def build(self, cls: type[Kind], settings: dict[str, Any]) -> Kind:
-        """Return the network, with all that the file's properties tell where they fit it."""
+        """Return the network, with everything in the file's properties that fits it."""
         names = [layer.activation for layer in self.layers]
         read: dict[str, Any] = {"activation": names[:-1], "output": names[-1]}
         known, metadata = self._properties()
@@ -420,12 +420,12 @@ def _rounded(values: Array) -> Array:
     """Return float32 numbers rounded to bfloat16, the nearest with an even last bit at a tie."""
     bits = values.astype(np.float32).view(np.uint32)
     rounded = (bits + (0x7FFF + ((bits >> 16) & 1))) & np.uint32(0xFFFF0000)
-    # The carry of a NaN's bits could make another number of it.
+    # A carry in the bits of a NaN could turn it into another number.
     return np.where(np.isnan(values), values, rounded.astype(np.uint32).view(np.float32))
 
 
 def _real(values: Array, where: str) -> Array:
-    """Return parameters in the type of a network with such."""
+    """Return parameters in the type of the network that takes them."""
     if values.dtype.kind != "f":
         raise ValueError(f"{where} has weights of {values.dtype}")
     with np.errstate(all="ignore"):

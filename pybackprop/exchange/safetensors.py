@@ -4,8 +4,8 @@ Tensors are layers.<i>.weight, (n_out, n_in), and layers.<i>.bias, i from 0; whe
 scaling.shift and scaling.scale (float64) and optimizer.<vector>. The entry pybackprop of the
 file's metadata holds the header of `npz`.
 
-Files are written by the package safetensors and read without it: it maps a file into memory, where
-one that is cut while it is read ends the process.
+Files are written by the package safetensors and read without it: the package maps a file into
+memory, and a file that is cut short while it is read would then end the process.
 """
 
 from __future__ import annotations

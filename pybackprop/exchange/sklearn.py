@@ -1,4 +1,4 @@
-"""Networks from estimators of scikit-learn, which need not be installed."""
+"""Networks from scikit-learn estimators; scikit-learn need not be installed."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def _activations(estimator: Any) -> list[str]:
 
 
 def _two_classes(layer: Layer) -> Layer:
-    """Return a layer of two outputs, whose softmax is 1 - p and p of the one sigmoid p."""
+    """Return a layer of two outputs whose softmax is 1 - p and p, for the single sigmoid p."""
     return Layer(
         np.concatenate([np.zeros_like(layer.weight), layer.weight]),
         np.concatenate([np.zeros_like(layer.bias), layer.bias]),
@@ -122,9 +122,9 @@ def _read_scaler(name: str, scaler: Any) -> tuple[Array, Array]:
 def set_names(network: Model, estimator: Any, steps: list[Any]) -> None:
     """Put the names that a fitted estimator knows into a network's metadata.
 
-    Those of inputs may be known only to a step before it. An output that alone stands for two
-    classes has the name of the second, whose probability it is. What is too much for metadata is
-    left out.
+    The names of inputs may be known only to a step before the estimator. A single output that
+    stands for two classes is named after the second, whose probability it is. Names that are too
+    much for the metadata are left out.
     """
     found = dict(network.metadata)
     n_in, n_out = network.widths[0], network.widths[-1]

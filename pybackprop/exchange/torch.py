@@ -37,7 +37,7 @@ _ACTIVATIONS: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "Mish": ("mish", _always),
     "Softmax": ("softmax", lambda module: module.dim in (None, 1, -1)),
 }
-# What a subclass of a module of PyTorch must leave alone to compute what that module computes.
+# What a subclass of a PyTorch module must not override to compute what that module computes.
 _COMPUTED_BY = frozenset(
     {
         "forward",
@@ -93,7 +93,7 @@ def _as_array(tensor: Any, name: str) -> Array:
     try:
         array = np.asarray(tensor.detach().cpu().double().numpy())
     except (NotImplementedError, RuntimeError, TypeError, ValueError) as error:
-        # A tensor of no device, not yet of a shape, sparse, or of a kind that only PyTorch knows.
+        # A tensor without a device or a shape, a sparse one, or one of a kind only PyTorch knows.
         raise ValueError(f"{name} has no values that NumPy can take: {error}") from error
     return array.astype(FLOAT32) if single else array
 
@@ -104,7 +104,7 @@ def _native(module: Any) -> str | None:
 
 @contextmanager
 def _evaluating(module: Any) -> Iterator[None]:
-    """Have a module in evaluation mode, in which a parametrization leaves its own state alone."""
+    """Hold a module in evaluation mode, in which a parametrization leaves its own state alone."""
     modes = [(each, each.training) for each in module.modules()]
     for each, _ in modes:
         each.training = False
@@ -120,7 +120,7 @@ def _is_pruning(hook: Any) -> bool:
 
 
 def _parameter(module: Any, where: str, name: str) -> Array | None:
-    """Return a parameter as the module uses it, the masks of pruning and parametrizations done."""
+    """Return a parameter as the module uses it, after pruning masks and parametrizations."""
     with _evaluating(module):
         tensor = getattr(module, name)
         for hook in module._forward_pre_hooks.values():
@@ -216,7 +216,7 @@ class _Modules:
             )
         rate, before = float(module.p), self.layers[-1].dropout
         if before:
-            # What two of them keep, one keeps whose rate of keeping is the product of theirs.
+            # Two in a row act like one whose rate of keeping is the product of theirs.
             rate = 1.0 - (1.0 - before) * (1.0 - rate)
         self.layers[-1] = self.layers[-1]._replace(dropout=rate)
 

@@ -1,4 +1,4 @@
-"""The module of PyTorch that its own lack: the scaling of inputs. Imports torch."""
+"""The module that PyTorch itself lacks: the scaling of inputs. Imports torch."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ class Scaling(torch.nn.Module):
     Parameters
     ----------
     shift, scale : Tensor, (n_0,)
-        What to subtract, and what to multiply by then.
+        What to subtract, and what to multiply the difference by.
     """
 
-    # Without annotations of the buffers: TorchScript reads them, and knows no types as text.
+    # The buffers have no annotations: TorchScript reads them, and cannot read types as strings.
 
     def __init__(self, shift: torch.Tensor, scale: torch.Tensor) -> None:
         super().__init__()

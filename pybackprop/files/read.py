@@ -1,7 +1,7 @@
 """Reading files that may be damaged, or made to do harm.
 
-What a file claims is held against its size before memory is taken for it, and nothing in it is
-ever executed. A refusal is a ValueError that says what is wrong; the caller adds the file's name.
+What a file claims is checked against its size before memory is allocated, and nothing in it is ever
+executed. A refusal is a ValueError that says what is wrong; the caller adds the file's name.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ MAX_METADATA_VALUES = 600_000
 MAX_JSON = 9 << 20
 MAX_JSON_VALUES = 640_000
 MAX_JSON_DEPTH = 64
-# One character beyond ASCII makes a whole text take four bytes for each.
+# A single non-ASCII character can make a whole text take four bytes per character.
 _MAX_WIDE = 1 << 20
 # What begins or follows a value, for bytes.translate.
 _MARKS = bytes(code in b",:[{" for code in range(256))
@@ -49,7 +49,8 @@ _CHUNK = 1 << 16
 _FIRST = 1 << 8
 _BLOCK = 1 << 20
 
-# What damage makes code raise. OSError and MemoryError are left out: they tell of the system.
+# Exceptions that damaged files cause. OSError and MemoryError are left out: they concern the
+# system.
 DAMAGE = (
     ValueError,
     TypeError,
@@ -105,7 +106,7 @@ def size_of(file: IO[bytes]) -> int:
 
 
 def unpacks_too_far(size: int, stored: int, free: int = FREE_DATA) -> bool:
-    """Tell whether compressed data claim to unpack to more than data of any use do."""
+    """Tell whether compressed data claim to unpack to more than useful data ever do."""
     return size > max(free, MAX_RATIO * stored)
 
 
@@ -125,8 +126,8 @@ def open_plain_or_gzip(path: Any, *, check: bool = False) -> tuple[io.BufferedRe
     path : path
         The file.
     check : bool
-        Go through gzip data once before, so that damage and bombs are found before what they
-        unpack to is looked at, which may take a thousand times longer.
+        Go through gzip data once beforehand, so that damage and bombs are found before the unpacked
+        data are looked at, which may take a thousand times longer.
 
     Returns
     -------
@@ -153,8 +154,8 @@ def open_plain_or_gzip(path: Any, *, check: bool = False) -> tuple[io.BufferedRe
 class _Gunzip(io.RawIOBase):
     """The content of a gzip file.
 
-    As gzip.GzipFile, but in one loop around zlib, so that the length of a header costs nothing and
-    many small members no more than their bytes, and with a bound on what they unpack to.
+    Like gzip.GzipFile, but with a single loop around zlib, so that long headers cost nothing and
+    many small members cost no more than their bytes, and with a bound on the unpacked size.
     """
 
     def __init__(self, file: io.BufferedReader) -> None:
@@ -192,7 +193,7 @@ class _Gunzip(io.RawIOBase):
         return False
 
     def _fill(self) -> bool:
-        """Read on if all that was read has been used; tell whether there is anything."""
+        """Read more if everything read so far has been used; tell whether there is anything."""
         if self._at == len(self._input):
             self._input = self._file.read(_CHUNK)
             self._at = 0
@@ -226,7 +227,7 @@ class _Gunzip(io.RawIOBase):
 
 
 def parse_json(text: str, most: int = MAX_JSON, values: int = MAX_JSON_VALUES) -> Any:
-    """Parse JSON as RFC 8259 has it: no NaN, no key twice, and no number without bound.
+    """Parse JSON as in RFC 8259: no NaN, no duplicate keys, and no unbounded numbers.
 
     `most` limits the characters, `values` the values; lists, objects and keys count as values.
     """
@@ -234,7 +235,7 @@ def parse_json(text: str, most: int = MAX_JSON, values: int = MAX_JSON_VALUES) -
         raise ValueError(f"it has {len(text)} characters of JSON, more than {most}")
     if len(text) > _MAX_WIDE and not text.isascii():
         raise ValueError(f"it has more than {_MAX_WIDE} characters of JSON beyond ASCII")
-    # Counting all marks is quick, and enough unless those within texts are many.
+    # Counting all marks is quick, and is enough unless many of them are inside texts.
     if sum(map(text.count, ",:[{")) > values and _count_values(text) > values:
         raise ValueError(f"it has more than {values} values in JSON")
     try:
@@ -264,7 +265,7 @@ def _count_values(text: str) -> int:
     """Return how often a value begins, or one more is to follow, outside the texts of JSON."""
     # Without escapes every quote begins or ends a text.
     plain = text.replace("\\\\", "").replace('\\"', "").encode("utf-8", "replace")
-    # Of bytes, since accumulate is wrong for Booleans in NumPy 1.24.0, with either xor.
+    # Use bytes: in NumPy 1.24.0, accumulate is wrong for Booleans with either xor.
     quotes = (np.frombuffer(plain, np.uint8) == ord('"')).view(np.uint8)
     within = np.bitwise_xor.accumulate(quotes).view(np.bool_)
     marks = np.frombuffer(plain.translate(_MARKS), np.bool_)
@@ -310,10 +311,10 @@ _NPY_HEADER = re.compile(
 
 
 def read_npy(stream: IO[bytes], size: int) -> Array:
-    """Read one array in the format of .npy from a stream of `size` bytes, and all of those.
+    """Read one array in .npy format, which must take up all `size` bytes of a stream.
 
-    The header is not evaluated as Python, as NumPy does, but matched: plain dtypes only. Memory
-    is taken when it has been found to agree with `size`.
+    The header is matched, not evaluated as Python as NumPy does, and only plain dtypes are
+    accepted. Memory is allocated once the header has been found to agree with `size`.
     """
     magic = _read_bytes(stream, 8)
     if magic[:6] != b"\x93NUMPY":
@@ -384,7 +385,7 @@ def _read_values(stream: IO[bytes], size: int) -> Array:
 
 
 class _Metered:
-    """A file of which no more than a number of bytes can be read until that is lifted."""
+    """A file with a limit on how many bytes can be read, until the limit is lifted."""
 
     def __init__(self, file: IO[bytes], most: float) -> None:
         self.most = most
@@ -453,8 +454,8 @@ class Archive:
     def read_data(self, name: str, sizes: Callable[[Array], int]) -> Array:
         """Read one array of a data set.
 
-        All those that are compressed further than `MAX_RATIO` may together take `FREE_DATA` bytes,
-        both as they are and as they will be used, which is what `sizes` tells.
+        All arrays that are compressed further than `MAX_RATIO` may together take `FREE_DATA` bytes,
+        both as unpacked and as they will be used; `sizes` gives the latter.
         """
         array = self._read(name, math.inf, self._free)
         entry = self._zip.getinfo(f"{name}.npy")

@@ -19,7 +19,7 @@ from ..inputs import as_path
 if sys.platform != "win32":
     import fcntl
 
-# Of a long name only this much goes into that of the temporary file, which must not be too long.
+# Only this much of a long name goes into the temporary file's name, which must not be too long.
 _NAME_LIMIT = 50
 
 # How long to wait, on Windows, for others to close the file.
@@ -27,9 +27,10 @@ _PATIENCE_SECONDS = 2.0
 
 
 class _Sink(io.BufferedIOBase):
-    """A file to write to that keeps its first error rather than raise it.
+    """An output file that keeps its first error instead of raising it.
 
-    Those who write archives would raise or warn of others while they tidy up after the first.
+    Code that writes archives would raise or warn of further errors while it cleans up after the
+    first.
     """
 
     def __init__(self, file: IO[bytes]) -> None:
@@ -45,7 +46,7 @@ class _Sink(io.BufferedIOBase):
         return 0
 
     def close(self) -> None:
-        """Leave the file to the one who opened it."""
+        """Leave closing the file to the code that opened it."""
 
     def writable(self) -> bool:
         return True
@@ -68,18 +69,18 @@ class _Sink(io.BufferedIOBase):
 
 
 def write_atomically(path: Any, write: Callable[[IO[bytes]], Any]) -> None:
-    """Let write(file) fill a temporary file beside path, and put it in the place of path.
+    """Let write(file) fill a temporary file beside path, then rename it to path.
 
-    A crash at any time, also of the machine, leaves the old file or the new one, whole. The new
-    file has the mode and, where that is allowed, the owner of the old one, and until then only its
-    owner can read it. Where a writer was killed, the next one to the same path removes what it left
+    A crash at any time, even of the machine, leaves either the old file or the new one, intact. The
+    new file gets the mode and, if that is allowed, the owner of the old one; until then only its
+    owner can read it. If a writer was killed, the next writer to the same path removes what it left
     (not on Windows).
 
     Raises
     ------
     OSError
-        The file cannot be written; it names the path. The old file is as it was, unless only the
-        folder could not be brought to the disk.
+        The file cannot be written; the error names the path. The old file is unchanged, unless the
+        only failure was that the folder could not be flushed to disk.
     """
     name = as_path(path)
     target = os.path.realpath(name)
@@ -87,7 +88,7 @@ def write_atomically(path: Any, write: Callable[[IO[bytes]], Any]) -> None:
         _replace(target, write)
         _sync_folder(os.path.dirname(target))
     except OSError as error:
-        # Some name no file, such as those of a full disk, others the temporary one.
+        # Some errors name no file, such as that of a full disk; others name the temporary file.
         error.filename = name
         del error.filename2  # None would be printed
         raise
@@ -121,7 +122,7 @@ def _replace(target: str, write: Callable[[IO[bytes]], Any]) -> None:
 
 
 def _replace_patiently(temporary: str, target: str) -> None:
-    """Rename a file where those who look into new files, such as virus scanners, hold them open."""
+    """Rename a file that programs which look into new files, such as virus scanners, hold open."""
     deadline = time.monotonic() + _PATIENCE_SECONDS
     pause = 0.01
     while True:
@@ -148,7 +149,7 @@ def _status(target: str) -> os.stat_result | None:
 
 
 def _fill(file: IO[bytes], write: Callable[[IO[bytes]], Any], old: os.stat_result | None) -> None:
-    """Write the contents, through to the disk, and take over the rights of the old file."""
+    """Write the contents, flush them to disk, and take over the rights of the old file."""
     sink = _Sink(file)
     write(cast("IO[bytes]", sink))
     if sink.error is not None:
@@ -165,14 +166,14 @@ def _fill(file: IO[bytes], write: Callable[[IO[bytes]], Any], old: os.stat_resul
 
 
 def _sync_folder(folder: str) -> None:
-    """Bring the new name to the disk, on systems where a folder can be opened for that."""
+    """Flush the new name to disk, on systems where a folder can be opened for that."""
     if sys.platform == "win32":
         return
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     except OSError as error:
-        if error.errno != errno.EINVAL:  # a file system that knows no such thing
+        if error.errno != errno.EINVAL:  # a file system that does not support it
             raise
     finally:
         os.close(descriptor)
@@ -190,7 +191,7 @@ def _claim(file: IO[bytes], temporary: str) -> bool:
 
 
 def _remove_leftovers(folder: str, name: str) -> None:
-    """Remove the temporary files of writers that are no more."""
+    """Remove the temporary files of writers that no longer exist."""
     if sys.platform == "win32":
         return
     pattern = re.compile(re.escape(f".{name}.") + r"\d+\.[0-9a-f]{12}\.tmp")

@@ -97,7 +97,7 @@ __all__ = [
     "where",
 ]
 
-# Pickles go on to name the modules as they were called before they had an underscore.
+# Pickles keep naming the modules by their old names, without the underscore.
 for _name in ("arrays", "elementwise", "explain", "functional", "network", "variable", "weight"):
     _modules[f"{__name__}.{_name}"] = _modules[f"{__name__}._{_name}"]
 for _value in [globals()[_name] for _name in __all__]:

@@ -18,7 +18,7 @@ from ._labels import Labels, local_derivative, short
 from ._layout import Box, Edge, Layout, Point, arrange
 from ._variable import Variable, propagate
 
-# Of a larger graph the nodes nearest to the root are drawn, and the picture says so.
+# Of a larger graph only the nodes nearest to the root are drawn, and the picture says so.
 MOST_NODES = 150
 
 CHARACTER = 7.4  # width of a character of 12 px monospaced type, rounded up
@@ -52,7 +52,7 @@ STYLE = """
 }
 """
 
-# Of a page, the paths from so many inputs to the result are written out, and so many of each.
+# A page writes out paths from at most this many inputs to the result, and this many for each.
 MOST_EXPLAINED = 64
 MOST_PATHS = 8
 
@@ -139,7 +139,7 @@ class Picture:
     def _connect(
         self, source: int, numbers: Card, target: int | None = None, row: int | None = None
     ) -> None:
-        """Add the numbers on an edge as a box of its own, so that nothing is put over them."""
+        """Add the numbers on an edge as a separate box, so that nothing is put over them."""
         self.cards.append(numbers)
         self.edges.append(Edge(source, len(self.cards) - 1))
         if target is not None:
@@ -413,7 +413,7 @@ def draw_html(root: Variable, layout: str = "auto", direction: str = "right") ->
         "data": text,
         "script": script,
     }
-    # In one go, so that nothing in a part is taken for a mark of the template.
+    # Replace all marks in one pass, so that nothing in a part is taken for a mark.
     return re.sub(r"\{\{(\w+)\}\}", lambda mark: parts[mark[1]], page)
 
 

@@ -122,7 +122,7 @@ def negative(x: Any) -> Any:
 
 
 def positive(x: Any) -> Any:
-    """Return `x` as a node of its own."""
+    """Return `x` as a separate node."""
     return apply(POSITIVE, x)
 
 

@@ -12,7 +12,7 @@ from ._gate import Array
 from ._labels import Labels, local_derivative, short
 from ._variable import Variable, propagate
 
-# Of a longer list of nodes or of factors only the first and the last few are printed.
+# Of a longer list of nodes or factors, only the first and last few are printed.
 LONGEST = 16
 
 # The number of paths can double with every gate; counting stops here.
@@ -28,10 +28,10 @@ class Factor:
     name : str
         As in ``"du/db"``.
     formula : str
-        As in ``"c"``; where `value` is None, what becomes of the gradient g; "" where the numbers
-        say it all.
+        As in ``"c"``. If `value` is None, what becomes of the gradient g; "" if the numbers say it
+        all.
     value : ndarray or None
-        Its numbers; None where they would be a matrix.
+        Its numbers; None if they would be a matrix.
     """
 
     name: str

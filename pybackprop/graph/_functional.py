@@ -85,7 +85,7 @@ def jacobian(f: Callable[[Any], Any]) -> Callable[[Any], Any]:
 
 def _evaluate(f: Callable[..., Any], args: Sequence[Any]) -> tuple[list[Variable], Variable]:
     """Return fresh nodes for the arguments and the value of `f` at them."""
-    # A Variable is passed on as a new node, so that only this use of it is differentiated by.
+    # A Variable is passed on as a new node, so that only this use of it is differentiated.
     inputs = [positive(x) if isinstance(x, Variable) else Variable(x) for x in args]
     out = f(*inputs)
     if isinstance(out, list | tuple):

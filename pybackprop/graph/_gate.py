@@ -86,7 +86,7 @@ def apply(gate: Gate, *inputs: Any, **parameters: Any) -> Any:
     for x in inputs:
         if isinstance(x, Operand):
             return x.record(gate, inputs, parameters)
-    # A list, as CPython 3.11 leaks the parameters of a call whose iterator of arguments raises.
+    # Use a list: CPython 3.11 leaks the parameters of a call whose argument iterator raises.
     return gate.value(*[_as_float64(x) for x in inputs], **parameters)
 
 

@@ -68,7 +68,7 @@ class Labels:
         return self._free("J" if node is root else "", "v")
 
     def _free(self, wanted: str, stem: str) -> str:
-        """Return and take the first name not taken of `wanted`, stem1, stem2, and so on."""
+        """Take and return the first free name of `wanted`, stem1, stem2, and so on."""
         name = wanted
         while not name or name in self._taken:
             name = f"{stem}{next(self._numbers[stem])}"

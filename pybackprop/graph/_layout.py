@@ -20,8 +20,8 @@ GAP_X = 30.0
 GAP_Y = 14.0
 SWEEPS = 12
 
-# Graphviz takes more than a second where the edges pass through more layers than this in total,
-# and is not used then unless asked for; it is given up on after this many seconds.
+# Graphviz takes more than a second if the edges pass through more layers than this in total; it is
+# then used only if asked for. It is abandoned after this many seconds.
 MOST_PASSES = 2000
 PATIENCE = 10.0
 
@@ -84,11 +84,11 @@ def arrange(
     edges : sequence of Edge
         An acyclic graph over the indices of `boxes`, with at most one edge for each pair.
     engine : {"auto", "dot", "layers"}
-        Graphviz's ``dot``; the built-in layout; or ``dot`` where it is installed and the graph is
-        not so large that it would take long.
+        Graphviz's ``dot``; the built-in layout; or ``dot`` if it is installed and the graph is not
+        so large that it would take long.
     direction : {"right", "down"}
-        Where edges lead. Downwards they run from the lower side of a box to the upper side of
-        another, whose rows then stand for parts of that side, from left to right.
+        The direction of the edges. Downwards they run from the lower side of a box to the upper
+        side of another, whose rows then stand for parts of that side, from left to right.
 
     Returns
     -------
@@ -307,7 +307,7 @@ def _wanted(slot: _Slot, slots: list[_Slot], ends: list[tuple[int, float, float]
     """Return the y at which the edges to `ends` are level on average; as it is without any."""
     if not ends:
         return slot.y
-    # sum() rounds in another way from Python 3.12 on, and pictures are the same everywhere.
+    # sum() rounds differently from Python 3.12 on, but pictures must be the same everywhere.
     return math.fsum(slots[j].y + there - here for j, here, there in ends) / len(ends)
 
 

@@ -61,7 +61,7 @@ def from_network(
     """Build the cost of a network on a batch as a graph, and run the backward pass.
 
     The graph is computed in float64 whatever the type of the network. Dropout is not applied. The
-    derivative that a loss of the user's own returns is taken as numbers, so that second
+    derivative returned by a user's own loss function is treated as plain numbers, so second
     derivatives do not go through it.
 
     Parameters

@@ -25,7 +25,7 @@ _GATES: dict[Any, Gate] = {
     )
 }
 
-# Questions whose answer is no number that could be differentiated: they look at the values.
+# Questions about the values; their answers are not numbers that could be differentiated.
 _QUESTIONS = frozenset(
     {np.greater, np.greater_equal, np.less, np.less_equal, np.isnan, np.isfinite, np.isinf}
 )
@@ -34,7 +34,7 @@ _ADVICE = "use one of the functions of pybackprop.graph, or .value for the plain
 
 
 def apply_ufunc(ufunc: np.ufunc, method: str, inputs: Sequence[Any], options: Any) -> Any:
-    """Answer NumPy's call of a ufunc of which an input or the output is a Variable."""
+    """Handle NumPy's call of a ufunc that has a Variable as an input or the output."""
     if method != "__call__":
         raise TypeError(f"np.{ufunc.__name__}.{method} has no derivative here; {_ADVICE}")
     if options:
@@ -53,7 +53,7 @@ def apply_ufunc(ufunc: np.ufunc, method: str, inputs: Sequence[Any], options: An
 
 
 def apply_function(function: Callable[..., Any], args: Sequence[Any], options: Any) -> Any:
-    """Answer NumPy's call of any other function that was given a Variable."""
+    """Handle NumPy's call of any other function that was given a Variable."""
     own = _FUNCTIONS.get(function)
     if own is None:
         name = f"{function.__module__}.{function.__name__}".replace("numpy", "np", 1)
@@ -69,7 +69,7 @@ def _refuse(name: str, **options: Any) -> None:
 
 
 def _reduction(name: str, gate: Callable[..., Any]) -> Callable[..., Any]:
-    """Return what takes the place of a function of NumPy that reduces an array."""
+    """Return the replacement for a NumPy function that reduces an array."""
 
     def reduce(
         a: Any,

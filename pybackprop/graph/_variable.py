@@ -27,22 +27,22 @@ class Variable(Operand):
     value : array_like
         A real number or an array of any shape. It is copied and held as float64.
     name : str, optional
-        How the node is called in explanations and pictures.
+        What the node is called in explanations and pictures.
 
     Attributes
     ----------
     value : numpy.float64 or ndarray
-        The forward value. That of a leaf may be assigned, as between two steps of a descent; nodes
-        that were computed from it keep their values.
+        The forward value. The value of a leaf may be assigned, for example between two steps of a
+        descent; nodes that were computed from it keep their values.
     grad : ndarray, Variable or None
-        The derivative, of the shape of `value`, of the node that `backward` was last called on;
-        None before. It is a Variable after ``backward(create_graph=True)``.
+        The derivative of the node that `backward` was last called on, in the shape of `value`; None
+        before the first call. It is a Variable after ``backward(create_graph=True)``.
     name : str or None
         The name, which may be assigned.
     gate, inputs : Gate or None, tuple of Variable
         The operation that made this node and what it was applied to; None and () for a leaf.
     is_constant : bool
-        True for plain numbers that met a Variable: they get no gradient.
+        True for plain numbers that were combined with a Variable; they get no gradient.
 
     Raises
     ------
@@ -195,7 +195,7 @@ class Variable(Operand):
         return gradient
 
     def pull_back(self, position: int, gradient: Any) -> Any:
-        """Return what reaches input `position` of a gradient of this node: one chain rule step.
+        """Return what reaches input `position` from a gradient of this node: one chain rule step.
 
         Parameters
         ----------
@@ -366,12 +366,12 @@ class Variable(Operand):
         path : path, optional
             Where to write the picture.
         layout : {"auto", "dot", "layers"}
-            Where nodes are placed by: Graphviz's ``dot``, the built-in layered layout, or
-            ``dot`` where it is installed.
+            What places the nodes. dot is Graphviz's ``dot``, layers is the built-in layered layout,
+            and auto is ``dot`` if it is installed.
         direction : {"right", "down"}
-            Where the graph leads. To the right, values are above the edges and the picture is as
-            wide as the graph is deep; downwards they are left of them, and a deep graph fits the
-            column of a page.
+            The direction of the graph. To the right, values are above the edges, and the picture is
+            as wide as the graph is deep. Downwards, values are left of the edges, and a deep graph
+            fits a page column.
 
         Returns
         -------
@@ -391,7 +391,7 @@ class Variable(Operand):
     ) -> str:
         """Draw the graph as a web page that steps through it, with a table of its nodes.
 
-        Values come up node by node, then gradients edge by edge. The picture can be fitted to the
+        Values appear node by node, then gradients edge by edge. The picture can be fitted to the
         window and zoomed, and a click on an input shows its paths to this node.
 
         Parameters

@@ -25,7 +25,7 @@ _FUSED = frozenset({"cross_entropy", "binary_cross_entropy"})
 
 # A sum of more terms is written as a product of a row and a vector.
 _MOST_TERMS = 4
-# Each path is held and printed, so there is an end to how many may be asked for.
+# Each path is stored and printed, so there is a limit on how many may be asked for.
 _MOST_FOLLOWED = 10_000
 
 
@@ -43,7 +43,7 @@ def explain_weight(
     """Print the chain rule for the cost's derivative in one weight or bias, path by path.
 
     The nodes of a path are the quantities of backpropagation: the loss, the outputs a and inputs z
-    of activations, and the weight. As the derivatives of `graph.from_network`, all is in float64.
+    of activations, and the weight. As in `graph.from_network`, everything is in float64.
 
     Parameters
     ----------
@@ -54,7 +54,7 @@ def explain_weight(
     y : array_like
         The targets, as for `Network.cost`.
     layer : int
-        0 … L - 1, as in ``net.weights[layer]``, which is called W1 where `layer` is 0.
+        0 … L - 1, as in ``net.weights[layer]``, which is called W1 if `layer` is 0.
     i : int
         The neuron, a row of ``net.weights[layer]``.
     j : int or None
@@ -62,8 +62,9 @@ def explain_weight(
     sample_weight : array_like, shape (N,), optional
         The weight of each example in the mean.
     max_paths : int
-        How many paths to follow, at most 10,000. There are as many as the product of N and the
-        widths above `layer`; they are counted, and their sum is computed, without following each.
+        How many paths to follow, at most 10,000. Their total number is the product of N and the
+        widths above `layer`. They are counted, and their sum is computed, without following each
+        one.
 
     Returns
     -------

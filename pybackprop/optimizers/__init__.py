@@ -15,10 +15,10 @@ from ._base import state_to_save as state_to_save
 from ._rules import *  # noqa: F403 - what its __all__ names
 from ._rules import as_optimizer as as_optimizer
 
-# What pybackprop shows too; the other names are for its own modules.
+# What pybackprop exports too; the other names are for its own modules.
 __all__ = ["Optimizer"]
 __all__ += _rules.__all__
 
-# Pickles name the package, so that they outlive its modules.
+# Pickles name the package, so they stay valid if its modules change.
 for _named in (*RULES.values(), Optimizer, from_state_dict, restore):
     _named.__module__ = __name__

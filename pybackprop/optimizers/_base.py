@@ -18,8 +18,8 @@ _KEPT = frozenset({"_state", "_lr", "_initial"})
 LearningRate = float | Schedule | Callable[[int], float]
 Result = TypeVar("Result")
 
-# Steps of a schedule that are computed at once: always the same ones together, so that a rate has
-# the same bits however training is cut into calls.
+# Steps of a schedule that are computed at once. They are always grouped in the same way, so a rate
+# has the same bits however training is split into calls.
 _BLOCK = 256
 
 # The optimizers by name; _rules.py fills this table.
@@ -105,17 +105,17 @@ class Optimizer:
     Attributes
     ----------
     lr : float, Schedule or callable
-        Learning rate; a callable is given the number of updates done and returns the rate. During
-        a fit it is called for some steps ahead.
+        Learning rate; a callable is given the number of updates done and returns the rate. During a
+        fit it is called some steps in advance.
     clip_norm : float or None
-        Gradients whose 2-norm over all parameters is larger are scaled down to it.
+        A gradient whose 2-norm over all parameters exceeds this is scaled down to it.
     steps : int
         Updates done.
 
     Notes
     -----
-    One call at a time may use an optimizer. During a fit its own thread may change settings and
-    replace the state in a callback; every other change is refused with a RuntimeError.
+    Only one call at a time may use an optimizer. During a fit, callbacks in the thread of the fit
+    may change settings and replace the state; every other change is refused with a RuntimeError.
     """
 
     name: ClassVar[str]
@@ -142,7 +142,7 @@ class Optimizer:
 
     def _set_lr(self, value: LearningRate) -> None:
         rates = None if isinstance(value, float) else Rates(value)
-        # No call between the assignments: a signal that ended this there would leave them apart.
+        # Make no calls between these assignments: a signal there would leave them inconsistent.
         if isinstance(value, float):
             self._state.struct.lr = value
         self._state.schedule = rates
@@ -210,7 +210,7 @@ class Optimizer:
                 f"but is used with {key[0]} of {key[1]}; "
                 "use another optimizer, or reset() this one"
             )
-        # The key, by which calls know the state is whole, comes last: a signal may end this.
+        # The key tells calls that the state is complete; set it last, since a signal may end this.
         self._forget()
         self._settle(key)
         state.bind(key)
@@ -227,7 +227,7 @@ class Optimizer:
             return call(self._state, *arguments)
         except BaseException:
             if first and not self.steps:
-                self._state.bind(None)  # it did not come to an update, and may serve others
+                self._state.bind(None)  # no update was done, so it may serve others
             raise
 
     def _rate(self) -> float:
@@ -268,7 +268,7 @@ class Optimizer:
         Raises
         ------
         TypeError, ValueError
-            The arrays are not as described, or not of the size that the state has.
+            The arrays are not as described, or do not have the size of the state.
         RuntimeError
             The optimizer is in use in another call, or in a fit.
         """
@@ -302,7 +302,7 @@ class Optimizer:
         -------
         dict
             `name`; `settings`, where a schedule is described by a dict; `step`; `state`, the
-            vectors by PyTorch's names.
+            vectors under PyTorch's names.
 
         Raises
         ------
@@ -325,15 +325,15 @@ class Optimizer:
         Raises
         ------
         TypeError, ValueError
-            The description is not one of this class, or is malformed; or, in a callback of a fit,
-            it does not match the network being trained. Nothing is changed.
+            The description is of another class or malformed. Or, in a callback of a fit, it does
+            not match the network being trained. Nothing is changed.
         RuntimeError
             The optimizer is in use in another call.
         """
         self._become(restore(type(self), state))
 
     def _become(self, other: Optimizer) -> None:
-        """Take over settings and state of another optimizer, not to be used afterwards."""
+        """Take over settings and state of another optimizer, which must not be used afterwards."""
         self._state.alone(self._adopt, other)
 
     def _adopt(self, other: Optimizer) -> None:
@@ -381,7 +381,7 @@ class Optimizer:
     def __reduce__(self) -> tuple[Any, ...]:
         state = self.state_dict()
         state["settings"]["lr"] = self.lr
-        # What a subclass keeps of its own travels beside.
+        # Attributes added by a subclass are pickled along with the state.
         own = {name: value for name, value in vars(self).items() if name not in _KEPT}
         return restore, (type(self), state), own or None
 
@@ -404,7 +404,7 @@ def restore(kind: type[Optimizer], state: dict[str, Any]) -> Optimizer:
     settings = dict(settings)
     if isinstance(settings["lr"], dict):
         settings["lr"] = Schedule.from_dict(settings["lr"])
-    # A subclass may have a constructor of its own: that of the rule takes the settings.
+    # A subclass may have its own constructor, but the rule's constructor takes the settings.
     rule = next(each for each in kind.__mro__ if "name" in vars(each))
     optimizer = kind.__new__(kind)
     vars(rule)["__init__"](optimizer, **settings)
@@ -420,7 +420,7 @@ def from_state_dict(state: dict[str, Any]) -> Optimizer:
 
 
 def state_to_save(optimizer: Any) -> dict[str, Any]:
-    """Return what a file is to hold of an optimizer."""
+    """Return what a file stores of an optimizer."""
     if not isinstance(optimizer, Optimizer):
         raise TypeError(f"optimizer must be an Optimizer, got {optimizer!r}")
     state = optimizer.state_dict()

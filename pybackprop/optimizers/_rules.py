@@ -72,7 +72,7 @@ class Adam(Optimizer):
     betas : pair of float
         b1 and b2, each in [0, 1).
     eps : float
-        Keeps the division from zero.
+        Prevents division by zero.
     weight_decay : float
         Factor of the parameters that is added to the gradient.
     clip_norm : float or None
@@ -118,7 +118,7 @@ class Adam(Optimizer):
 class AdamW(Adam):
     """Adam with decoupled weight decay (Loshchilov and Hutter, 2019).
 
-    As Adam without weight decay in the gradient, after w = w - lr * weight_decay * w.
+    Does w = w - lr * weight_decay * w, then the update of Adam without weight decay.
 
     Parameters
     ----------
@@ -155,7 +155,7 @@ class RMSprop(Optimizer):
     alpha : float
         Decay rate of the mean square, in [0, 1].
     eps : float
-        Keeps the division from zero.
+        Prevents division by zero.
     weight_decay : float
         Factor of the parameters that is added to the gradient.
     momentum : float
@@ -207,13 +207,13 @@ class Adagrad(Optimizer):
     lr : float, Schedule or callable
         Learning rate.
     lr_decay : float
-        Slows the steps as they count.
+        Decay of the learning rate with the number of steps.
     weight_decay : float
         Factor of the parameters that is added to the gradient.
     initial_accumulator_value : float
-        What the sum of squares starts from.
+        Initial value of the sum of squares.
     eps : float
-        Keeps the division from zero.
+        Prevents division by zero.
     clip_norm : float or None
         Largest norm of the gradient.
     """
@@ -247,7 +247,7 @@ class Adagrad(Optimizer):
 
     @property
     def initial_accumulator_value(self) -> float:
-        """What the sum of squares started from."""
+        """Initial value of the sum of squares."""
         return self._initial
 
     def _first_value(self) -> float:

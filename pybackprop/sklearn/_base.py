@@ -48,7 +48,7 @@ class _Layers(list[Array]):
 
 @contextlib.contextmanager
 def _limited(threads: int | None) -> Iterator[None]:
-    """Use at most so many threads for a while."""
+    """Use at most this many threads within the context."""
     before = runtime.get_threads()
     if threads is None or threads == before:
         yield
@@ -103,7 +103,7 @@ class BaseMLP(BaseEstimator):  # type: ignore[misc]
         raise NotImplementedError
 
     def _encode(self, y: Any) -> Array:
-        """Return targets for the network as those of fit were returned."""
+        """Return targets for the network, encoded as in fit."""
         raise NotImplementedError
 
     def _count_outputs(self, targets: Array) -> int:
@@ -139,8 +139,8 @@ class BaseMLP(BaseEstimator):  # type: ignore[misc]
         """The trained `pybackprop.Network`; for the poisson loss, its outputs are logarithms.
 
         Its metadata hold the class names and, if X was a DataFrame, the input names. For two
-        classes its single output is the probability of the second; `Network.from_sklearn` has an
-        output for each.
+        classes its single output is the probability of the second class; a network from
+        `Network.from_sklearn` has an output for each.
         """
         check_is_fitted(self)
         return self._network
@@ -253,7 +253,7 @@ class BaseMLP(BaseEstimator):  # type: ignore[misc]
     ) -> tuple[Rows, Rows]:
         """Return the rows to train on, and the rows to validate on.
 
-        Calls of partial_fit share a seed: data that come again are cut in the same way again.
+        Calls of partial_fit share a seed, so the same data are always split in the same way.
         """
         if incremental and (first or "_split_seed" not in vars(self)):
             self._split_seed = int(random_state.randint(2**31))

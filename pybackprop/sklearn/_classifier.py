@@ -26,14 +26,14 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
     where there are two classes or several labels at once. Takes the place of
     `sklearn.neural_network.MLPClassifier`, with these differences:
 
-    - `dtype`: arithmetic is float32 but where a batch has all rows (see there); scikit-learn's has
-      the type of X.
+    - `dtype`: arithmetic is float32, unless a batch has all rows (see below); scikit-learn uses the
+      type of X.
     - The order of rows in minibatches comes from another random number generator. Initial weights
       and the held-out rows of early stopping are scikit-learn's for the same `random_state`.
-    - The bias correction of Adam's `epsilon` is brought up to date after every epoch, not step.
-    - The penalty of every minibatch is alpha / 2 * sum of W² over the mean weight of a batch; in
-      scikit-learn, over the weight of that batch.
-    - Rows of weight 0 count as left out, and negative weights are refused.
+    - The bias correction of Adam's `epsilon` is updated after every epoch, not every step.
+    - The penalty of every minibatch is alpha / 2 * sum of W² divided by the mean weight of a batch;
+      scikit-learn divides by the weight of that batch.
+    - Rows of weight 0 are treated as left out, and negative weights are refused.
     - `lbfgs` has no `loss_curve_`, as in scikit-learn, and works in float64 whatever the `dtype`.
 
     Parameters
@@ -41,12 +41,12 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
     hidden_layer_sizes : int or sequence of int, default=(100,)
         Widths of the hidden layers.
     activation : str or sequence of str, default="relu"
-        Of the hidden layers, one for all or one each: identity, logistic (or sigmoid), tanh, relu,
-        leaky_relu, elu, selu, softplus, gelu, silu, mish.
+        Activation of the hidden layers, one for all or one for each: identity, logistic (or
+        sigmoid), tanh, relu, leaky_relu, elu, selu, softplus, gelu, silu, mish.
     solver : {"adam", "sgd", "lbfgs"}, default="adam"
-        How to minimise. lbfgs (of scipy) uses all rows in every step.
+        How to minimise. lbfgs (from scipy) uses all rows in every step.
     alpha : float, default=1e-4
-        Strength of the L2 penalty, alpha / 2 * sum of W² over the rows of a batch.
+        Strength of the L2 penalty, alpha / 2 * sum of W² divided by the rows of a batch.
     batch_size : int or "auto", default="auto"
         Rows of a minibatch; auto is min(200, rows).
     learning_rate : {"constant", "invscaling", "adaptive"}, default="constant"
@@ -57,51 +57,52 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
     power_t : float, default=0.5
         For invscaling.
     max_iter : int, default=200
-        Epochs at most; for lbfgs, iterations.
+        Maximum number of epochs; for lbfgs, of iterations.
     shuffle : bool, default=True
-        Whether rows come in another order in every epoch.
+        Whether the rows are reordered in every epoch.
     random_state : int, RandomState or None, default=None
         Keys initial weights, held-out rows, the order of rows, dropout.
     tol : float, default=1e-4
-        An epoch is no improvement if it is not better than the best one by this; for lbfgs, the
-        largest entry of the gradient at which to end.
+        An epoch counts as an improvement only if it is better than the best one by this much. lbfgs
+        stops when the largest entry of the gradient is this small.
     verbose : bool, default=False
         Print the figures of every epoch.
     warm_start : bool, default=False
-        Whether fit goes on from the weights that there are.
+        Whether fit continues from the present weights.
     momentum : float, default=0.9
         For sgd, in [0, 1].
     nesterovs_momentum : bool, default=True
         For sgd.
     early_stopping : bool, default=False
-        Go by the score on held-out rows instead of the training loss, and put the weights with
-        the best score back at the end. If the fit then diverges, it stops with score nan and a
+        Use the score on held-out rows instead of the training loss, and restore the weights with
+        the best score at the end. If such a fit diverges, it stops with score nan and a
         ConvergenceWarning and keeps the best weights; without early stopping it raises ValueError.
     validation_fraction : float, default=0.1
-        Part of the rows that early stopping holds out where fit is given no validation data.
+        Fraction of the rows that early stopping holds out if fit is given no validation data.
     beta_1, beta_2, epsilon : float, default=0.9, 0.999, 1e-8
         For adam.
     n_iter_no_change : int or inf, default=10
         Epochs without improvement after which to stop.
     max_fun : int, default=15000
-        For lbfgs, evaluations at most.
+        For lbfgs, maximum number of evaluations.
     class_weight : dict, list of dict, "balanced" or None, default=None
         Weights of the classes, {label: weight}; balanced is rows / (classes * rows of the class),
-        where rows count by their sample_weight. For several labels at once, a list of dicts.
-        Multiplies sample_weight.
+        where rows count by their sample_weight. For several labels at once, a list of dicts. These
+        weights multiply sample_weight.
     dropout : float or sequence of float, default=0.0
-        Rate after the hidden layers, one for all or one each; for sgd and adam.
+        Rate after the hidden layers, one for all or one for each; for sgd and adam.
     dtype : {"auto", "float32", "float64"}, default="auto"
-        Of weights and arithmetic. auto is float32, but float64 for a fit whose batches have all
-        rows (lbfgs, or no more rows than batch_size): there no noise of sampling hides rounding.
+        Type of weights and arithmetic. auto is float32, or float64 for a fit whose batches have all
+        rows (lbfgs, or no more rows than batch_size), because no sampling noise hides rounding
+        there.
     precision : str, default="float32"
         How matrix products of float32 are formed; see `pybackprop.Network`.
     callbacks : callable or sequence of callables, default=()
         For sgd and adam: each is called after every epoch with a `pybackprop.EpochEnd`, whose
         cost is loss_; one that returns True ends the fit.
     threads : int or None, default=None
-        Threads at most in fit and predict, set for the process meanwhile; None leaves the limit
-        of `pybackprop.set_threads`. Results do not depend on it.
+        Maximum number of threads in fit and predict, set for the whole process during the call;
+        None keeps the limit of `pybackprop.set_threads`. Results do not depend on it.
 
     Attributes
     ----------
@@ -115,11 +116,12 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
     loss_curve_ : list of float
         The training loss of every epoch.
     validation_scores_, validation_loss_curve_ : list of float or None
-        Accuracy and loss on the validation data after every epoch, where there are such.
+        Accuracy and loss on the validation data after every epoch, if there are any.
     best_validation_score_ : float or None
         The highest validation score, with early stopping.
     converged_ : bool
-        Whether the fit ended since nothing improved. After partial_fit: whether to stop calling.
+        Whether the fit ended because nothing improved. After partial_fit: whether to stop calling
+        it.
     n_iter_, t_ : int
         Epochs of the last call, and rows seen in all.
     n_features_in_, feature_names_in_, n_layers_, n_outputs_, out_activation_
@@ -129,7 +131,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
 
     Notes
     -----
-    Sparse X is made dense a batch at a time, in fit and predict.
+    Sparse X is made dense one batch at a time, in fit and predict.
 
     Examples
     --------
@@ -270,9 +272,9 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
         sample_weight : array_like, (N,), optional
             Weights >= 0 of the examples.
         X_val, y_val, sample_weight_val : array_like, optional
-            Validation data for sgd and adam, used instead of a held-out part with early stopping,
-            and recorded without. In a Pipeline, `transform_input=["X_val"]` brings X_val here
-            transformed.
+            Validation data for sgd and adam. With early stopping they replace the held-out part;
+            without it, the score and the loss on them are recorded. In a Pipeline,
+            `transform_input=["X_val"]` makes X_val arrive here transformed.
 
         Returns
         -------
@@ -296,9 +298,9 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
     ) -> MLPClassifier:
         """Train for one epoch over the given rows, for solver sgd or adam.
 
-        With early stopping the score on X_val, or else on validation_fraction of the rows of each
-        call, is noted, and `converged_` says when it has stopped improving; the best weights are
-        put back then.
+        With early stopping, the score on X_val, or else on validation_fraction of the rows of each
+        call, is recorded. `converged_` says when it has stopped improving; the best weights are
+        restored at that point.
 
         Parameters
         ----------

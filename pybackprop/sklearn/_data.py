@@ -17,7 +17,7 @@ from ..network import Network
 # Entries of the dense copy of a piece of a sparse matrix.
 _PIECE_ENTRIES = 2**22
 
-# A network refuses a second thread, but threads may share a fitted estimator of scikit-learn's.
+# A network refuses a second thread, but threads may share a fitted scikit-learn estimator.
 _turns: WeakKeyDictionary[Network, Lock] = WeakKeyDictionary()
 
 
@@ -50,7 +50,7 @@ class Rows(NamedTuple):
 
 
 def balanced_weights(y: Any, sample_weight: Array) -> Array:
-    """Return the weight of each row with which all classes weigh the same.
+    """Return row weights that give all classes the same total weight.
 
     Classes whose rows all have weight 0 count as absent. For several labels at once, the weights
     of all labels are multiplied, as in scikit-learn.

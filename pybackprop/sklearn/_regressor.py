@@ -21,15 +21,15 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]
     Takes the place of `sklearn.neural_network.MLPRegressor`, with the differences that
     `MLPClassifier` lists, and two more:
 
-    - loss_ is what is minimised, which sums over outputs; scikit-learn's averages the squared error
-      over them, but not its gradient.
+    - loss_ is what is minimised, a sum over outputs. scikit-learn's loss_ averages the squared
+      error over outputs, but its gradient does not.
     - loss="poisson" refuses negative targets, for which the Poisson deviance is undefined;
       scikit-learn takes them.
 
     Parameters
     ----------
     loss : str or callable, default="squared_error"
-        Of an example, summed over outputs, with target y and prediction p:
+        Loss of an example, summed over outputs, with target y and prediction p:
 
         - squared_error, (p - y)² / 2;
         - poisson, half the Poisson deviance y log(y / p) - y + p, where p = exp(output) and
@@ -138,7 +138,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]
         weights = np.ones(len(targets)) if sample_weight is None else sample_weight
         left = weights @ (targets - predictions) ** 2
         total = weights @ (targets - mean) ** 2
-        # As scikit-learn's r2_score: constant targets score 1 where they are met, 0 elsewhere.
+        # As in scikit-learn's r2_score, constant targets score 1 if they are met, else 0.
         score = np.where(left > 0, 0.0, 1.0)
         np.divide(left, total, out=left, where=total > 0)
         return float(np.where(total > 0, 1.0 - left, score).mean())
@@ -166,9 +166,9 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]
         sample_weight : array_like, (N,), optional
             Weights >= 0 of the examples.
         X_val, y_val, sample_weight_val : array_like, optional
-            Validation data for sgd and adam, used instead of a held-out part with early stopping,
-            and recorded without. In a Pipeline, `transform_input=["X_val"]` brings X_val here
-            transformed.
+            Validation data for sgd and adam. With early stopping they replace the held-out part;
+            without it, the score and the loss on them are recorded. In a Pipeline,
+            `transform_input=["X_val"]` makes X_val arrive here transformed.
 
         Returns
         -------
@@ -191,9 +191,9 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]
     ) -> MLPRegressor:
         """Train for one epoch over the given rows, for solver sgd or adam.
 
-        With early stopping the score on X_val, or else on validation_fraction of the rows of each
-        call, is noted, and `converged_` says when it has stopped improving; the best weights are
-        put back then.
+        With early stopping, the score on X_val, or else on validation_fraction of the rows of each
+        call, is recorded. `converged_` says when it has stopped improving; the best weights are
+        restored at that point.
 
         Parameters
         ----------

@@ -168,11 +168,12 @@ class Stochastic:
             for first in range(0, self.rows, self.batch_size):
                 batch = self.training.take(order[first : first + self.batch_size])
                 x = _data.as_dense(batch.x, network.dtype)
-                # A batch counts by its sum of weights, as in `fit`.
+                # A batch is weighted by its sum of weights, as in `fit`.
                 of_batch = float(len(x) if batch.weights is None else batch.weights.sum())
                 total += of_batch * network.step(x, batch.y, self.optimizer, batch.weights)
                 weight += of_batch
-            # As `fit` does: neither the cost nor what the last update left may be infinite.
+            # As in `fit`: neither the cost nor the parameters after the last update may be
+            # infinite.
             if not (math.isfinite(total) and np.isfinite(network.parameters).all()):
                 raise FloatingPointError(f"the cost is not finite in epoch {epoch}")
             steps, done = net.get_counters()
@@ -239,7 +240,7 @@ class Stochastic:
         estimator._no_improvement_count = 0 if improved else estimator._no_improvement_count + 1
 
     def _give_up(self) -> bool:
-        """Return whether to stop where nothing improves; `adaptive` lowers the rate first."""
+        """Return whether to stop if nothing improves; `adaptive` lowers the rate first."""
         arguments, end = self.arguments, " Stopping."
         rate = self._rate()
         lower = arguments.solver == "sgd" and arguments.learning_rate == "adaptive"
@@ -266,7 +267,8 @@ class Stochastic:
     def _set_rate(self, rate: float) -> None:
         """Set the learning rate, and keep the velocity as scikit-learn does.
 
-        There velocity is -lr times our buffer: a new rate acts on what is added to it only.
+        In scikit-learn, velocity is -lr times our buffer: a new rate affects only what is added
+        later.
         """
         buffer = self.optimizer._state.vectors[0]
         if buffer is not None:

@@ -1,4 +1,4 @@
-"""Checkpoints: training runs that go on, in another process, as if they had not stopped."""
+"""Checkpoints: training runs that continue, in another process, as if they had not stopped."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from .history import History
 if TYPE_CHECKING:
     from ..model import Model
 
-# Of data that are larger, evenly spaced rows of about this many bytes stand for the rest.
+# If the data are larger, evenly spaced rows of about this many bytes stand for all of them.
 _SAMPLE_BYTES = 2**26
 
 _UNITS = {
@@ -74,14 +74,14 @@ class Position(NamedTuple):
     epoch, batch : int
         Of the next batch, from 0.
     running : tuple of three floats
-        Of the current epoch so far: the sum of costs times weights, that of weights, seconds.
+        For the current epoch so far: the sum of costs times weights, the sum of weights, seconds.
     history : History
         Of the epochs that have ended.
     start, best : ndarray, (n_parameters,), or None
         Parameters at the start of the current epoch, where one is running, and those of the epoch
         with the lowest validation cost, where they are kept.
     more : dict
-        What else is to be known, in whole numbers.
+        Anything else to keep, as integers.
     """
 
     epoch: int
@@ -94,7 +94,7 @@ class Position(NamedTuple):
 
 
 class Checkpoints:
-    """What a run writes, and what it goes on from.
+    """What a run writes, and what it continues from.
 
     Parameters
     ----------
@@ -103,7 +103,7 @@ class Checkpoints:
     path, every, resume
         The arguments checkpoint, checkpoint_every and resume of `Network.fit`.
     run : dict
-        What a run must have in common with the one it goes on from: values that JSON can hold.
+        What a run must have in common with the one it continues: values that JSON can hold.
     """
 
     def __init__(
@@ -140,13 +140,13 @@ class Checkpoints:
     # ---- writing ----
 
     def steps_left(self, steps: int) -> int | None:
-        """Return in how many steps a checkpoint is due; None where steps do not tell."""
+        """Return in how many steps a checkpoint is due; None if that does not depend on steps."""
         if self.path is None or self.every.unit != "steps":
             return None
         return int(self.every.number) - steps % int(self.every.number)
 
     def seconds_left(self) -> float:
-        """Return in how much time a checkpoint is due; infinity where time does not tell."""
+        """Return in how much time a checkpoint is due; infinity if that does not depend on time."""
         if self.path is None or self.every.unit != "seconds":
             return math.inf
         return max(self._clock + self.every.number - time.monotonic(), 0.0)
@@ -167,14 +167,15 @@ class Checkpoints:
             self.write(position)
 
     def write(self, position: Position) -> None:
-        """Put the file of this position in the place of the one before.
+        """Write the file of this position in place of the previous one.
 
         Raises
         ------
         OSError
             It cannot be written.
         ValueError
-            The learning rate has become a function, without which no run could go on as this one.
+            The learning rate has become a function, and no run could continue like this one without
+            it.
         """
         network, optimizer = self.network, self.optimizer
         vectors = zip(optimizer._vectors, optimizer._state.vectors, strict=False)
@@ -288,7 +289,7 @@ class Checkpoints:
             "optimizer": {"name": model.optimizer["name"], **wanted},
         }
         for settings in (own["network"], stored["network"]):
-            settings.pop("init", None)  # it is over with
+            settings.pop("init", None)  # no longer needed
         different = _find_difference("", {**first, **stored}, {**own, **self.run})
         if different is not None:
             raise _Mismatch(different)
@@ -350,7 +351,7 @@ def _read_position(training: npz.Training) -> tuple[Position, dict[str, Any]]:
 
 
 def check_epochs(position: Position, epochs: int) -> None:
-    """Refuse to end a run before the point that it goes on from."""
+    """Refuse to end a run before the point at which it resumes."""
     if (position.epoch, position.batch) > (epochs, 0):
         more = f" and {position.batch} batches" if position.batch else ""
         raise ValueError(
@@ -403,7 +404,7 @@ def optimizer_settings(optimizer: Optimizer) -> dict[str, Any]:
 
 
 def describe_data(data: _core.Data | None) -> dict[str, Any]:
-    """Return what tells data from others: shapes, types and checksums."""
+    """Return what distinguishes these data from others: shapes, types and checksums."""
     arrays = (None, None, None) if data is None else data.arrays
     return {
         name: None if array is None else _describe(array)

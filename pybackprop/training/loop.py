@@ -26,13 +26,13 @@ Callback = Callable[[EpochEnd], Any]
 # How long one call into the core may take, so that signals and progress are handled promptly.
 _SLICE_NS = 50_000_000
 
-# How many steps at most are given their learning rates one by one to end a slice where wanted.
+# At most this many steps get their rates one by one, so that a slice ends where wanted.
 _STEPS_OF_A_SLICE = 4096
 
 # The key of the permutation that sets rows aside for validation, which no epoch reaches.
 _SPLIT_KEY = 2**62 - 1
 
-# What can make a cost infinite; other findings may be there, and are not to blame.
+# Causes that can make a cost infinite; other findings may exist but are not to blame.
 _DIVERGING = frozenset(
     {
         "inputs_scale",
@@ -51,7 +51,7 @@ _EXAMINED = 10_000_000
 
 
 class Split:
-    """Training data and, where asked for, validation data, ready for the core."""
+    """Training data and, if asked for, validation data, ready for the core."""
 
     def __init__(self, network: Model, x: Any, y: Any, sample_weight: Any, validation: Any) -> None:
         net = network._net
@@ -221,7 +221,7 @@ class Trainer:
     def _run_slice(self, fit: _core.Fit, costs: Array, max_ns: int) -> None:
         """Train for one slice and note the figures of the epochs that it ended."""
         optimizer = self.optimizer
-        # Not by `alone`, which would refuse the fit where another thread is just being refused.
+        # Do not use `alone`: it would refuse the fit while another thread is being refused.
         with optimizer._state.lock:
             rates = self._prepare_optimizer()
             rate = 0.0 if rates is not None else float(optimizer._state.get("lr"))
@@ -260,8 +260,8 @@ class Trainer:
         found = None
         if self.network.n_parameters > _EXAMINED:
             return ""
-        # Nothing that goes wrong here, in a loss of the user or for want of memory, may hide what
-        # has to be reported.
+        # If something goes wrong here, in a user's loss or for lack of memory, it must not hide
+        # what has to be reported.
         with suppress(Exception):
             x, y = self.split.training.arrays[:2]
             assert y is not None
@@ -332,7 +332,7 @@ class Trainer:
         self.clock.position, self.clock.carried = self._steps(fit), seconds
 
     def _is_out_of_patience(self) -> bool:
-        """Return whether it is long enough that the validation cost was lowest."""
+        """Return whether the validation cost was lowest long enough ago to stop."""
         best = -1 if self.history.best_epoch is None else self.history.best_epoch
         return self.patience is not None and len(self.history) - 1 - best >= self.patience
 

@@ -61,7 +61,7 @@ class _Unfailing(_Silent):
 
 
 class _Lines(_Silent):
-    """One line an epoch, with gaps where epochs are short."""
+    """One line per epoch, with gaps if epochs are short."""
 
     def __init__(self, epochs: int) -> None:
         self._epochs = epochs

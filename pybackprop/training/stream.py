@@ -124,7 +124,7 @@ class _Run:
             cost = self.network.step(batch[0], batch[1], self.optimizer, *batch[2:])
         except (TypeError, ValueError) as error:
             if type(error) not in (TypeError, ValueError):
-                raise  # of a loss function, say: not made from a text alone
+                raise  # from a loss function, say: it may take more than a text to make
             raise type(error)(f"{where}: {error}") from error
         if not math.isfinite(cost):
             why = advise(self.network._data(*batch), self.network._net.dtype)
@@ -132,7 +132,7 @@ class _Run:
                 f"the cost is not finite in {where} (counted from 0); the network is as before "
                 f"that batch. {why}"
             )
-        # A batch counts by its sum of weights, as in `fit`.
+        # A batch is weighted by its sum of weights, as in `fit`.
         weighted = len(batch) == 3 and batch[2] is not None
         of_batch = float(np.sum(batch[2])) if weighted else float(len(batch[0]))
         self.cost += of_batch * cost
@@ -192,7 +192,7 @@ class _Run:
             self.checkpoints.write(self._position())
 
     def go_on(self, position: Position) -> None:
-        """Take over the position of an earlier run, and pass over the batches that it had."""
+        """Take over the position of an earlier run, and skip the batches that it had."""
         for _ in range(position.epoch):
             for batch in self.source.epoch():
                 self._count(batch)

@@ -31,14 +31,14 @@ class Trial:
     Attributes
     ----------
     cause : str or None
-        Of the finding that proposes the change; None for training without one.
+        Cause of the finding that proposes the change; None for training without one.
     line : str
         The change, a line of Python; empty without one.
     before, after : float
-        Cost before any change, and after the change and the training: of the data alone, over the
-        cost of the best constant outputs. So 1 is as good as to know nothing of the inputs, and
-        units do not matter. Infinity where training fails; NaN before it, where data are not
-        finite.
+        Cost before any change, and after the change and the training. It is the cost of the data
+        alone, divided by that of the best constant outputs. So 1 means that nothing is known about
+        the inputs, and units do not matter. `after` is infinity if training fails; `before` is NaN
+        if the data are not finite.
     """
 
     cause: str | None
@@ -58,7 +58,7 @@ class Trials(tuple[Trial, ...]):
     __slots__ = ()
 
     def __str__(self) -> str:
-        """Return a table, one line a trial."""
+        """Return a table, one line per trial."""
         return "\n".join(
             [f"{'before':>9} {'after':>9}  cost over that of a constant", *map(str, self)]
         )
@@ -81,7 +81,7 @@ def try_lines(
     x, y : ndarray
         Inputs and targets as they were given; of more than 1,024 rows, evenly spaced ones.
     optimizer : Optimizer or None
-        The one to train with, from its first step; None for Adam.
+        The optimizer to train with, from its first step; None for Adam.
     findings : sequence of Finding
         Whose advice is tried, each line once.
     epochs : int
@@ -128,7 +128,8 @@ class _Case:
             try:
                 exec(line, names)
             except ValueError:
-                # These rows do not let it be followed, such as columns that do not vary in them.
+                # The advice cannot be followed on these rows, if columns do not vary in them, for
+                # example.
                 return Trial(cause, line, self._cost_before(None), math.inf)
             weights = names["sample_weight"]
             before = self._cost_before(weights)

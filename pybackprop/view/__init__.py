@@ -9,7 +9,7 @@ from ._shown import Page
 
 __all__ = ["Page", "make_descent", "make_page", "write_descent", "write_page"]
 
-# Pickles of the functions go on to name the module as it was called before.
+# Pickles of the functions keep naming the module by its old name.
 _modules[f"{__name__}.page"] = _page
 Page.__module__ = __name__
 make_page.__module__ = write_page.__module__ = f"{__name__}.page"

@@ -32,5 +32,5 @@ def fill(
         "script": "\n".join(map(_read, scripts)),
         "data": text,
     }
-    # In one go, so that nothing in a part is taken for a mark of the template.
+    # Replace all marks in one pass, so that nothing in a part is taken for a mark.
     return re.sub(r"\{\{(\w+)\}\}", lambda mark: parts[mark[1]], _read(template))

@@ -32,7 +32,7 @@ _RULES: dict[str, Callable[[float], Any]] = {
 
 
 def write_descent(f: Callable[[Variable], Any], start: Any, path: Any, **options: Any) -> None:
-    """Write the page of `make_descent` to a file, which replaces an existing one in one move."""
+    """Write the page of `make_descent` to a file; an existing one is replaced atomically."""
     page = make_descent(f, start, **options)
     write_atomically(path, lambda file: file.write(page.encode()))
 
@@ -66,7 +66,7 @@ def make_descent(
     steps : int
         How many updates each path has.
     bounds : ((float, float), (float, float)), optional
-        The range of x and of y that is drawn; by default around the paths that do not run away.
+        The range of x and of y that is drawn; by default around the paths that do not diverge.
     names : (str, str)
         What the two numbers are called.
     title : str
@@ -169,7 +169,7 @@ def _value(f: Callable[[Variable], Any], point: Array) -> float:
 def _run(
     f: Callable[[Variable], Any], start: Array, rule: str, rate: float, steps: int
 ) -> dict[str, Any]:
-    """Return the path of a rule, as far as its numbers are finite, and the values along it."""
+    """Return the path of a rule, while its numbers are finite, and the values along it."""
     with np.errstate(all="ignore"):
         path = minimize(f, start, optimizer=_RULES[rule](rate), steps=steps)
         finite = np.isfinite(path).all(axis=1)

@@ -18,7 +18,7 @@ __all__ = ["learning", "rows_to_learn"]
 # More could neither be looked at nor be trained between two frames.
 MOST_PARAMETERS = 20_000
 MOST_ROWS = 256
-# Of the parameters and the rows as they are packed: the page then has at most half a megabyte.
+# Limit for the packed parameters and rows, so that the page has at most half a megabyte.
 MOST_BYTES = 225_000
 
 # An update of this share of the weights usually learns; far above it a network forgets what it has

@@ -46,7 +46,7 @@ def write_page(
     image_shape: tuple[int, int] | None = None,
     title: str | None = None,
 ) -> None:
-    """Write the page of `make_page` to a file, which replaces an existing one in one move."""
+    """Write the page of `make_page` to a file; an existing one is replaced atomically."""
     page = make_page(
         net, X, y, examples=examples, neurons=neurons, image_shape=image_shape, title=title
     )
@@ -65,13 +65,13 @@ def make_page(
 ) -> str:
     """Return one self-contained HTML page on which a network can be followed, changed and trained.
 
-    Walk goes through the passes of single examples. The cost is that of one example alone, so that
+    Walk goes through the passes of single examples. The cost is that of a single example, so that
     dC/dW = delta a^T holds as it stands, without a mean over a batch. Names of inputs and outputs
-    are those in ``net.metadata``, if there are.
+    are those in ``net.metadata``, if there are any.
 
-    Train learns in the page from up to 256 rows of X, with an engine in float64 whose steps are
-    those of the package; dropout is left out. It is there for the built-in losses and up to 20,000
-    parameters, and so are the weights and inputs that can be changed by hand.
+    Train trains in the page on up to 256 rows of X, with a float64 engine whose steps are those of
+    the package; dropout is left out. It is available for the built-in losses and up to 20,000
+    parameters. The same holds for changing weights and inputs by hand.
 
     Parameters
     ----------
@@ -82,13 +82,13 @@ def make_page(
     y : array_like
         Targets, as for `Network.cost`.
     examples : int
-        How many rows, from the first on, the page offers.
+        How many rows, starting with the first, the page offers.
     neurons : int
-        How many neurons of a layer are drawn; of a wider layer, evenly spaced ones.
+        How many neurons of a layer are drawn at most; of a wider layer, evenly spaced ones.
     image_shape : (int, int), optional
-        Height and width of the inputs as a grey picture, to tell examples apart.
+        Height and width for showing the inputs as a greyscale picture, to tell examples apart.
     title : str, optional
-        What the page is about, as the name of the data; it stands before the layers.
+        What the page is about, such as the name of the data; shown before the layers.
 
     Raises
     ------

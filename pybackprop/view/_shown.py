@@ -32,7 +32,7 @@ class Page:
         return frame(self.html, _HEIGHT)
 
     def save(self, path: Any) -> None:
-        """Write the page to a file, which replaces an existing one in one move.
+        """Write the page to a file; an existing one is replaced atomically.
 
         Parameters
         ----------

@@ -5,8 +5,7 @@
  * which is another function where a has lost digits of z.
  *
  * `act` and `from` are constants wherever these functions are inlined, so each switch leaves one
- * case. Where a derivative is 0 it still multiplies: NaN and infinite d become NaN, as 0 * d has
- * it.
+ * case. A derivative of 0 still multiplies: NaN and infinite d become NaN, as in 0 * d.
  */
 
 /* count = V(lanes), a constant, or fewer. */
@@ -194,7 +193,7 @@ BP_INLINE void V(act_row)(int act, int64_t n, real *z, real *a) {
     }
 }
 
-/* keep: whether z gets the biased values; not where a is z. */
+/* keep: whether z gets the biased values; not if a is z. */
 BP_INLINE void V(act_row_bias)(int act, int keep, int64_t n, real *z, const real *bias, real *a) {
     int64_t j = 0;
     BP_INDEPENDENT

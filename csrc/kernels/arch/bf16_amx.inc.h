@@ -74,7 +74,7 @@ BP_TILE_INLINE void bp_amx_block(const int down, const int across, const bp_bf16
     if (down > 1 && across > 1) AMX_STORE(3, below + AMX_SIDE, stride);
 }
 
-/* A block that the tiles overhang, in memory of its own. */
+/* A block that the tiles overhang, computed in separate memory. */
 static void bp_amx_edge(const bp_bf16_block *q, const uint16_t *a, const uint16_t *b, float *c,
                         int64_t rows, int64_t cols) {
     float room[BP_BF16_BLOCK * BP_BF16_BLOCK];

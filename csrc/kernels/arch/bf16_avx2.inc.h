@@ -1,5 +1,5 @@
-/* Products of bfloat16 for AVX2, which has no instruction for them: each pair is taken apart into
- * two float32. 8 accumulators of the 16 registers. */
+/* Products of bfloat16 for AVX2, which has no instruction for them: each pair is split into two
+ * float32. 8 accumulators of the 16 registers. */
 
 typedef struct {
     __m256 first, second;

@@ -1,5 +1,5 @@
-/* Products of bfloat16 for AVX-512 without an instruction for them: each pair is taken apart into
- * two float32. 24 accumulators of the 32 registers. */
+/* Products of bfloat16 for AVX-512 without an instruction for them: each pair is split into two
+ * float32. 24 accumulators of the 32 registers. */
 
 typedef struct {
     __m512 first, second;

@@ -7,8 +7,8 @@
 #define BF16_KERNEL__(name, isa) BF16_KERNEL_(name, isa)
 #define BF16_KERNEL(name) BF16_KERNEL__(name, BF16_ISA)
 
-/* The bits of x rounded to bfloat16, in the upper half; the lower one is 0. Without branches, which
- * would keep loops from being vectorised. */
+/* The bits of x rounded to bfloat16, in the upper half; the lower one is 0. There are no branches,
+ * which would keep loops from being vectorised. */
 static inline uint32_t bp_bf16_round(uint32_t x, int finite) {
     const uint32_t size = x & 0x7fffffffu, infinity = 0x7f800000u, cut = x & 0xffff0000u;
     const uint32_t nearest = (x + 0x7fffu + (x >> 16 & 1)) & 0xffff0000u;

@@ -1,5 +1,5 @@
-/* Products of bfloat16 for every machine: each pair is taken apart into two float32. There is no
- * fused multiply-add to rely on, and none is needed: the product of two bfloat16 is a float32. */
+/* Products of bfloat16 for every machine: each pair is split into two float32. There is no fused
+ * multiply-add to rely on, and none is needed: the product of two bfloat16 is a float32. */
 
 #if defined(__GNUC__) || defined(__clang__)
 #    define PORTABLE_LANES 4

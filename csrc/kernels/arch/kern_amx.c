@@ -1,8 +1,8 @@
 /* Products of bfloat16 on the tiles of AMX. */
 #include "kernels/kernels.h"
 
-/* Not for Windows, where gcc computes addresses of tiles in half a register, and nobody asks for
- * the permission to use them (cpu.c). */
+/* Not for Windows: there gcc computes addresses of tiles in half a register, and no code asks for
+ * the permission to use tiles (cpu.c). */
 #if defined(__x86_64__) && !defined(_WIN32) && BP_COMPILER_IS(11, 11)
 
 #    include <immintrin.h>

@@ -1,6 +1,6 @@
 /* Transposition for AVX-512. Each vector is put together from quarters of four rows, which takes
- * fewer moves than 16 whole rows do, and was faster. Rows that are missing are read as the first,
- * and what they give is not stored. */
+ * fewer moves than 16 whole rows and was faster. Missing rows are read as the first row, and their
+ * results are not stored. */
 
 static inline __m512 bp_avx512_quarters_f32(const __m128 *q) {
     __m512 r = _mm512_castps128_ps512(q[0]);

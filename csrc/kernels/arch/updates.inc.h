@@ -35,8 +35,8 @@ BP_INLINE vreal V(adjusted)(vreal g, vreal w, const V(scalars) * c) {
 
 BP_INLINE vreal V(sgd)(vreal w, vreal g, real *s0, int count, const V(scalars) * c) {
     if (s0 != NULL) {
-        /* The first step is g, but formed as every other: copied, a subnormal would stay. The sum
-         * of minus zero and g is g, whatever its sign. */
+        /* The first step is g, but computed like every other: a copy would keep a subnormal. The
+         * sum of minus zero and g is g, whatever the sign of g. */
         const vreal momentum = V(set1)(c->momentum);
         const vreal before = c->first ? V(set1)((real)-0.0) : V(get)(s0, count);
         vreal step = V(fma)(momentum, before, g);

@@ -13,8 +13,8 @@ from ..report import Report, Table, time_text
 from ..session import Session, mnist_folder
 from ..workloads import MNIST_WIDTHS
 
-# The second run shows what the smallest of all changes does to the figure: no precision can be told
-# from float32 by less.
+# The second run shows how much the smallest possible change affects the figure. A precision cannot
+# be told from float32 by a smaller difference.
 _MOVED = "float32, one weight moved"
 _RUNS = {"float32": "float32", _MOVED: "float32", "bf16": "bf16", "bf16x3": "bf16x3"}
 _EPOCHS = 10

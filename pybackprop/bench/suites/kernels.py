@@ -62,7 +62,7 @@ def run(session: Session) -> Report:
 def _is_slow(workload: Product | Elementwise, isa: str, best: str) -> bool:
     """Return whether an instruction set takes long for a shape that says nothing more about it."""
     precision = getattr(workload, "precision", "float32")
-    # An emulation multiplies no faster than in float32, and each of six products for one.
+    # Emulation multiplies no faster than float32, and for bf16x3 forms six products for each one.
     cost = workload.flops * (6 if precision == "bf16x3" else 1)
     return cost > _PORTABLE_FLOPS and (
         isa == "portable" or (precision != "float32" and isa != best)

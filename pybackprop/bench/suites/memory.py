@@ -27,7 +27,7 @@ _STATUS, _CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 
 
 def run(session: Session) -> Report:
-    """Train each network in a process of its own, and read the most that it held."""
+    """Train each network in a separate process, and read the most memory that it held."""
     if not _STATUS.exists():
         raise ValueError(f"expected a system with {_STATUS} to read memory from")
     report = session.report("memory")

@@ -57,8 +57,8 @@ int bp_bf16_layout(bp_bf16_form form, int planes, int64_t rows, int64_t cols, ui
            bp_mul_size(operand->plane, planes, count);
 }
 
-/* The transpose of each (32 x 32) block of src, through a block in the other layout: there pairs
- * are what must be transposed. */
+/* Transposes each (32 x 32) block of src: converts it to the other layout, then transposes the
+ * pairs of numbers that lie together there. */
 static void convert_transposed(const bp_bf16_kernels *kernels, bp_bf16_form form, int planes,
                                int64_t rows, int64_t cols, const float *src, int64_t ld,
                                const bp_bf16_operand *dst, uint16_t *start) {
@@ -290,7 +290,8 @@ void bp_bf16_product_share(int64_t m, int64_t n, int part, int parts, int64_t ra
     const int64_t down = blocks_of(m), across = blocks_of(n);
     int64_t best = INT64_MAX, grid_n = 1;
     for (int64_t g = 1; g <= bp_min_i64(parts, bp_max_i64(across, 1)); g++) {
-        /* The largest share; of equal ones the squarest, which converts and loads least. */
+        /* The size of the largest share. Of equally large ones, the squarest converts and loads the
+         * least. */
         const int64_t rows = bp_ceil_div(down, parts / g), cols = bp_ceil_div(across, g);
         const int64_t cost = rows * cols * 64 + rows + cols;
         if (cost < best) {

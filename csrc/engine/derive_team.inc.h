@@ -84,7 +84,7 @@ static void derive_team(void *context, bp_team *team, int member, int members) {
         bp_derive_part_rows(job, part, &begin, &end);
         for (s.row = begin; s.row < end && job->user_status == BP_OK; s.row += s.n) {
             s.n = bp_min_i64(job->block, end - s.row);
-            /* Only a user's loss fails, and then one member runs alone. */
+            /* Only a user's loss can fail, and with one there is a single member. */
             int status = derive_block(&s, part, s.row > begin);
             if (status != BP_OK) job->user_status = status;
         }

@@ -202,7 +202,7 @@ static void product_share(const real_kernels *kernels, int64_t m, int64_t n, int
     const int64_t nr = kernels->gemm.nr, panels = bp_ceil_div(n, nr);
     int64_t best = INT64_MAX, grid_n = 1;
     for (int64_t g = 1; g <= bp_min_i64(parts, bp_max_i64(panels, 1)); g++) {
-        /* The time of the largest share; a row costs as much again for loading B. */
+        /* The time of the largest share. Loading B takes as long as one more row. */
         const int64_t rows = bp_ceil_div(m, parts / g),
                       cols = bp_min_i64(bp_ceil_div(panels, g) * nr, n);
         const int64_t cost = (rows + 1) * cols;

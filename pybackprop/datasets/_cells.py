@@ -45,7 +45,8 @@ _MONEY = (
     "|EUR|USD|GBP|CHF|JPY|CNY|INR|SEK|NOK|DKK|PLN)"
 )
 _BYTE = r"(?:25[0-5]|2[0-4]\d|1\d\d|\d?\d)"
-# Groups all have the same separator between them; 192.168.100.200 is an address.
+# All groups of a number are separated alike. Four groups of up to 255 with dots are an address,
+# as 192.168.100.200 is.
 _GROUPS = "|".join(rf"(?:[{separator}]\d{{3}})+" for separator in f",.'\u2019_{_BLANKS}")
 _GROUPED = rf"(?!{_BYTE}(?:\.{_BYTE}){{3}}\Z)\d{{1,3}}(?:{_GROUPS})(?:[.,]\d+)?"
 _PHONE = rf"\+\d{{1,3}}(?:[{_BLANKS}]\d{{3}})+\Z"

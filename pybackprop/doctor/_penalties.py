@@ -42,7 +42,7 @@ def check_penalties(patient: Patient) -> list[Finding]:
     shrunk = patient.is_unlearned and all(scale < _SHRUNK for scale in patient.weight_scales)
     if not pulls and not (shrunk and pull > 0.0):
         return []
-    # Against weights that have shrunk, all that is left of the data is their pull back.
+    # Once the penalties have shrunk the weights, the data's gradient only opposes theirs.
     factor = rounded(0.01 * min(1.0, data / max(pull, 1e-300)) if data > 0.0 else 1e-6)
     advice = []
     if net.l1 or net.l2:

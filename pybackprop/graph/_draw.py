@@ -217,7 +217,8 @@ class Picture:
         """Return the edges, each at the part of a box's side that it enters at."""
         if direction != "down":
             return self.edges
-        # To the right the first row is that of the name; downwards the side is for the inputs.
+        # In a drawing to the right, row 0 of a box holds its name; in one downwards, the side has
+        # only the inputs.
         rows = (None if edge.row is None else edge.row - 1 for edge in self.edges)
         pairs = zip(self.edges, rows, strict=True)
         return [Edge(edge.source, edge.target, row) for edge, row in pairs]

@@ -1,4 +1,4 @@
-"""What NumPy's functions do to Variables: the gate of the same name, or a refusal that names one.
+"""What NumPy's functions do to Variables: call the gate of that name, or refuse and name a gate.
 
 NumPy asks an operand before it touches it (NEP 13 for ufuncs, NEP 18 for all other functions). A
 function without a gate is refused, because its result would have no derivative.

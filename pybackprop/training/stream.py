@@ -158,7 +158,7 @@ class _Run:
             if val_cost == val_cost and (best is None or val_cost < history.val_cost[best]):
                 history.best_epoch = epoch
         schedule = self.optimizer._state.schedule
-        last = max(self.optimizer.steps - 1, 0)  # a batch may have come with a reset
+        last = max(self.optimizer.steps - 1, 0)  # the source of batches may have reset it
         rate = schedule(last) if schedule else self.optimizer._rate()
         figures = EpochEnd(
             epoch,

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from chromium import PROGRAM, Chromium
 
-from pybackprop import Adam, Network
+from pybackprop import Adagrad, Adam, Network, RMSprop
 from pybackprop.graph import exp, minimize
 from pybackprop.view import make_descent, write_descent
 
@@ -112,6 +113,22 @@ def test_paths_are_those_of_minimize(function_page: Chromium) -> None:
     adam = minimize(booth, [-6, 6], optimizer=Adam(0.3), steps=60)
     np.testing.assert_allclose(runs[5]["path"], adam, rtol=1e-5, atol=1e-5)
     np.testing.assert_allclose(runs[5]["values"], [booth(p) for p in adam], rtol=1e-4, atol=1e-4)
+
+
+@needs_browser
+def test_every_rule_has_its_path_and_its_name(chromium: Chromium, tmp_path: Path) -> None:
+    rules = {"sgd": 0.05, "momentum": 0.02, "nesterov": 0.02, "adam": 0.3}
+    rules |= {"rmsprop": 0.1, "adagrad": 2.0}
+    write_descent(booth, [-6, 6], tmp_path / "rules.html", rules=rules)
+    for browser in opened(chromium, (tmp_path / "rules.html").as_uri(), 1280):
+        runs = browser.evaluate("data.runs")
+        assert [run["rule"] for run in runs] == list(rules)
+        for run, rule in zip(runs[4:], (RMSprop(0.1), Adagrad(2.0)), strict=True):
+            path = minimize(booth, [-6, 6], optimizer=rule, steps=60)
+            np.testing.assert_allclose(run["path"], path, rtol=1e-5, atol=1e-5)
+        shown = " ".join(texts(browser, ".runs tr"))
+        for name in ("gradient descent", "momentum", "Nesterov", "Adam", "RMSprop", "Adagrad"):
+            assert name in shown
 
 
 @needs_browser

@@ -27,9 +27,14 @@ OPTIMIZERS: list[tuple[type[bp.Optimizer], dict[str, Any]]] = [
     (bp.SGD, {"lr": 0.01, "momentum": 0.8, "nesterov": True}),
     (bp.Adam, {"lr": 0.003, "betas": (0.8, 0.99), "weight_decay": 0.01}),
     (bp.AdamW, {"lr": 0.003, "weight_decay": 0.02}),
+    # With a tiny eps, gradients that nearly cancel take whole steps, in a direction that rounding
+    # decides.
+    (bp.RMSprop, {"lr": 0.003, "alpha": 0.9, "weight_decay": 0.02, "eps": 0.01}),
+    (bp.Adagrad, {"lr": 0.02, "lr_decay": 0.01, "weight_decay": 0.02, "eps": 0.01}),
 ]
 STEPS, BATCH = 400, 4
-RNG = np.random.default_rng(5)
+# With other data some training comes so near a kink of a loss that rounding decides where it goes.
+DATA_SEED = 4
 
 
 @pytest.fixture(scope="module")
@@ -77,7 +82,8 @@ def pairs() -> Iterator[dict[str, Any]]:
 def make_cases() -> Iterator[tuple[bp.Network, bp.Optimizer, dict[str, Any]]]:
     for settings, (kind, options) in itertools.product(pairs(), OPTIMIZERS):
         net = bp.Network([3, 5, 4, 2], dtype="float64", l1=1e-3, l2=1e-2, seed=3, **settings)
-        x, y = RNG.standard_normal((12, 3)), RNG.standard_normal((12, 2))
+        rng = np.random.default_rng(DATA_SEED)
+        x, y = rng.standard_normal((12, 3)), rng.standard_normal((12, 2))
         if "entropy" in net.loss:
             share = 1 / (1 + np.exp(-y[:, :1]))
             y = np.hstack([share, 1 - share])
@@ -105,7 +111,7 @@ def distance(got: Any, wanted: Any) -> float:
 
 def test_400_steps_are_those_of_the_core(browser: Chromium) -> None:
     cases = list(make_cases())
-    assert len(cases) == (2 * 11 * 4 + 4 + 2 * 11) * 5
+    assert len(cases) == (2 * 11 * 4 + 4 + 2 * 11) * len(OPTIMIZERS)
     got = browser.evaluate(f"{json.dumps([case for *_, case in cases])}.map(train)")
     for (net, optimizer, case), found in zip(cases, got, strict=True):
         x, y = np.reshape(case["x"], (-1, 3)), np.reshape(case["y"], (-1, 2))

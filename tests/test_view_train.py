@@ -96,6 +96,8 @@ RULES = [
     ("nesterov", bp.SGD(0.1, momentum=0.9, nesterov=True)),
     ("adam", bp.Adam(0.1)),
     ("adamw", bp.AdamW(0.1, weight_decay=0.01)),
+    ("rmsprop", bp.RMSprop(0.001)),  # its first steps are ten times the rate
+    ("adagrad", bp.Adagrad(0.1)),
 ]
 
 
@@ -107,7 +109,7 @@ def test_a_run_is_that_of_fit(started, rule, optimizer) -> None:
     browser.open("about:blank")
     browser.open(url)
     choose(browser, "byId('rule')", rule)
-    choose(browser, "document.querySelector('[data-own=lr]')", 0.1)
+    choose(browser, "document.querySelector('[data-own=lr]')", optimizer.lr)
     x, y = browser.evaluate("[[...school.rows.learnt.x], [...school.rows.learnt.y]]")
     x, y = np.reshape(x, (-1, 2)), np.reshape(y, (-1, 2))
     assert len(x) == 75

@@ -11,7 +11,7 @@ from .._core import Array
 from ..files.write import write_atomically
 from ..graph import Variable, grad, jacobian, minimize
 from ..inputs import as_count, as_real
-from ..optimizers import SGD, Adam
+from ..optimizers import SGD, Adagrad, Adam, RMSprop
 from ._assets import fill
 
 __all__ = ["make_descent", "write_descent"]
@@ -28,6 +28,8 @@ _RULES: dict[str, Callable[[float], Any]] = {
     "momentum": lambda rate: SGD(rate, momentum=0.9),
     "nesterov": lambda rate: SGD(rate, momentum=0.9, nesterov=True),
     "adam": Adam,
+    "rmsprop": RMSprop,
+    "adagrad": Adagrad,
 }
 
 
@@ -61,8 +63,9 @@ def make_descent(
     start : array_like, (2,)
         Where all paths start.
     rules : mapping of str to float or sequence of float, optional
-        Rates of ``"sgd"``, ``"momentum"`` (0.9), ``"nesterov"`` (0.9) and ``"adam"``. By default
-        gradient descent with 0.25, 0.99 and 1.01 times 2/λ at `start`, and the others.
+        Rates of ``"sgd"``, ``"momentum"`` (0.9), ``"nesterov"`` (0.9), ``"adam"``, ``"rmsprop"``
+        and ``"adagrad"``. By default gradient descent with 0.25, 0.99 and 1.01 times 2/λ at
+        `start`, and the next three.
     steps : int
         How many updates each path has.
     bounds : ((float, float), (float, float)), optional

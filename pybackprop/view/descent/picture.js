@@ -4,7 +4,9 @@ const LEVELS = 14;
 const FRAME = { left: 46, right: 12, top: 10, bottom: 34 };
 const DASHES = ["", "7 3", "2 3", "9 3 2 3", "4 2", "1 4", "12 4", "6 2 1 2"];
 
-const RULE_NAMES = { sgd: "gradient descent", momentum: "momentum 0.9", nesterov: "Nesterov 0.9", adam: "Adam", adamw: "AdamW" };
+const RULE_NAMES = {
+  sgd: "gradient descent", momentum: "momentum 0.9", nesterov: "Nesterov 0.9", adam: "Adam", rmsprop: "RMSprop", adagrad: "Adagrad",
+};
 const runName = ({ rule, rate }) => `${RULE_NAMES[rule] || rule}, rate ${rounded(rate, 4)}`;
 
 // Whether the values still rise at the end: beyond 2/λ the steps of gradient descent grow.

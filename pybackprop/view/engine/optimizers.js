@@ -22,6 +22,29 @@ const OPTIMIZERS = {
   adam: (settings, count) => adaptive(settings, count, ({ weight_decay = 0 }) => [weight_decay, 0]),
   // The weights decay apart from the gradient.
   adamw: (settings, count) => adaptive(settings, count, ({ lr, weight_decay = 0.01 }) => [0, lr * weight_decay]),
+  rmsprop: (settings, count) => {
+    const square = new Float64Array(count);
+    return (w, g) => {
+      const { lr, alpha = 0.99, eps = 1e-8, weight_decay = 0 } = settings;
+      for (let i = 0; i < w.length; i++) {
+        const d = g[i] + weight_decay * w[i];
+        square[i] = alpha * square[i] + (1 - alpha) * d * d;
+        w[i] -= lr * d / (Math.sqrt(square[i]) + eps);
+      }
+    };
+  },
+  adagrad: (settings, count) => {
+    const sum = new Float64Array(count);
+    let t = 0;
+    return (w, g) => {
+      const { lr, lr_decay = 0, eps = 1e-10, weight_decay = 0 } = settings, rate = lr / (1 + t++ * lr_decay);
+      for (let i = 0; i < w.length; i++) {
+        const d = g[i] + weight_decay * w[i];
+        sum[i] += d * d;
+        w[i] -= rate * d / (Math.sqrt(sum[i]) + eps);
+      }
+    };
+  },
 };
 
 // `decays` says what is added to the gradient, and by what share the weights shrink.

@@ -11,6 +11,8 @@ const RULES = {
   nesterov: { name: "SGD, Nesterov 0.9", kind: "sgd", settings: { momentum: 0.9, nesterov: true } },
   adam: { name: "Adam", kind: "adam", settings: {} },
   adamw: { name: "AdamW, decay 0.01", kind: "adamw", settings: {} },
+  rmsprop: { name: "RMSprop", kind: "rmsprop", settings: {} },
+  adagrad: { name: "Adagrad", kind: "adagrad", settings: {} },
 };
 
 // Rows to learn from, and one in four held out, drawn at random.

@@ -133,10 +133,10 @@ static void helper_main(void *argument) {
     helper *self = argument;
     unsigned command = 0;
     int64_t spin_ns = 0;
-    int slept;
+    int slept, is_new = 1; /* is_new: it has to find a place before it works */
     for (;;) {
         command = bp_word_wait(&self->command, command, spin_ns, &slept);
-        const int is_new = command == 1 || slept;
+        is_new |= slept;
         if (!take_ticket(self, command)) {
             /* Roused: more work may come, but not before the caller has done this piece alone. A
              * larger team may have left no time to spin. */
@@ -146,6 +146,7 @@ static void helper_main(void *argument) {
         if (pool.stopping) return;
         spin_ns = pool.team.spin_ns;
         if (is_new) take_place(&pool.team, self->member);
+        is_new = 0;
         uint64_t mode = bp_fp_enter();
         pool.fn(pool.context, &pool.team, self->member, pool.team.members);
         bp_fp_leave(mode);

@@ -199,7 +199,7 @@ KINDS = [("float64", "float32"), *(("float32", each) for each in ("float32", "bf
 def test_layers_updated_in_tiles_are_right_to_the_bit(dtype: str, precision: str) -> None:
     """Layers whose gradient is formed tile by tile, by any number of threads."""
     rng = np.random.default_rng(3)
-    x = rng.standard_normal((256 + 33, 2100)).astype(dtype)  # two tiles of a page or more
+    x = rng.standard_normal((256 + 33, 2100)).astype(dtype)  # two tiles in most types
     y = rng.standard_normal((len(x), 700)).astype(dtype)
     many_x, many_y = np.tile(x, (5, 1)), np.tile(y, (5, 1))  # tiles of bfloat16 depend on the rows
     settings: dict[str, Any] = {"dtype": dtype, "precision": precision, "seed": 1}
@@ -230,13 +230,11 @@ def test_layers_updated_in_tiles_are_right_to_the_bit(dtype: str, precision: str
 
 
 @pytest.mark.parametrize(("dtype", "precision"), KINDS)
-@pytest.mark.parametrize(
-    ("n_in", "rows"), [(1056, 512), (1056, 128), (2080, 256), (2112, 1100), (513, 2048)]
-)
+@pytest.mark.parametrize(("n_in", "rows"), [(1056, 512), (2080, 256), (2112, 1100), (3201, 1100)])
 def test_tiles_with_padded_rows_are_updated_in_their_own_columns(
     dtype: str, precision: str, n_in: int, rows: int
 ) -> None:
-    """Widths that are also the padded stride of a narrower tile, and one column too many."""
+    """Widths that are also the padded stride of a narrower tile; tiles that differ in width."""
     rng = np.random.default_rng(4)
     x = rng.standard_normal((rows, n_in)).astype(dtype)
     y = rng.standard_normal((rows, 260)).astype(dtype)

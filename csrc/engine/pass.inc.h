@@ -355,23 +355,21 @@ static void plain_gradient_tile(const bp_worker *w, const bp_block *block, int l
                 pass->ld[l + 1], dw, tile.n0 == 0 ? db : NULL, 0);
 }
 
-/* Cuts n_in columns into equal parts for the tiles of a gradient, each of at least `least` columns
- * and at least a page, or all columns. The update goes through the weights and its states one row
- * of a tile after another, and the hardware starts to prefetch again in each row. */
-static int64_t tile_columns(int64_t n_in, int64_t least) {
-    const int64_t side = bp_max_i64(least, BP_PAGE / (int64_t)sizeof(real));
-    const int64_t part = bp_ceil_div(n_in, bp_max_i64(n_in / side, 1));
+/* The columns of a gradient's tiles: n_in in equal parts of at most `most`, but of no less than a
+ * page. The update goes through the weights and its states one row of a tile after another, and the
+ * hardware starts to prefetch again in each row. */
+static int64_t tile_columns(int64_t n_in, int64_t most) {
+    const int64_t page = BP_PAGE / (int64_t)sizeof(real);
+    const int64_t parts = bp_min_i64(bp_ceil_div(n_in, bp_max_i64(most, 1)), n_in / page);
+    const int64_t part = bp_ceil_div(n_in, bp_max_i64(parts, 1));
     return bp_min_i64(n_in, bp_round_up(part, TILE_COLUMNS));
 }
 
-/* Half of the second-level cache, and nearly as square as it can be: then the operands are read,
- * and packed, least often. */
+/* As narrow as a page allows, and with half of the second-level cache as high as then possible: the
+ * operands are read, and packed, least often. */
 static bp_tile_size plain_gradient_tile_size(const bp_net *net, int64_t n_in, int64_t block) {
     const int64_t entries = bp_l2_bytes(bp_cpu_get()) / 2 / (int64_t)sizeof(real);
-    int64_t side = TILE_COLUMNS;
-    while ((side + TILE_COLUMNS) * (side + TILE_COLUMNS) <= entries)
-        side += TILE_COLUMNS;
-    const int64_t cols = tile_columns(n_in, side);
+    const int64_t cols = tile_columns(n_in, TILE_COLUMNS);
     (void)net, (void)block;
     return (bp_tile_size){entries / cols, cols};
 }

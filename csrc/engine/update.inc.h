@@ -81,12 +81,13 @@ static void update_layer(const bp_job *job, int l, int member, int members) {
  * cache while the rows of the deltas pass by. */
 static void update_in_tiles(const bp_job *job, const bp_worker *w, const bp_block *block, int l,
                             bp_tile_size size) {
-    const int64_t n_in = job->net->layers[l].n_in, lddw = tile_stride(n_in, size);
-    real *dw = job->gradient + w->member * tile_room(n_in, size), *db = dw + size.rows * lddw;
-    int64_t begin, end, right;
+    const int64_t n_in = job->net->layers[l].n_in, lddw = tile_stride(size);
+    real *dw = job->gradient + w->member * tile_room(size), *db = dw + size.rows * lddw;
+    const int parts = (int)bp_ceil_div(n_in, size.cols);
+    int64_t begin, end, col, right;
     share_of_rows(job->net, l, w->member, w->members, &begin, &end);
-    for (int64_t col = 0; col < n_in; col = right) {
-        right = n_in - col < size.cols + TILE_COLUMNS ? n_in : col + size.cols;
+    for (int part = 0; part < parts; part++) {
+        bp_share(n_in, TILE_COLUMNS, part, parts, &col, &right);
         for (int64_t row = begin; row < end; row += size.rows) {
             const bp_tile tile = {row, bp_min_i64(row + size.rows, end), col, right};
             phases_of(job->net)->gradient_tile(w, block, l, tile, dw, lddw, db);

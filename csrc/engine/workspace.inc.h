@@ -81,24 +81,23 @@ static bp_tile_size gradient_tile_size(const bp_net *net, const bp_plan *plan,
     return size;
 }
 
-/* The row stride of the tiles of n_in columns, of which the last may be wider by nearly
- * TILE_COLUMNS. It is padded where rows would compete for the same sets of the nearest cache; whole
- * short rows lie next to each other, as one run for the update. */
-static int64_t tile_stride(int64_t n_in, bp_tile_size tile) {
-    const int64_t size = sizeof(real), cols = bp_min_i64(tile.cols + TILE_COLUMNS, n_in);
-    return cols * size < LONG_ROW_BYTES ? cols : bp_row_stride(cols, size);
+/* The row stride of a tile. It is padded where rows would compete for the same sets of the nearest
+ * cache; whole short rows lie next to each other, as one run for the update. */
+static int64_t tile_stride(bp_tile_size tile) {
+    const int64_t size = sizeof(real);
+    return tile.cols * size < LONG_ROW_BYTES ? tile.cols : bp_row_stride(tile.cols, size);
 }
 
 /* Entries of a member's room for a tile of W and its part of b: whole cache lines. */
-static int64_t tile_room(int64_t n_in, bp_tile_size tile) {
-    return bp_round_up(tile.rows * (tile_stride(n_in, tile) + 1), BP_ALIGNMENT);
+static int64_t tile_room(bp_tile_size tile) {
+    return bp_round_up(tile.rows * (tile_stride(tile) + 1), BP_ALIGNMENT);
 }
 
 /* Entries of a gradient that a fused plan needs: room for a tile of each member, or for a layer. */
 static int64_t fused_entries(const bp_net *net, const bp_plan *plan, const bp_layer *layer,
                              int members) {
     const bp_tile_size size = gradient_tile_size(net, plan, layer, members);
-    return size.rows ? tile_room(layer->n_in, size) * members : layer->b + layer->n_out - layer->w;
+    return size.rows ? tile_room(size) * members : layer->b + layer->n_out - layer->w;
 }
 
 /* Entries of the gradients that a plan needs with up to so many members; -1 if their count

@@ -163,6 +163,10 @@ int bp_get_threads(void);
  * sixth. */
 int bp_peak_flops(int32_t dtype, int32_t precision, int threads, double seconds, double *flops);
 
+/* Bytes read and written per second, of up to `threads` threads together, by updates of SGD with
+ * momentum of vectors that take so many bytes in all. */
+int bp_bandwidth(int threads, int64_t bytes, double seconds, double *rate);
+
 /* ---- random numbers ------------------------------------------------------------------------- */
 
 /* out[i] = uniform in [0, 1) with 53 bits, from Philox4x32-10 keyed by seed, counter (stream, i).
@@ -299,11 +303,12 @@ int bp_matmul(int32_t dtype, int32_t precision, int64_t m, int64_t n, int64_t k,
 
 /* How bp_matmul forms a product of contiguous rows in float32 or float64 with one thread: the rows
  * and columns of the largest tile, the rows, sums and columns of a block, and whether op(a) and
- * op(b) are packed first. */
+ * op(b) are packed first. The transpose of a narrow result is formed, in pieces, in place of it;
+ * then nothing but the tile is set. */
 typedef struct {
     int64_t tile_rows, tile_cols;
     int64_t block_rows, block_sums, block_cols;
-    int32_t packs_a, packs_b;
+    int32_t packs_a, packs_b, is_narrow;
 } bp_matmul_plan;
 
 int bp_plan_matmul(int32_t dtype, int64_t m, int64_t n, int64_t k, int transpose_a, int transpose_b,

@@ -15,9 +15,10 @@ from .settings import Settings
 class Derivatives(Settings):
     """The derivatives that a network offers; `Network` is built on it.
 
-    All are exact, computed for all rows at once, and without dropout. Derivatives with respect to
-    the inputs take X as given, before any scaling. At a kink of an activation the derivative of one
-    side is used: that of relu at 0 is 0, and so are all second derivatives of relu and leaky_relu.
+    All are exact, computed for all rows at once, and without dropout. Derivatives in the inputs
+    are with respect to X as given, before any scaling. At a kink of an activation the derivative
+    of one side is used: that of relu at 0 is 0, and so are all second derivatives of relu and
+    leaky_relu.
     """
 
     _net: _core.Net

@@ -17,6 +17,7 @@ from .inputs import as_choice, as_count, as_flag, as_reals
 __all__ = [
     "activation",
     "activation_derivative",
+    "bandwidth",
     "dense_backward",
     "dense_forward",
     "matmul",
@@ -63,7 +64,13 @@ def _as_rows(value: Any, name: str) -> Array:
 def _as_factor(value: Any, name: str, transpose: bool) -> tuple[Array, bool]:
     """Return a factor and whether to transpose it: x.T goes in as x, without a copy."""
     array = as_reals(value, name)
-    if array.ndim == 2 and not _rows_are_contiguous(array) and _rows_are_contiguous(array.T):
+    # A single row of x.T is copied: its numbers may be far apart.
+    if (
+        array.ndim == 2
+        and len(array) > 1
+        and not _rows_are_contiguous(array)
+        and _rows_are_contiguous(array.T)
+    ):
         array, transpose = array.T, not transpose
     return _as_rows(array, name), transpose
 
@@ -91,8 +98,8 @@ def matmul(
     Parameters
     ----------
     a : array_like, (m, k), or (k, m) if transpose_a
-        Left factor. Neither factor is copied if its rows or its columns are contiguous, as in
-        `x.T`.
+        Left factor. Neither factor is copied by NumPy first if its rows or its columns are
+        contiguous, as in `x.T`.
     b : array_like, (k, n), or (n, k) if transpose_b
         Right factor.
     out : ndarray, (m, n), optional
@@ -147,8 +154,9 @@ def matmul_plan(
 ) -> dict[str, Any]:
     """Return how `matmul` would form a product with one thread.
 
-    The plan depends on the shape and on the geometry of the caches (`cpu_info`). The rows of the
-    factors are taken to be contiguous. The plan does not affect the bits of the product.
+    The plan depends on the arguments, on the instruction set and on the geometry of the caches
+    (`cpu_info`). The rows of the factors are taken to be contiguous. The plan does not affect the
+    bits of the product. Products in bf16, bf16x2 and bf16x3 are formed in another way.
 
     Parameters
     ----------
@@ -164,7 +172,9 @@ def matmul_plan(
     dict
         `tile` (rows and columns of the result that the largest micro-kernel keeps in registers),
         `block` (rows, sums and columns that are worked on together), `packs_a` and `packs_b`
-        (whether a factor is first copied into the order in which tiles read it).
+        (whether a factor is first copied into the order in which tiles read it), and `narrow`
+        (whether the result has so few columns that its transpose is formed instead, in pieces; the
+        block is then all zeros).
 
     Raises
     ------
@@ -175,7 +185,9 @@ def matmul_plan(
     --------
     >>> plan = matmul_plan(1024, 1024, 1024)
     >>> sorted(plan)
-    ['block', 'packs_a', 'packs_b', 'tile']
+    ['block', 'narrow', 'packs_a', 'packs_b', 'tile']
+    >>> matmul_plan(1024, 1024, 1)["narrow"]
+    True
     """
     rows, sums, cols = (
         as_count(value, name, 1, _LARGEST) for name, value in (("m", m), ("k", k), ("n", n))
@@ -266,6 +278,41 @@ def _elementwise(name: str, z: Any, derivative: bool) -> Array:
     return out
 
 
+def _as_threads(value: int | None) -> int:
+    """Return a number of threads, by default the limit in force."""
+    return _core.get_threads() if value is None else as_count(value, "threads", low=1, high=4096)
+
+
+def bandwidth(size: int, threads: int | None = None) -> float:
+    """Return the rate at which an update reads and writes memory, in bytes per second.
+
+    The update is that of SGD with momentum in float32: it reads parameters, gradient and momentum,
+    and writes parameters and momentum. Every thread updates vectors of its own, again and again.
+
+    Parameters
+    ----------
+    size : int
+        Bytes that all vectors of all threads take together: in which cache they stay. At least
+        3 KiB a thread are taken.
+    threads : int, optional
+        How many threads to run at once; by default as many as `get_threads()`.
+
+    Returns
+    -------
+    float
+        Of all threads together.
+
+    Raises
+    ------
+    TypeError, ValueError
+        An argument is not such a number.
+    MemoryError
+        There is no room for the vectors.
+    """
+    count = as_count(size, "size", high=_LARGEST)
+    return _core.bandwidth(count, _as_threads(threads), 0.05)
+
+
 def peak_flops(precision: str = "float32", threads: int | None = None) -> float:
     """Return the rate of multiply-adds in registers, in floating point operations per second.
 
@@ -278,8 +325,6 @@ def peak_flops(precision: str = "float32", threads: int | None = None) -> float:
         How many threads to run at once; by default as many as `get_threads()`.
     """
     as_choice(precision, "precision", (*_core.PRECISIONS, "float64"))
-    count = (
-        _core.get_threads() if threads is None else as_count(threads, "threads", low=1, high=4096)
-    )
+    count = _as_threads(threads)
     dtype = FLOAT64 if precision == "float64" else FLOAT32
     return _core.peak_flops(dtype, "float32" if dtype is FLOAT64 else precision, count, 0.1)

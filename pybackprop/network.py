@@ -649,7 +649,7 @@ class Network(Model):
         -------
         list of ndarray, (N, n_l, n_(l-1)), l = 1 … L
             Entry [k, i, j] of the array of layer l is d a_l[k, i] / d a_(l-1)[k, j]. For the first
-            layer, X is taken as given, before any scaling.
+            layer, the derivatives are with respect to X as given, before any scaling.
 
         Raises
         ------

@@ -517,6 +517,16 @@ def test_factors_stored_by_columns_are_not_copied() -> None:
             np.testing.assert_allclose(out, wanted, 1e-12, 1e-12)
 
 
+def test_bandwidth() -> None:
+    for size in (0, 1 << 20):
+        for threads in (None, 1, 2):
+            assert 1e8 < bp.kernels.bandwidth(size, threads) < 1e14
+    with pytest.raises(ValueError, match="size must be in"):
+        bp.kernels.bandwidth(-1)
+    with pytest.raises(ValueError, match="threads must be in"):
+        bp.kernels.bandwidth(1, 0)
+
+
 def test_softmax_kernel_runs_over_the_last_axis() -> None:
     z = RNG.normal(size=(2, 3, 5))
     expected = np.exp(z) / np.exp(z).sum(-1, keepdims=True)

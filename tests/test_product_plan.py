@@ -175,6 +175,10 @@ def test_matmul_plan_is_that_of_this_machine() -> None:
             found = bp.kernels.matmul_plan(m, k, n, dtype, form[0] == "t", form[1] == "t")
             assert found["block"] == (wanted.mc, wanted.kc, wanted.nc)
             assert (found["packs_a"], found["packs_b"]) == (wanted.pack_a, wanted.pack_b)
+            assert not found["narrow"]
+        narrow = bp.kernels.matmul_plan(64, 9, 2, dtype)
+        assert narrow["narrow"]
+        assert (narrow["tile"], narrow["block"]) == (tile, (0, 0, 0))
 
 
 @pytest.mark.parametrize(

@@ -2,8 +2,11 @@
 #include <string.h>
 
 #include "engine/bf16.h"
+#include "engine/doors.h"
 #include "system/clock.h"
 #include "kernels/dispatch.h"
+#include "system/integers.h"
+#include "system/mem.h"
 #include "system/once.h"
 #include "threads/pool.h"
 #include "pybackprop.h"
@@ -136,5 +139,63 @@ int bp_peak_flops(int32_t dtype, int32_t precision, int threads, double seconds,
     }
     /* A product of split operands is a sum of 3 or 6 products. */
     *flops /= planes == 3 ? 6 : planes == 2 ? 3 : 1;
+    return BP_OK;
+}
+
+/* ---- bandwidth ---- */
+
+typedef struct {
+    const bp_kernels *kernels;
+    bp_optimizer rule;
+    float *vectors; /* of each member: parameters, gradient and momentum */
+    int64_t count;  /* entries of a vector */
+    int64_t duration;
+    double rate[BP_MAX_THREADS];
+    int members;
+} bandwidth_job;
+
+static void measure_bandwidth(void *context, bp_team *team, int member, int members) {
+    bandwidth_job *job = context;
+    const int64_t n = job->count;
+    float *parameters = job->vectors + 3 * n * member, *gradient = parameters + n;
+    bp_optimizer rule = job->rule;
+    rule.state[0] = gradient + n;
+    /* The first update brings the vectors near. */
+    bp_engine_f32.update_vector(job->kernels, n, parameters, gradient, &rule);
+    if (member == 0) job->members = members;
+    bp_team_barrier(team, member);
+    const int64_t start = bp_clock_ns();
+    int64_t elapsed = 0;
+    double bytes = 0;
+    while (elapsed < job->duration) {
+        bp_engine_f32.update_vector(job->kernels, n, parameters, gradient, &rule);
+        bytes += 5.0 * sizeof(float) * (double)n;
+        elapsed = bp_clock_ns() - start;
+    }
+    job->rate[member] = bytes * 1e9 / (double)elapsed;
+}
+
+int bp_bandwidth(int threads, int64_t bytes, double seconds, double *rate) {
+    enum { LEAST = 256 }; /* entries of a vector: reading the clock takes as long as a few */
+    if (threads < 1 || bytes < 0 || !(seconds > 0 && seconds <= 3600)) return BP_ERR_ARGUMENT;
+    if (threads > BP_MAX_THREADS) threads = BP_MAX_THREADS;
+    bandwidth_job job = {
+        .kernels = bp_kernels_get(),
+        .rule = {.kind = BP_OPT_SGD, .lr = 0.0, .momentum = 0.5, .step = 1},
+        .count = bp_max_i64(bytes / threads / (3 * (int64_t)sizeof(float)), LEAST),
+        .duration = (int64_t)(seconds * 1e9),
+    };
+    int64_t entries;
+    if (!bp_mul_size(3 * threads, job.count, &entries)) return BP_ERR_MEMORY;
+    job.vectors = bp_alloc(entries, sizeof *job.vectors);
+    if (!job.vectors) return BP_ERR_MEMORY;
+    memset(job.vectors, 0, (size_t)entries * sizeof *job.vectors);
+    bp_pool_run(threads, measure_bandwidth, &job);
+    bp_free(job.vectors);
+
+    *rate = 0;
+    for (int i = 0; i < job.members; i++) {
+        *rate += job.rate[i];
+    }
     return BP_OK;
 }

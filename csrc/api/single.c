@@ -1,7 +1,6 @@
 /* The kernels one by one: products, layers and activations on plain arrays. */
 #include "engine/bf16.h"
 #include "engine/doors.h"
-#include "engine/product_plan.h"
 #include "kernels/dispatch.h"
 #include "system/mem.h"
 #include "system/scratch.h"
@@ -109,31 +108,9 @@ int bp_matmul(int32_t dtype, int32_t precision, int64_t m, int64_t n, int64_t k,
 int bp_plan_matmul(int32_t dtype, int64_t m, int64_t n, int64_t k, int transpose_a, int transpose_b,
                    bp_matmul_plan *plan) {
     if (!is_real(dtype) || m < 1 || n < 1 || k < 1) return BP_ERR_ARGUMENT;
-    const bp_kernels *kernels = bp_kernels_get();
-    const int is_f32 = dtype == BP_FLOAT32;
-    const int64_t mr = is_f32 ? kernels->f32.gemm.mr : kernels->f64.gemm.mr;
-    const int64_t nr = is_f32 ? kernels->f32.gemm.nr : kernels->f64.gemm.nr;
-    const bp_product_machine machine =
-        bp_product_machine_of(bp_cpu_get(), is_f32 ? sizeof(float) : sizeof(double), mr, nr);
-    const bp_product_shape shape = {
-        .m = m,
-        .n = n,
-        .k = k,
-        .a_rs = transpose_a ? 1 : k,
-        .a_cs = transpose_a ? m : 1,
-        .b_rs = transpose_b ? 1 : n,
-        .b_cs = transpose_b ? k : 1,
-    };
-    const bp_product_plan found = bp_product_plan_for(&machine, &shape);
-    *plan = (bp_matmul_plan){
-        .tile_rows = mr,
-        .tile_cols = nr,
-        .block_rows = found.block.mc,
-        .block_sums = found.block.kc,
-        .block_cols = found.block.nc,
-        .packs_a = found.pack_a,
-        .packs_b = found.pack_b,
-    };
+    const bp_matmul_shape shape = {
+        m, n, k, transpose_a ? m : k, transpose_b ? k : n, n, transpose_a, transpose_b};
+    *plan = bp_engine_of(dtype)->plan_matmul(&shape);
     return BP_OK;
 }
 

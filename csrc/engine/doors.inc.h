@@ -27,6 +27,7 @@ const bp_engine ENGINE = {
     .derive_bytes = derive_bytes,
     .derive_team = derive_team,
     .update_vector = update_vector,
+    .plan_matmul = plan_matmul,
     .matmul = matmul,
     .dense_forward = dense_forward,
     .dense_backward = dense_backward,

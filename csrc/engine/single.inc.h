@@ -21,25 +21,43 @@ static void matmul_team(void *context, bp_team *team, int member, int members) {
                 job->scratch + member * job->scratch_each);
 }
 
+static bp_product product_of(const bp_matmul_shape *s, const real *a, const real *b, real *c) {
+    return (bp_product){
+        .m = s->m,
+        .n = s->n,
+        .k = s->k,
+        .a = a,
+        .a_rs = s->transpose_a ? 1 : s->lda,
+        .a_cs = s->transpose_a ? s->lda : 1,
+        .b = b,
+        .b_rs = s->transpose_b ? 1 : s->ldb,
+        .b_cs = s->transpose_b ? s->ldb : 1,
+        .c = c,
+        .c_rs = s->ldc,
+        .epilogue = BP_EPILOGUE_NONE,
+    };
+}
+
+static bp_matmul_plan plan_matmul(const bp_matmul_shape *s) {
+    const real_kernels *kernels = kernel_table();
+    const bp_product product = product_of(s, NULL, NULL, NULL);
+    bp_matmul_plan found = {.tile_rows = kernels->gemm.mr, .tile_cols = kernels->gemm.nr};
+    found.is_narrow = is_narrow(kernels, &product);
+    if (found.is_narrow) return found;
+    const bp_product_plan plan = plan_product(kernels, &product, s->m, s->n);
+    found.block_rows = plan.block.mc;
+    found.block_sums = plan.block.kc;
+    found.block_cols = plan.block.nc;
+    found.packs_a = plan.pack_a;
+    found.packs_b = plan.pack_b;
+    return found;
+}
+
 static int matmul(const bp_matmul_shape *s, const void *a, const void *b, void *c) {
     const double flops = 2.0 * (double)s->m * (double)s->n * (double)s->k;
     const int threads = bp_threads_for(flops, 1);
     matmul_job job = {
-        .product =
-            {
-                .m = s->m,
-                .n = s->n,
-                .k = s->k,
-                .a = a,
-                .a_rs = s->transpose_a ? 1 : s->lda,
-                .a_cs = s->transpose_a ? s->lda : 1,
-                .b = b,
-                .b_rs = s->transpose_b ? 1 : s->ldb,
-                .b_cs = s->transpose_b ? s->ldb : 1,
-                .c = c,
-                .c_rs = s->ldc,
-                .epilogue = BP_EPILOGUE_NONE,
-            },
+        .product = product_of(s, a, b, c),
         .scratch_each = bp_round_up(product_scratch(kernel_table()), BP_ALIGNMENT),
     };
     job.scratch = bp_scratch_take(job.scratch_each * threads, sizeof *job.scratch);

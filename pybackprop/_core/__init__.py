@@ -15,7 +15,15 @@ from .ffi import (
     PRECISIONS,
     UINT8,
 )
-from .kernels import activation, dense_backward, dense_forward, matmul, peak_flops, plan_matmul
+from .kernels import (
+    activation,
+    bandwidth,
+    dense_backward,
+    dense_forward,
+    matmul,
+    peak_flops,
+    plan_matmul,
+)
 from .machine import get_threads, machine, random_permutation, random_uniform, set_threads
 from .net import Data, Fit, Net
 from .optimizer import Key, OptimizerState, state_key
@@ -36,6 +44,7 @@ __all__ = [
     "Net",
     "OptimizerState",
     "activation",
+    "bandwidth",
     "dense_backward",
     "dense_forward",
     "get_threads",

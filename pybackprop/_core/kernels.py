@@ -18,6 +18,13 @@ def peak_flops(dtype: np.dtype[Any], precision: str, threads: int, seconds: floa
     return float(out[0])
 
 
+def bandwidth(size: int, threads: int, seconds: float) -> float:
+    """Measure the rate of bytes of updates of vectors that take `size` bytes."""
+    out = ffi.new("double *")
+    check(lib.bp_bandwidth(threads, size, seconds, out))
+    return float(out[0])
+
+
 def matmul(
     a: Array, b: Array, out: Array, transpose_a: bool, transpose_b: bool, precision: str
 ) -> None:
@@ -48,6 +55,7 @@ def plan_matmul(
         "block": (int(plan.block_rows), int(plan.block_sums), int(plan.block_cols)),
         "packs_a": bool(plan.packs_a),
         "packs_b": bool(plan.packs_b),
+        "narrow": bool(plan.is_narrow),
     }
 
 

@@ -21,9 +21,6 @@ from .workloads import from_json
 _PR_SET_PDEATHSIG = 1
 # Repeats that go before those that count, as a part of them: caches and threads must wake up.
 _WARM_UP = 8
-# Of a thread's vectors: below, Python's part in a call would count. And how long to update them.
-_LEAST_BYTES = 1 << 18
-_BANDWIDTH_SECONDS = 0.1
 
 
 class Worker:
@@ -78,39 +75,16 @@ class Worker:
         return {"flops": peak_flops(precision)}
 
     def bandwidth(self, size: float) -> dict[str, Any]:
-        """Return bytes per second of updates by SGD with momentum that hold so many bytes.
+        """Return the bytes per second of updates whose vectors take so many bytes."""
+        from ..kernels import bandwidth
 
-        Every thread updates vectors of its own: parameters, gradient and momentum, of which the
-        first and the last are written, too.
-        """
-        from concurrent.futures import ThreadPoolExecutor
+        return {"bytes": bandwidth(int(size), self.threads)}
 
-        import numpy as np
+    def plan(self, **product: Any) -> dict[str, Any]:
+        """Return how the core forms a product."""
+        from ..kernels import matmul_plan
 
-        from .. import SGD, get_threads
-
-        threads = self.threads or get_threads()
-        length = int(max(size / threads, _LEAST_BYTES) // (3 * 4))
-        rules = [SGD(0.0, momentum=0.5) for _ in range(threads)]
-        vectors = [np.zeros((2, length), np.float32) for _ in range(threads)]
-
-        def update(thread: int, repeats: int) -> None:
-            parameters, gradient = vectors[thread]
-            for _ in range(repeats):
-                rules[thread].update(parameters, gradient)
-
-        with ThreadPoolExecutor(threads) as pool:
-
-            def run(repeats: int) -> float:
-                begin = time.perf_counter()
-                list(pool.map(update, range(threads), [repeats] * threads))
-                return time.perf_counter() - begin
-
-            repeats = 1
-            while run(repeats) < _BANDWIDTH_SECONDS / 4.0:
-                repeats *= 2
-            seconds = sorted(run(repeats) for _ in range(3))[1]
-        return {"bytes": 5 * 4 * length * repeats * threads / seconds}
+        return matmul_plan(**product)
 
 
 def main(library: str, threads: str) -> None:

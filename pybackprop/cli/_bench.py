@@ -28,7 +28,7 @@ _SUBJECTS = {
     "predict": "the outputs for one batch",
     "derivatives": "derivatives of outputs and cost, in inputs and parameters",
     "kernels": "matrix products and activations, as shares of the machine's peak",
-    "model": "steps and predictions against what sums and bytes alone would take",
+    "model": "steps and predictions against what operations and bytes alone would take",
     "memory": "the memory that training takes besides program and data",
     "scaling": "a step as batch, width, depth and threads grow",
 }

@@ -19,7 +19,8 @@ def check_dead(patient: Patient, layers: tuple[LayerFlow, ...]) -> list[Finding]
     # A network that has learned can do without some units.
     if not dying or patient.is_fitted:
         return []
-    # No gradient passes below the first layer whose units are all dead, so that layer is enough.
+    # No gradient passes a layer whose units are all dead. The first such layer and those below it
+    # are counted.
     closed = next((each.layer for each in dying if each.dead == each.width), len(layers))
     counted = [each for each in dying if each.layer <= closed]
     places = ", ".join(f"{each.dead} of {each.width} in layer {each.layer}" for each in counted)

@@ -4,8 +4,8 @@
  * the same whether d is asked for or not.
  */
 
-/* One output's term of the loss; *d is its derivative in s. The mean over
- * outputs is taken after the sum of the row. */
+/* One output's term of the loss; *d is its derivative in s. The mean over outputs is taken after
+ * the sum of the row. */
 BP_INLINE vreal V(loss_term)(int loss, vreal s, vreal y, vreal *d) {
     const vreal zero = V(set1)(0), one = V(set1)(1);
     if (loss == BP_LOSS_BINARY_CROSS_ENTROPY) {

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from ...kernels import matmul_plan
 from ...runtime import cpu_info
 from ..contenders import OWN, Contender
+from ..processes import ProcessError
 from ..report import Report, Table, ratio_text
 from ..runner import Comparison, Entry, Result, compare_with_best
 from ..session import Session
@@ -96,7 +96,7 @@ def _summarize(report: Report, isas: Sequence[str], session: Session) -> None:
             if ratios:
                 means[f"{kind} {isas[0]} threads {name} times own float32"] = geometric_mean(ratios)
             title = f"Products in {kind}, threads: {name}; GFLOP/s and share of peak"
-            report.tables.append(_product_table(title, results, own, report))
+            report.tables.append(_product_table(title, results, own, report, session))
             for contender in own:
                 shares = [share for each in results if (share := _share(each, contender))]
                 if shares:
@@ -134,7 +134,11 @@ def _share(result: Result, contender: Contender) -> float | None:
 
 
 def _product_table(
-    title: str, results: Sequence[Result], own: Sequence[Contender], report: Report
+    title: str,
+    results: Sequence[Result],
+    own: Sequence[Contender],
+    report: Report,
+    session: Session,
 ) -> Table:
     threads = own[0].threads
     peers = list(
@@ -153,18 +157,24 @@ def _product_table(
         found = _against_torch(result, own[0])
         row.append(ratio_text(found) if found else "")
         row.append(_against_best(report.comparisons, result, own[0]))
-        row.append(_plan_text(result.workload))
+        row.append(_plan_text(session, result.workload, own[0]))
         rows.append(row)
     header += [f"{own[0].isa} / torch.mm", f"{own[0].isa} / best peer of any threads"]
     header.append(f"how {own[0].isa} forms it")
     return Table(title, header, rows)
 
 
-def _plan_text(workload: Workload) -> str:
-    """Return what `matmul_plan` decides; nothing for bfloat16, which has a driver of its own."""
+def _plan_text(session: Session, workload: Workload, own: Contender) -> str:
+    """Return what the core decides; nothing for bfloat16, which has a driver of its own."""
     if not isinstance(workload, Product) or workload.precision != "float32":
         return ""
-    plan = matmul_plan(workload.m, workload.k, workload.n, workload.dtype)
+    try:
+        plan = session.processes.of(own).ask(
+            "plan", m=workload.m, k=workload.k, n=workload.n, dtype=workload.dtype
+        )
+    except ProcessError:
+        session.processes.forget_ended()
+        return ""
     packed = " and ".join(name for name in "ab" if plan[f"packs_{name}"])
     sizes = "x".join(map(str, plan["tile"])), "x".join(map(str, plan["block"]))
     return f"tiles {sizes[0]}, blocks {sizes[1]}" + (f", {packed} packed" if packed else "")

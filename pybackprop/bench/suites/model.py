@@ -1,4 +1,4 @@
-"""``bench model``: what steps and predictions would take if nothing but sums and bytes counted.
+"""``bench model``: what steps and predictions would take if only operations and bytes counted.
 
 The time of a model is operations / peak + bytes / bandwidth, with the peak and the bandwidth that
 the same process measures on the same machine in the same run. What is measured beyond it is spent
@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 from ...runtime import cpu_info
 from ..contenders import OWN, Contender
+from ..processes import ProcessError
 from ..report import Report, Table, ratio_text, time_text
 from ..runner import Result
 from ..session import Session
@@ -74,10 +75,9 @@ def run(session: Session) -> Report:
     report.tables.append(Table("Operations / peak + bytes / bandwidth", header, rows))
     report.notes.append(
         "Peak is peak_flops in the precision of the products, read after every turn. Bandwidth is "
-        "that of updates by SGD with momentum of as many bytes as the workload holds, at least "
-        "256 KiB a thread, read and written bytes counted. Bytes of a step: every parameter six "
-        "times, every activation six times; of a prediction: every parameter once, every "
-        "activation twice. Below 1, the caches keep more than that."
+        "kernels.bandwidth for as many bytes as the workload holds. Bytes of a step: every "
+        "parameter six times, every activation six times; of a prediction: every parameter once, "
+        "every activation twice. Below 1, the caches keep more than that."
     )
     return report
 
@@ -116,7 +116,11 @@ def _compare(
     entry = result.find(contender)
     if entry is None:
         return None
-    answer = session.processes.of(contender).ask("bandwidth", size=size.held)
+    try:
+        answer = session.processes.of(contender).ask("bandwidth", size=size.held)
+    except ProcessError:
+        session.processes.forget_ended()
+        return None
     memory = size.moved / answer["bytes"]
     operations = [result.workload.flops / peak for peak in entry.peaks]
     pairs = zip(entry.seconds, operations, strict=True)

@@ -6,6 +6,8 @@
  *   TRANSPOSE_PART(steps, lanes, src, lds, dst, ldd)
  *                                          the same for s < steps and t < lanes, at most as many
  *
+ *   TRANSPOSE_SQUARE(src, lds, dst, ldd)   optional: the same for TRANSPOSE_LANES of both
+ *
  * TRANSPOSE_PART is by default a loop. All but real are undefined again at the end. */
 
 #ifndef TRANSPOSE_PART
@@ -22,6 +24,10 @@ static void TRANSPOSE_NAME(int64_t rows, int64_t cols, const real *src, int64_t 
         int64_t i = 0;
         for (; lanes == 1 && i < rows; i++)
             dst[i * ldd + j] = src[j * lds + i];
+#ifdef TRANSPOSE_SQUARE
+        for (; lanes == TRANSPOSE_LANES && i + TRANSPOSE_LANES <= rows; i += TRANSPOSE_LANES)
+            TRANSPOSE_SQUARE(src + j * lds + i, lds, dst + i * ldd + j, ldd);
+#endif
         if (lanes == TRANSPOSE_LANES)
             for (; i + TRANSPOSE_STEP <= rows; i += TRANSPOSE_STEP)
                 TRANSPOSE_BLOCK(src + j * lds + i, lds, dst + i * ldd + j, ldd);
@@ -36,4 +42,5 @@ static void TRANSPOSE_NAME(int64_t rows, int64_t cols, const real *src, int64_t 
 #undef TRANSPOSE_LANES
 #undef TRANSPOSE_STEP
 #undef TRANSPOSE_BLOCK
+#undef TRANSPOSE_SQUARE
 #undef TRANSPOSE_PART

@@ -432,6 +432,27 @@ def test_bench_of_bfloat16_products(capsys: pytest.CaptureFixture[str]) -> None:
     assert sum(name.endswith("times own float32") for name in means) == 2
 
 
+@pytest.mark.parametrize("subject", ["steps", "memory"])
+def test_bench_in_a_checkout_runs_what_is_installed(
+    subject: str,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """There, the current folder has a package of the same name, which cannot be imported."""
+    if subject == "memory" and sys.platform != "linux":
+        pytest.skip("memory is read from /proc")
+    (tmp_path / "pybackprop").mkdir()
+    (tmp_path / "pybackprop" / "__init__.py").write_text("raise ImportError('sources')\n")
+    monkeypatch.chdir(tmp_path)
+    only = {"steps": "xor", "memory": "mnist"}[subject]
+    found = bench(capsys, subject, "--only", only, *(["--peers", "none"] * (subject == "steps")))
+    if subject == "steps":
+        check_workloads(found, ["xor"])
+    else:
+        assert len(found["figures"]["memory"]) == 2
+
+
 def test_bench_model(capsys: pytest.CaptureFixture[str]) -> None:
     words = ["--only", "rl-64", "--only", "predict-rl-1", "--threads", "1", "2"]
     found = bench(capsys, "model", *words)

@@ -12,6 +12,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+from pathlib import Path
 from typing import Any
 
 from .contenders import Contender
@@ -49,6 +50,23 @@ def environment(contender: Contender) -> dict[str, str]:
     return env
 
 
+def command(module: str, *arguments: str) -> list[str]:
+    """Return the command that runs a module of this package in a process of its own.
+
+    ``python -m`` would look into the current folder first. In a checkout, that has the sources of
+    the package, but not its core.
+    """
+    folder = str(Path(__file__).parents[2])
+    code = f"""
+import runpy, sys
+sys.path[:] = [path for path in sys.path if path]
+if {folder!r} not in sys.path:
+    sys.path.insert(0, {folder!r})
+runpy.run_module({module!r}, run_name="__main__", alter_sys=True)
+"""
+    return [sys.executable, "-c", code, *arguments]
+
+
 class Process:
     """The process of some contenders."""
 
@@ -57,7 +75,7 @@ class Process:
         log = tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace")  # noqa: SIM115
         self._log = log
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "pybackprop.bench.worker", contender.library, threads],
+            command("pybackprop.bench.worker", contender.library, threads),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=log,

@@ -1,7 +1,6 @@
 """The process of a contender: it waits for requests on standard input, and answers in JSON.
 
-Started as ``python -m pybackprop.bench.worker LIBRARY THREADS``, with the environment that makes
-the library use that many threads.
+Its arguments are LIBRARY and THREADS, and its environment makes the library use that many threads.
 """
 
 from __future__ import annotations

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from ... import SGD, Adam, Network
+from ..processes import command
 from ..report import Report, Table
 from ..session import Session
 from ..workloads import STEPS, widths_text
@@ -67,8 +68,7 @@ def run(session: Session) -> Report:
 def _measure(widths: tuple[int, ...], batch: int, optimizer: str) -> int:
     """Return how far a process that trains grows, in bytes."""
     request = json.dumps({"widths": widths, "batch": batch, "optimizer": optimizer})
-    command = [sys.executable, "-m", __name__, request]
-    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+    done = subprocess.run(command(__name__, request), check=True, stdout=subprocess.PIPE, text=True)
     return int(done.stdout)
 
 

@@ -282,6 +282,10 @@ def of_kernels() -> Iterator[tuple[str, Call]]:
         yield f"kernels.{name}", refused(lambda name=name: getattr(bp.kernels, name)("none", a))
     yield "kernels.peak_flops", bp.kernels.peak_flops
     yield "kernels.peak_flops", refused(lambda: bp.kernels.peak_flops("int4"))
+    yield "kernels.bandwidth", lambda: bp.kernels.bandwidth(1 << 20)
+    yield "kernels.bandwidth", refused(lambda: bp.kernels.bandwidth(-1))
+    yield "kernels.matmul_plan", lambda: bp.kernels.matmul_plan(300, 200, 100)
+    yield "kernels.matmul_plan", refused(lambda: bp.kernels.matmul_plan(0, 1, 1))
 
 
 def of_graphs(net: bp.Network) -> Iterator[tuple[str, Call]]:

@@ -26,7 +26,7 @@ __all__ = [
 ]
 
 
-_LARGEST = 1 << 40  # size of a matrix that is planned for
+_LARGEST = 1 << 40  # side of a product, or bytes, beyond which no machine can be meant
 
 
 def _as_dtype(array: Array, name: str) -> np.dtype[Any]:

@@ -365,8 +365,8 @@ static int64_t tile_columns(int64_t n_in, int64_t most) {
     return bp_min_i64(n_in, bp_round_up(part, TILE_COLUMNS));
 }
 
-/* As narrow as a page allows, and with half of the second-level cache as high as then possible: the
- * operands are read, and packed, least often. */
+/* As few columns as a page allows, and as many rows as then fill half of the second-level cache:
+ * the operands are read, and packed, least often. */
 static bp_tile_size plain_gradient_tile_size(const bp_net *net, int64_t n_in, int64_t block) {
     const int64_t entries = bp_l2_bytes(bp_cpu_get()) / 2 / (int64_t)sizeof(real);
     const int64_t cols = tile_columns(n_in, TILE_COLUMNS);

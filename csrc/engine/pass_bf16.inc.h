@@ -360,8 +360,8 @@ static void bf16_gradient_tile(const bp_worker *w, const bp_block *block, int l,
     if (tile.n0 == 0) bias_gradient(w, block, l, tile.m0, tile.m1, 1, db, 0);
 }
 
-/* So many columns, unless a page has more, that their inputs, which are read again for each tile of
- * rows, fill half of the second-level cache, or that the gradient does, if it is larger. */
+/* At least a page of columns, and as many as let their inputs fill half of the second-level cache,
+ * or their gradient if it is larger. The inputs are read again for each tile of rows. */
 static bp_tile_size bf16_gradient_tile_size(const bp_net *net, int64_t n_in, int64_t block) {
     enum { ROWS = 128 };
     const int64_t inputs = (int64_t)sizeof(uint16_t) * bf16_planes_of(net) * block;

@@ -1,6 +1,6 @@
-/* Transposition for AVX-512. Each vector is put together from quarters of four rows, which takes
- * fewer moves than 16 whole rows and was faster. Missing rows are read as the first row, and their
- * results are not stored. */
+/* Transposition for AVX-512: squares of whole vectors, and for the rest vectors that are put
+ * together from quarters of four rows. Missing rows are read as the first row, and their results
+ * are not stored. */
 
 static inline __m512 bp_avx512_quarters_f32(const __m128 *q) {
     __m512 r = _mm512_castps128_ps512(q[0]);
@@ -66,7 +66,7 @@ BP_INLINE void bp_avx512_turn_f64(const int whole, int steps, int lanes, const d
 }
 
 /* Whole lines of 16 rows at once. At strides of a page the rows share the ways of one set of the
- * nearest cache, which would lose them between four reads of a quarter each. */
+ * nearest cache, which would lose lines that are read a quarter at a time. */
 BP_INLINE void bp_avx512_square_f32(const float *src, int64_t lds, float *dst, int64_t ldd) {
     __m512 r[16], t[16];
     for (int i = 0; i < 16; i++)

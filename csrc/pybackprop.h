@@ -23,7 +23,7 @@ typedef enum {
     BP_ERR_BUSY = 3,       /* another thread is using this network */
     BP_ERR_FORKED = 4,     /* the network was in use in another thread when the process forked */
     BP_ERR_NOT_FINITE = 5, /* the cost of a batch is not finite */
-    BP_ERR_CALLBACK = 6    /* the user's loss reported an error */
+    BP_ERR_CALLBACK = 6    /* the user's loss, or what adds up shards, reported an error */
 } bp_status;
 
 typedef enum { BP_FLOAT32 = 0, BP_FLOAT64 = 1, BP_UINT8 = 2, BP_INT64 = 3 } bp_dtype;
@@ -107,7 +107,14 @@ typedef struct {
     int32_t precision;          /* bp_precision */
     const double *dropout;      /* n_layers - 1 rates in [0, 1), one per hidden layer */
     double l1, l2;
-    uint64_t seed; /* of dropout and shuffling */
+    double label_smoothing; /* s in [0, 1], for cross entropy only: its targets are
+                               (1 - s) y + s / n_out; 0 for none */
+    /* Factors of the optimizer's learning rate, weight decay and eps, >= 0 and finite: of the
+     * weights and of the biases of each layer. NULL for 1. */
+    const double *lr_factors, *decay_factors, *eps_factors;
+    uint64_t seed;    /* of dropout and shuffling */
+    void *parameters; /* where they lie, or NULL: in memory of the network's own. A multiple of 64;
+                         the memory must outlive the network, and is cleared */
 } bp_net_config;
 
 /* An optimizer with its state, for n parameters of one type: a call for another number or
@@ -123,6 +130,12 @@ typedef struct {
     int64_t step;     /* updates done so far, at most BP_MAX_COUNT; advanced by every update */
     void *state[3];   /* sgd: momentum; adam: m, v; rmsprop: square, momentum, mean; adagrad: sum */
 } bp_optimizer;
+
+/* What may change from step to step. */
+typedef struct {
+    double lr, weight_decay;
+    double dropout; /* factor of all dropout rates, in [0, 1] */
+} bp_rates;
 
 /* ---- the machine ------------------------------------------------------------------------- */
 
@@ -222,13 +235,14 @@ int bp_net_backprop(bp_net *net, const bp_data *data, double *cost, void *gradie
  * delta may be NULL (then data->y is not read). No dropout. */
 int bp_net_trace(bp_net *net, const bp_data *data, void **z, void **a, void **delta);
 
-/* One update from all rows; cost is the cost before it. A cost that is not finite is not an error,
- * but nothing is updated in that case. */
-int bp_net_step(bp_net *net, const bp_data *data, bp_optimizer *optimizer, double *cost);
+/* One update from all rows, with dropout rates times a factor in [0, 1]; cost is the cost before
+ * it. A cost that is not finite is not an error, but nothing is updated in that case. */
+int bp_net_step(bp_net *net, const bp_data *data, bp_optimizer *optimizer, double dropout,
+                double *cost);
 
 /* The dropout mask, 1 for a kept unit, that the next step would use after hidden layer `layer`
- * (from 0) on a batch of `rows`: mask is (rows, n_layer), C-contiguous. */
-int bp_net_dropout_mask(bp_net *net, int32_t layer, int64_t rows, uint8_t *mask);
+ * (from 0) on a batch of `rows`, with this factor: mask is (rows, n_layer), C-contiguous. */
+int bp_net_dropout_mask(bp_net *net, int32_t layer, int64_t rows, double dropout, uint8_t *mask);
 
 /* ---- derivatives ------------------------------------------------------------------------------
  */
@@ -265,6 +279,12 @@ int bp_net_per_sample_gradient_norms(bp_net *net, const bp_data *data, void *nor
 int bp_fit_create(bp_net *net, const bp_data *data, int64_t batch_size, int shuffle, bp_fit **fit);
 void bp_fit_destroy(bp_fit *fit);
 
+/* The same over `rows` rows of the data, index[0], index[1], …, or the first ones if index is NULL.
+ * index belongs to the caller, too. The order of the rows is keyed by shuffle_seed, not by the seed
+ * of the network. */
+int bp_fit_create_rows(bp_net *net, const bp_data *data, const int64_t *index, int64_t rows,
+                       int64_t batch_size, int shuffle, uint64_t shuffle_seed, bp_fit **fit);
+
 /* Where a run stands, after the call that returned. */
 typedef struct {
     int64_t epoch;     /* of this run, from 0: the epoch of the next batch */
@@ -282,16 +302,91 @@ typedef struct {
  * if batch > 0, sums and start. Parameters and counters of the network must be as they were. */
 int bp_fit_resume(bp_fit *fit, const bp_fit_state *state);
 
+/* Replaces the data of a run without shuffling by a window of the `rows` rows of an epoch: those
+ * from batch first_batch on, in whole batches, except for the last of an epoch. A run then ends
+ * where the next batch has no data. Between two calls of bp_fit_run; not for bp_fit_run_many. */
+int bp_fit_set_window(bp_fit *fit, const bp_data *data, int64_t first_batch, int64_t rows);
+
+/* Turns the sums of this process's shards into those of all: called once for each batch.
+ * sums: n_blocks vectors of n_parameters entries of the network's type, each `stride` entries after
+ * the one before, and costs: n_blocks values. Each is the sum of a block of shards: the fewest
+ * blocks that cover the process's shards, in ascending order, each a power of two of shards that
+ * begins at a multiple of its size. On return the first vector and the first cost are the sums of
+ * all shards. Returns 0, or another value to abandon the run with BP_ERR_CALLBACK before the batch
+ * changes anything. */
+typedef int (*bp_reduce_fn)(void *user, int32_t n_blocks, int64_t stride, void *sums,
+                            double *costs);
+
+/* Lets a run form the gradient of each batch in `shards` parts, a power of two from 2 to 64: row b
+ * of n belongs to shard floor(b * shards / n). Gradients and costs of shards are added as a
+ * balanced binary tree. Bits depend on `shards`, but not on which process computes which of them.
+ * This process computes shards first <= s < first + count. reduce gets the others' sums; it may be
+ * NULL if count == shards. Once, before the first bp_fit_run; not for bp_fit_run_many. */
+int bp_fit_set_shards(bp_fit *fit, int32_t shards, int32_t first, int32_t count,
+                      bp_reduce_fn reduce, void *user);
+
 /* Trains until `epochs` more epochs have ended, or max_ns have passed (always at least one
- * batch), or a learning rate is missing. Ends at a batch boundary.
- * lr: n_lr learning rates for the coming batches; NULL to use optimizer->lr.
- * costs: room for `epochs` values, the mean cost of each epoch that this call completes.
- * BP_ERR_NOT_FINITE: state names the batch whose cost is not finite, or which ended an epoch with
- * parameters that are not finite. The parameters and the network's counters are those at the end of
- * the previous epoch. The optimizer has to start afresh, because no copies of its vectors are kept.
- * This state must not be resumed from. */
-int bp_fit_run(bp_fit *fit, bp_optimizer *optimizer, const double *lr, int64_t n_lr, int64_t epochs,
-               int64_t max_ns, double *costs, bp_fit_state *state);
+ * batch), or rates are missing. Ends at a batch boundary.
+ * rates: those of the n_rates coming batches, >= 0 and finite, with factors of dropout in [0, 1];
+ * they are not checked. NULL to use the optimizer's, and dropout as it is. costs: room for `epochs`
+ * values, the mean cost of each epoch that this call completes. BP_ERR_NOT_FINITE: state names the
+ * batch whose cost is not finite, or which ended an epoch with parameters that are not finite. The
+ * parameters and the network's counters are those at the end of the previous epoch. The optimizer
+ * has to start afresh, because no copies of its vectors are kept. This state must not be resumed
+ * from. */
+int bp_fit_run(bp_fit *fit, bp_optimizer *optimizer, const bp_rates *rates, int64_t n_rates,
+               int64_t epochs, int64_t max_ns, double *costs, bp_fit_state *state);
+
+/* ---- many networks side by side ------------------------------------------------------------- */
+
+/* A training run among others. */
+typedef struct {
+    bp_fit *fit;
+    bp_optimizer *optimizer; /* of this run only */
+    const bp_rates *rates;   /* as in bp_fit_run, like n_rates and costs */
+    int64_t n_rates;
+    int64_t epochs; /* more to train; 0 to leave this run alone */
+    double *costs;
+    int64_t batches, ns; /* trained in the last call, and how long that took */
+    bp_fit_state state;
+    int32_t status; /* bp_status */
+    int32_t lanes;  /* networks that the last call trained with this one in the lanes of vectors,
+                       itself included; 1 if it was trained by itself */
+    int32_t has_one_decay; /* that of all rates is the same, so they need not be looked through;
+                              0 if that is not known */
+} bp_fit_task;
+
+/* Trains many networks, each with one thread, as bp_fit_run trains one, until each is done or
+ * max_ns have passed (always at least one batch of one of them). A run of which a batch fails ends
+ * there, for itself: its status says why, and the others go on. The last one that is left is
+ * trained with all threads. A user's loss is called by the calling thread. If the call itself
+ * fails, nothing is trained, and the status of the first run that is to blame is that of the call.
+ */
+int bp_fit_run_many(bp_fit_task *tasks, int64_t n, int64_t max_ns);
+
+/* The cost of a network on some rows of data: index[0], index[1], …, or the first ones if index is
+ * NULL. Labels and indices are checked in the first call and must not change until it is done. */
+typedef struct {
+    bp_net *net;
+    const bp_data *data;
+    const int64_t *index;
+    int64_t rows;
+    double cost;
+    int32_t is_checked, is_done; /* 0 before the first call */
+    int32_t status;              /* bp_status */
+} bp_cost_task;
+
+/* Computes costs, without dropout, of networks that all differ, until all are done or max_ns have
+ * passed (always at least one). Fails as bp_fit_run_many does. */
+int bp_net_cost_many(bp_cost_task *tasks, int64_t n, int64_t max_ns);
+
+/* The outputs of n networks that all differ, of one shape: type, precision, widths, activations,
+ * and all or none with a loss of the user's. Row i of network k goes to out[k * stride + i *
+ * n_out]; stride, in elements of the networks' type, is at least rows * n_out. Each network
+ * computes what bp_net_predict would. *blamed is the number of the network that makes the call
+ * fail, or -1 if none does. */
+int bp_net_predict_many(bp_net *const *nets, int64_t n, const bp_matrix *x, void *out,
+                        int64_t stride, int64_t *blamed);
 
 /* ---- single kernels ------------------------------------------------------------------------- */
 
@@ -328,6 +423,9 @@ int bp_dense_backward(int32_t dtype, int32_t act, int64_t rows, int64_t n_in, in
 /* y = act(z), or act'(z), over n elements; rows of `cols` for softmax (no derivative). */
 int bp_activation(int32_t dtype, int32_t act, int64_t rows, int64_t cols, const void *z, void *y);
 int bp_activation_derivative(int32_t dtype, int32_t act, int64_t n, const void *z, void *y);
+
+/* z = x + y over n elements, as shards are added; z may be x or y. */
+int bp_add(int32_t dtype, int64_t n, const void *x, const void *y, void *z);
 
 /* One update of n free parameters by a gradient, in place. */
 int bp_optimizer_update(int32_t dtype, int64_t n, void *parameters, const void *gradient,

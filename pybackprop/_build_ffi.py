@@ -59,6 +59,8 @@ ffibuilder.cdef(cdef_block(HEADER))
 ffibuilder.cdef(
     'extern "Python" int bp_python_loss(void *user, int64_t rows, int64_t n_out,'
     " const void *a, const void *y, void *loss, void *da);"
+    'extern "Python" int bp_python_reduce(void *user, int32_t n_blocks, int64_t stride,'
+    " void *sums, double *costs);"
 )
 ffibuilder.set_source(
     "pybackprop._pybackprop_core",

@@ -333,6 +333,7 @@ class _Float64Copy:
             init="zeros",
             l1=net.l1,
             l2=net.l2,
+            label_smoothing=net.label_smoothing,
             dtype="float64",
         )
         if net.scaling is not None:

@@ -12,6 +12,7 @@ from .doctor import Finding, LayerFlow, LayerHistograms, Patient, examine, histo
 from .inputs import as_choice, as_count, as_inputs, as_real, as_reals, as_targets
 from .optimizers import SGD, Optimizer, as_optimizer
 from .training.history import EpochEnd
+from .words import counted
 
 if TYPE_CHECKING:
     from .model import Model
@@ -165,7 +166,7 @@ def _healthy(layers: tuple[LayerFlow, ...]) -> str:
         return "healthy, with nothing to learn: every delta is 0"
     ratios = [each.delta_norm / top for each in layers]
     dead = sum(each.dead for each in layers)
-    note = f"; {dead} dead units, no more than chance makes" if dead else ""
+    note = f"; {counted(dead, 'dead unit')}, no more than chance makes" if dead else ""
     return (
         f"healthy: delta stays within {min(ratios):.2g} to {max(ratios):.2g} of the output's{note}"
     )

@@ -33,7 +33,7 @@ def _scheme(activation: str) -> str:
     return "lecun" if activation == "selu" else "glorot"
 
 
-def _normals(seed: int, layer: int, count: int) -> Array:
+def normals(seed: int, layer: int, count: int) -> Array:
     """Return standard normal numbers (Box and Muller, 1958)."""
     u = random_uniform(seed, layer, 2 * count)
     return np.sqrt(-2.0 * np.log1p(-u[:count])) * np.cos(2.0 * math.pi * u[count:])
@@ -41,7 +41,7 @@ def _normals(seed: int, layer: int, count: int) -> Array:
 
 def _orthogonal(seed: int, layer: int, n_out: int, n_in: int) -> Array:
     """Orthonormal rows (n_out <= n_in) or columns, uniform over such matrices."""
-    tall = _normals(seed, layer, n_out * n_in).reshape(max(n_out, n_in), min(n_out, n_in))
+    tall = normals(seed, layer, n_out * n_in).reshape(max(n_out, n_in), min(n_out, n_in))
     q, r = np.linalg.qr(tall)
     # The signs of R's diagonal are the factorisation's choice; without them Q is uniform.
     q = q * np.where(np.diag(r) < 0, -1.0, 1.0)

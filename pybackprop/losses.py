@@ -11,6 +11,14 @@ Array = np.ndarray[Any, np.dtype[Any]]
 LossFunction = Callable[[Array, Array], tuple[Any, Any]]
 
 
+def smoothed(targets: Array, label_smoothing: float) -> Array:
+    """Return targets, (N, n_L), as cross entropy with label smoothing takes them."""
+    if not label_smoothing:
+        return targets
+    mixed: Array = (1.0 - label_smoothing) * targets + label_smoothing / targets.shape[1]
+    return mixed
+
+
 class _Memory:
     """Memory of the core as NumPy's array interface describes it."""
 

@@ -15,8 +15,9 @@ from .initializers import NAMES as INITIALIZERS
 from .initializers import initial_weights
 from .inputs import as_choice, as_count, as_inputs, as_vector
 from .losses import LossFunction
-from .optimizers import Optimizer
-from .settings import as_metadata
+from .optimizers import Optimizer, Rates
+from .schedules import Schedule
+from .settings import as_dropout_schedule, as_metadata, from_kept
 
 __all__ = ["Gradients", "Model", "Trace"]
 
@@ -105,12 +106,32 @@ class Model(Derivatives):
         dropout: float | Sequence[float] = 0.0,
         l1: float = 0.0,
         l2: float = 0.0,
+        label_smoothing: float = 0.0,
+        lr_factors: Any = None,
+        decay_factors: Any = None,
+        eps_factors: Any = None,
+        dropout_schedule: Schedule | None = None,
         dtype: Any = "float32",
         precision: str = "float32",
         seed: int | None = None,
     ) -> None:
         super().__init__(
-            widths, activation, output, loss, init, dropout, l1, l2, dtype, precision, seed
+            widths,
+            activation,
+            output,
+            loss,
+            init,
+            dropout,
+            l1,
+            l2,
+            dtype,
+            precision,
+            seed,
+            label_smoothing,
+            lr_factors,
+            decay_factors,
+            eps_factors,
+            dropout_schedule,
         )
         self._metadata: dict[str, Any] = {}
         self._create()
@@ -127,11 +148,21 @@ class Model(Derivatives):
             dropout=self._dropout,
             l1=self._l1,
             l2=self._l2,
+            label_smoothing=self._label_smoothing,
+            lr_factors=self._lr_factors,
+            decay_factors=self._decay_factors,
+            eps_factors=self._eps_factors,
             seed=self._seed,
+            parameters=self._memory(),
         )
+        self._net.dropout_factors = _dropout_factors(self._dropout_schedule)
         self._weights, self._biases = self._split(self._net.parameters)
         sizes = (n_out * (n_in + 1) for n_in, n_out in pairwise(self._widths))
         self._offsets = tuple(accumulate(sizes, initial=0))
+
+    def _memory(self) -> Array | None:
+        """Return where the parameters are to lie; None for memory of the network's own."""
+        return None
 
     def _initialize(self) -> None:
         """Draw the initial weights."""
@@ -152,6 +183,21 @@ class Model(Derivatives):
         return tuple(weights), tuple(biases)
 
     # ---- what it is ----
+
+    @property
+    def dropout_schedule(self) -> Schedule | None:
+        """What gives the factor of all dropout rates for a training step, or None for 1.
+
+        Assigning another schedule, or None, is allowed between fits.
+        """
+        return self._dropout_schedule
+
+    @dropout_schedule.setter
+    def dropout_schedule(self, value: Schedule | None) -> None:
+        schedule = as_dropout_schedule(value)
+        factors = _dropout_factors(schedule)
+        self._net.admit_training()
+        self._dropout_schedule, self._net.dropout_factors = schedule, factors
 
     @property
     def n_parameters(self) -> int:
@@ -382,7 +428,7 @@ class Model(Derivatives):
         Returns
         -------
         list of ndarray of bool, (batch, n_l), l = 1 … L - 1
-            True for a unit that is kept (and scaled by 1 / (1 - rate)).
+            True for a unit that is kept (and scaled by 1 / (1 - rate), with the rate of that step).
         """
         rows = as_count(batch, "batch", low=1)
         return [
@@ -440,7 +486,7 @@ class Model(Derivatives):
         metadata: dict[str, Any],
     ) -> Kind:
         """Return a network in a state that was kept."""
-        network = cls(**{**settings, "init": "zeros"})
+        network = cls(**{**from_kept(settings), "init": "zeros"})
         network._init = as_choice(settings["init"], "init", INITIALIZERS)
         network.parameters = parameters
         network._net.set_counters(*counters)
@@ -448,3 +494,12 @@ class Model(Derivatives):
             network.set_scaling(*scaling)
         network.metadata = metadata
         return network
+
+
+def _dropout_factors(schedule: Schedule | None) -> Rates | None:
+    """Return what gives the factors of a schedule, if the first ones are factors."""
+    if schedule is None:
+        return None
+    factors = Rates(schedule, "dropout_schedule", high=1.0)
+    factors(0)
+    return factors

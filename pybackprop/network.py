@@ -45,8 +45,36 @@ class Network(Model):
     dropout : float or sequence of float
         Dropout rate in [0, 1) after the hidden layers, one for all or one for each; used in `fit`
         and `step`.
+    dropout_schedule : Schedule, optional
+        Gives a factor from 0 to 1 of all dropout rates for each training step, such as
+        ``schedules.FlatCos(1.0, total_steps)``; by default it is 1. The steps are those of the
+        network, which count all its updates, whatever the optimizer, and are saved with it;
+        schedules of lr and weight_decay count the optimizer's. So a second fit with a new optimizer
+        begins these anew, but goes on where the dropout schedule stands, which may be its end:
+        assign another ``net.dropout_schedule`` between fits. The network keeps a copy.
     l1, l2 : float
         Penalties.
+    label_smoothing : float
+        A share s in [0, 1], for cross_entropy only: the targets y, or the 1 of each label, become
+        (1 - s) y + s / n_L, as in torch.nn.CrossEntropyLoss (Szegedy et al., Rethinking the
+        Inception architecture, CVPR 2016). It is part of the loss: every cost and derivative has
+        it, also `cost` and the validation cost of `fit`.
+    lr_factors : array_like, (L, 2), optional
+        Factors >= 0 of the learning rate: row l - 1 has that of W_l and that of b_l; by default all
+        are 1. They act on the whole step of every optimizer, decoupled weight decay included, like
+        the learning rate of a parameter group in PyTorch. A layer with factors of 0 keeps its
+        parameters.
+    decay_factors, eps_factors : array_like, (L, 2), optional
+        The same for the optimizer's weight_decay, where 0 is no decay, and its eps. So AdamW decays
+        W_l by lr * f * weight_decay * d * W_l with factors f of lr and d of decay; all other
+        optimizers add weight_decay * d * W_l to the gradient. The penalties l1 and l2 are part of
+        the cost and have no factors. Where eps is 0, by its factor or its own value, a parameter
+        whose gradients have all been 0 gets the step 0 / 0, which is not a number, from every
+        optimizer that has an eps; a factor of lr of 0 still leaves that undefined. A network in
+        neural tangent parametrisation, z = W a / sqrt(n) + b with n inputs, learns with AdamW,
+        without clip_norm, l1 and l2, as this one does from the weights W / sqrt(n) with these
+        factors of W_l: 1 / sqrt(n) of lr, sqrt(n) of decay and sqrt(n) of eps; those of b_l are 1.
+        For ``Network([4, 8, 1])`` that is ``lr_factors=[[1 / 2, 1], [1 / 8**0.5, 1]]``.
     dtype : str or dtype
         float32 or float64, of parameters and arithmetic.
     precision : str
@@ -77,7 +105,7 @@ class Network(Model):
     def fit(
         self,
         X: Any,
-        y: Any,
+        y: Any = None,
         *,
         epochs: int = 1,
         batch_size: int = 32,
@@ -91,6 +119,9 @@ class Network(Model):
         checkpoint: Any = None,
         checkpoint_every: int | str = 1,
         resume: Any = None,
+        shards: int | None = None,
+        comm: Any = None,
+        timeout: float = 300.0,
         _slice_ns: int | None = None,
     ) -> History:
         """Train on minibatches.
@@ -100,7 +131,8 @@ class Network(Model):
         X, y, sample_weight
             As for `cost`. float32, float64 and uint8 arrays of any strides are read batch by batch
             and never copied as a whole, so an np.memmap may be larger than memory. The cost of a
-            batch is the mean weighted by its sample weights.
+            batch is the mean weighted by its sample weights. Instead of both, X can be a
+            `pybackprop.datasets.Windows`, which reads files in order and shuffles them in windows.
         epochs : int
             Passes over the data, at least 1.
         batch_size : int
@@ -137,9 +169,22 @@ class Network(Model):
             those of the run that wrote it. On the same machine, the results then have the same bits
             as in a run that was not stopped, and the history holds the epochs of both runs. The
             network's metadata are replaced by those of the file. A run that was ended by a callback
-            continues. A loss, lr or callback that is a function is taken from this call. Callbacks
-            are not called again for epochs that have ended, and must keep any state of their own
-            themselves.
+            continues. A loss, lr, weight_decay or callback that is a function is taken from this
+            call. Callbacks are not called again for epochs that have ended, and must keep any state
+            of their own themselves.
+        shards : int, optional
+            Form the gradient of each batch in this many parts, a power of two up to 64, and add
+            them up as a balanced binary tree. The results depend on `shards` to rounding, but not
+            on how many processes share the work. By default 1, or with `comm` 8, or more if there
+            are more ranks. A loss that is a function is called once for each shard.
+        comm : mpi4py.MPI.Comm, optional
+            Train on the ranks of this communicator. All of them make this call, with the same
+            network, data and arguments. Each computes the gradients of some shards; then all do
+            the same update. So every rank ends with the same network and history, to the bits of a
+            single process with as many shards. Only rank 0 shows progress and writes checkpoints;
+            another number of ranks can resume them. Callbacks are called on every rank.
+        timeout : float
+            How many seconds a rank waits for another one.
 
         Returns
         -------
@@ -149,8 +194,9 @@ class Network(Model):
         Raises
         ------
         TypeError, ValueError
-            An argument is not as described; nothing has been changed. Or a callback has replaced
-            the optimizer's lr with a function, which the next checkpoint cannot hold.
+            An argument is not as described; nothing has been changed. Or the ranks differ in their
+            network, data, settings, version or instruction set. Or a callback has replaced the
+            optimizer's lr or weight_decay with a function, which the next checkpoint cannot hold.
         FloatingPointError
             The cost, or the parameters at the end of an epoch, stopped being finite. The message
             names the epoch and batch, and a likely cause with what to change, as found by
@@ -162,11 +208,19 @@ class Network(Model):
             A checkpoint cannot be read or written. The previous file is intact, and the network is
             left as after a complete batch.
         RuntimeError
-            The network or the optimizer is in use in another call.
+            The network or the optimizer is in use in another call. Or another rank has failed, as
+            the message says; the network is left as after a complete batch.
+        TimeoutError
+            Another rank has not answered in time.
         """
-        from .training.loop import fit
+        given = locals()
+        if shards is None and comm is None:
+            from .training.loop import fit
 
-        return fit(self, locals())
+            return fit(self, given)
+        from .distributed import fit_shards
+
+        return fit_shards(self, given)
 
     def fit_stream(
         self,
@@ -246,8 +300,8 @@ class Network(Model):
         Raises
         ------
         TypeError, ValueError
-            `path` is not a path, or has another format's suffix. Or the loss or the optimizer's lr
-            is a function, which no file can hold.
+            `path` is not a path, or has another format's suffix. Or the loss, or the optimizer's lr
+            or weight_decay, is a function, which no file can hold.
         OSError
             The file cannot be written.
         ModuleNotFoundError

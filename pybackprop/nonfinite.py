@@ -30,18 +30,32 @@ def advise(data: Data, dtype: np.dtype[Any], rows: Array | None = None) -> str:
         The caller's number of each row, where these are some of the caller's rows.
     """
     for name, array in zip(("X", "y"), data.arrays, strict=False):
-        place = None if array is None else find(array, dtype)
-        if array is None or place is None:
-            continue
-        row, column = place
-        value = array[row, column]
-        number = row if rows is None else int(rows[row])
-        why = f", which {dtype} cannot hold" if np.isfinite(value) else ""
-        return (
-            f"{name} holds {value:g} in row {number}, column {column} (counted from 0){why}; "
-            "replace or remove such values first"
-        )
+        found = None if array is None else _describe(array, name, dtype, rows)
+        if found is not None:
+            return found
     return TRAINING
+
+
+def require_finite(array: Array, name: str, dtype: np.dtype[Any]) -> None:
+    """Refuse an array, (N, n), that is not finite in a type."""
+    found = _describe(array, name, dtype, None)
+    if found is not None:
+        raise ValueError(found)
+
+
+def _describe(array: Array, name: str, dtype: np.dtype[Any], rows: Array | None) -> str | None:
+    """Return a sentence on the first value that is not finite in a type, if there is one."""
+    place = find(array, dtype)
+    if place is None:
+        return None
+    row, column = place
+    value = array[row, column]
+    number = row if rows is None else int(rows[row])
+    why = f", which {dtype} cannot hold" if np.isfinite(value) else ""
+    return (
+        f"{name} holds {value:g} in row {number}, column {column} (counted from 0){why}; "
+        "replace or remove such values first"
+    )
 
 
 def find(array: Array, dtype: np.dtype[Any]) -> tuple[int, int] | None:

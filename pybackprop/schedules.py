@@ -1,10 +1,11 @@
-r"""Learning rates as functions of the number of updates done.
+r"""Learning rates, and other numbers, as functions of the number of updates done.
 
 A schedule is called with the step number t = 0, 1, 2, … (the number of updates the optimizer has
-done so far) and returns the learning rate of the next update. Called with an array of step numbers
-it returns an array. Every schedule takes `warmup`, a number of steps W. During the first W steps
-the rate rises linearly, as start * (t + 1) / W, where start is the rate at which the schedule
-itself begins. The schedule's own step count is s = max(t - W, 0).
+done so far) and returns the learning rate of the next update, or its weight decay: optimizers take
+a schedule for both. Networks take one for a factor of their dropout rates. Called with an array of
+step numbers it returns an array. Every schedule takes `warmup`, a number of steps W. During the
+first W steps the rate rises linearly, as start * (t + 1) / W, where start is the rate at which the
+schedule itself begins. The schedule's own step count is s = max(t - W, 0).
 """
 
 from __future__ import annotations
@@ -17,7 +18,16 @@ import numpy as np
 from ._core import Array
 from .inputs import as_count, as_real
 
-__all__ = ["Constant", "Cosine", "Exponential", "OneCycle", "Schedule", "Step"]
+__all__ = [
+    "Constant",
+    "CosLog4",
+    "Cosine",
+    "Exponential",
+    "FlatCos",
+    "OneCycle",
+    "Schedule",
+    "Step",
+]
 
 
 class Schedule:
@@ -40,6 +50,10 @@ class Schedule:
         if self.warmup:
             rates = rates * np.minimum((steps + 1.0) / self.warmup, 1.0)
         return rates if steps.ndim else float(rates)
+
+    def _settles(self) -> int:
+        """Return from which step on the rate only rises, or only falls, or stays."""
+        return self.warmup + int(getattr(self, "total_steps", 0))
 
     def to_dict(self) -> dict[str, Any]:
         """Return a description that JSON can hold; `Schedule.from_dict` is its inverse."""
@@ -181,6 +195,85 @@ class Cosine(Schedule):
         return _anneal(self.lr, self.end_lr, np.minimum(s / self.total_steps, 1.0))
 
 
+class CosLog4(Schedule):
+    """lr * (1 - cos(2 pi log2(1 + 15 t))) / 2 with t = min(s / total_steps, 1).
+
+    Four waves, each twice as long as the one before and each from 0 up to `lr` and back to 0. The
+    tops are at t = 0.028, 0.12, 0.31 and 0.69. The rate of the first step is 0. The schedule of
+    RealMLP (Holzmüller, Grinsztajn and Steinwart, Better by default: strong pre-tuned MLPs and
+    boosted trees on tabular data, NeurIPS 2024).
+
+    Parameters
+    ----------
+    lr : float
+        The highest rate.
+    total_steps : int
+        Steps of all four waves; then the rate stays 0. There is no warm-up: the first wave is one.
+
+    Examples
+    --------
+    >>> from pybackprop import schedules
+    >>> rate = schedules.CosLog4(0.04, 100)
+    >>> [round(rate(step), 4) for step in (0, 3, 7, 12, 20, 31, 69, 100)]
+    [0.0, 0.0395, 0.0005, 0.0399, 0.0, 0.04, 0.04, 0.0]
+    """
+
+    name = "coslog4"
+    _settings = ("lr", "total_steps")
+    warmup = 0
+
+    def __init__(self, lr: float, total_steps: int) -> None:
+        self.lr = as_real(lr, "lr", low=0.0)
+        self.total_steps = as_count(total_steps, "total_steps", low=1)
+
+    def _rate(self, s: Array) -> Array:
+        waves = np.log2(1.0 + 15.0 * np.minimum(s / self.total_steps, 1.0))
+        return self.lr * 0.5 * (1.0 - np.cos(2.0 * math.pi * waves))
+
+
+class FlatCos(Schedule):
+    """The rate `lr` for the first half of the steps, then half a cosine wave down to 0.
+
+    With t = min(s / total_steps, 1), lr for t <= 1/2, else lr * (1 + cos(pi (2 t - 1))) / 2, which
+    RealMLP uses for dropout and weight decay (see `CosLog4`).
+
+    Parameters
+    ----------
+    lr : float
+        The first rate.
+    total_steps : int
+        Steps of both halves, not counting the warm-up; then the rate stays 0.
+    warmup : int
+        Steps of linear warm-up.
+
+    Examples
+    --------
+    >>> from pybackprop import schedules
+    >>> rate = schedules.FlatCos(0.04, 100)
+    >>> [round(rate(step), 4) for step in (0, 50, 75, 100)]
+    [0.04, 0.04, 0.02, 0.0]
+
+    An optimizer whose weight decay falls to 0, and a network whose dropout rates do:
+
+    >>> import pybackprop as bp
+    >>> optimizer = bp.AdamW(weight_decay=schedules.FlatCos(0.02, 100))
+    >>> factor = schedules.FlatCos(1.0, 100)
+    >>> net = bp.Network([4, 8, 1], dropout=0.15, dropout_schedule=factor, seed=0)
+    """
+
+    name = "flat_cos"
+    _settings = ("lr", "total_steps", "warmup")
+
+    def __init__(self, lr: float, total_steps: int, *, warmup: int = 0) -> None:
+        self.lr = as_real(lr, "lr", low=0.0)
+        self.total_steps = as_count(total_steps, "total_steps", low=1)
+        self.warmup = as_count(warmup, "warmup")
+
+    def _rate(self, s: Array) -> Array:
+        t = np.minimum(s / self.total_steps, 1.0)
+        return _anneal(self.lr, 0.0, np.maximum(2.0 * t - 1.0, 0.0))
+
+
 class OneCycle(Schedule):
     """Up to `max_lr` and down again, each along half a cosine wave.
 
@@ -242,6 +335,6 @@ def _anneal(start: float, end: float, way: Array) -> Array:
     return end + (start - end) * 0.5 * (1.0 + np.cos(math.pi * way))
 
 
-_KINDS: dict[str, type[Any]] = {
-    kind.name: kind for kind in (Constant, Step, Exponential, Cosine, OneCycle)
-}
+# Those that files can describe.
+BUILT_IN: tuple[type[Any], ...] = (Constant, Step, Exponential, Cosine, CosLog4, FlatCos, OneCycle)
+_KINDS = {kind.name: kind for kind in BUILT_IN}

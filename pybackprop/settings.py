@@ -3,21 +3,32 @@
 from __future__ import annotations
 
 import os
-from itertools import islice
+from collections.abc import Sequence
+from itertools import islice, pairwise
 from typing import Any
 
 import numpy as np
 
 from ._core import ACTIVATIONS, LOSSES, PRECISIONS
 from .initializers import NAMES as INITIALIZERS
-from .inputs import as_choice, as_count, as_dtype, as_real
+from .inputs import as_choice, as_count, as_dtype, as_real, as_reals
 from .losses import LossFunction
+from .schedules import BUILT_IN, Schedule
 
 # Far more than can be trained; a bound on what a file can ask for.
 MAX_LAYERS = 10_000
 
+# By which layers differ in what the optimizer does to them.
+FACTORS = ("lr_factors", "decay_factors", "eps_factors")
+Factors = tuple[tuple[float, float], ...]  # of the weights and of the biases of each layer
+
 # The activation that a loss computed from the pre-activation needs.
 _OUTPUT_OF = {"cross_entropy": "softmax", "binary_cross_entropy": "sigmoid"}
+
+
+def count_parameters(widths: Sequence[int]) -> int:
+    """Return how many parameters the layers between these widths have."""
+    return sum(n_out * (n_in + 1) for n_in, n_out in pairwise(widths))
 
 
 def as_widths(value: Any) -> tuple[int, ...]:
@@ -71,6 +82,54 @@ def as_loss(value: Any, output: str) -> str | LossFunction:
     return loss
 
 
+def as_label_smoothing(value: Any, loss: str | LossFunction) -> float:
+    """Return the share of a target that is spread over all classes, which goes with the loss."""
+    share = as_real(value, "label_smoothing", 0.0, 1.0)
+    if share and loss != "cross_entropy":
+        name = repr(loss) if isinstance(loss, str) else "a function"
+        raise ValueError(
+            f"label_smoothing must be 0 unless the loss is 'cross_entropy', got {share:g} with the "
+            f"loss {name}"
+        )
+    return share
+
+
+def as_factors(value: Any, name: str, n_layers: int) -> Factors | None:
+    """Return the factors of a rate of each layer's weights and biases; None for 1."""
+    if value is None:
+        return None
+    rows = as_reals(value, name)
+    if rows.shape != (n_layers, 2):
+        raise ValueError(
+            f"{name} must hold a factor for the weights and one for the biases of each layer, "
+            f"({n_layers}, 2), got shape {rows.shape}"
+        )
+    low = [[as_real(each, name, low=0.0) for each in pair] for pair in rows.tolist()]
+    pairs = tuple((of_weights, of_biases) for of_weights, of_biases in low)
+    return None if set(pairs) == {(1.0, 1.0)} else pairs
+
+
+def as_dropout_schedule(value: Any) -> Schedule | None:
+    """Return a copy of the schedule of the dropout rates' factor, which files can describe."""
+    if value is None:
+        return None
+    if type(value) not in BUILT_IN:
+        kinds = ", ".join(kind.__name__ for kind in BUILT_IN)
+        raise TypeError(
+            f"dropout_schedule must be a Schedule or None, got {value!r}; of pybackprop.schedules, "
+            f"since the network's files describe it: {kinds}"
+        )
+    return Schedule.from_dict(value.to_dict())
+
+
+def from_kept(settings: dict[str, Any]) -> dict[str, Any]:
+    """Return the arguments of a network from those that `_settings` returned, or a file holds."""
+    schedule = settings.get("dropout_schedule")
+    if not isinstance(schedule, dict):
+        return settings
+    return {**settings, "dropout_schedule": Schedule.from_dict(schedule)}
+
+
 def as_precision(value: Any) -> str:
     """Return the precision of matrix products."""
     if not isinstance(value, str):
@@ -114,13 +173,24 @@ class Settings:
         dtype: Any,
         precision: Any,
         seed: Any,
+        label_smoothing: Any = 0.0,  # this and the next: not in files of earlier versions
+        lr_factors: Any = None,
+        decay_factors: Any = None,
+        eps_factors: Any = None,
+        dropout_schedule: Any = None,
     ) -> None:
         self._widths = as_widths(widths)
         n_hidden = len(self._widths) - 2
         self._activations = as_activations(activation, output, n_hidden)
         self._loss = as_loss(loss, self._activations[-1])
+        self._label_smoothing = as_label_smoothing(label_smoothing, self._loss)
+        n_layers = n_hidden + 1
+        self._lr_factors = as_factors(lr_factors, "lr_factors", n_layers)
+        self._decay_factors = as_factors(decay_factors, "decay_factors", n_layers)
+        self._eps_factors = as_factors(eps_factors, "eps_factors", n_layers)
         self._init = as_choice(init, "init", INITIALIZERS)
         self._dropout = as_dropout(dropout, n_hidden)
+        self._dropout_schedule = as_dropout_schedule(dropout_schedule)
         self._l1, self._l2 = as_real(l1, "l1", low=0.0), as_real(l2, "l2", low=0.0)
         self._dtype = as_dtype(dtype)
         self._precision = as_precision(precision)
@@ -150,9 +220,43 @@ class Settings:
         return self._loss
 
     @property
+    def label_smoothing(self) -> float:
+        """The share of each target that is spread evenly over all classes."""
+        return self._label_smoothing
+
+    @property
+    def lr_factors(self) -> Factors:
+        """Factors of the learning rate of each layer: of its weights, and of its biases."""
+        return self._lr_factors or self._ones
+
+    @property
+    def decay_factors(self) -> Factors:
+        """Factors of the weight decay of each layer: of its weights, and of its biases."""
+        return self._decay_factors or self._ones
+
+    @property
+    def eps_factors(self) -> Factors:
+        """Factors of the optimizer's eps of each layer: of its weights, and of its biases."""
+        return self._eps_factors or self._ones
+
+    @property
+    def _ones(self) -> Factors:
+        return ((1.0, 1.0),) * (len(self._widths) - 1)
+
+    @property
+    def _has_factors(self) -> bool:
+        """Whether layers differ in what the optimizer does to them."""
+        return any((self._lr_factors, self._decay_factors, self._eps_factors))
+
+    @property
     def dropout(self) -> tuple[float, ...]:
         """Dropout rate after every hidden layer."""
         return self._dropout
+
+    @property
+    def dropout_schedule(self) -> Schedule | None:
+        """What gives the factor of all dropout rates for a training step, or None for 1."""
+        return self._dropout_schedule
 
     @property
     def l1(self) -> float:
@@ -180,7 +284,20 @@ class Settings:
         return self._seed
 
     def _settings(self) -> dict[str, Any]:
-        """Return the arguments that make a network like this one."""
+        """Return the arguments that make a network like this one.
+
+        Those that earlier versions do not know are left out where they change nothing, so that
+        these read the network's files.
+        """
+        newer: dict[str, Any] = {}
+        if self._label_smoothing:
+            newer["label_smoothing"] = self._label_smoothing
+        for name in FACTORS:
+            pairs = getattr(self, f"_{name}")
+            if pairs is not None:
+                newer[name] = [list(pair) for pair in pairs]
+        if self._dropout_schedule is not None:
+            newer["dropout_schedule"] = self._dropout_schedule.to_dict()
         return {
             "widths": list(self._widths),
             "activation": list(self._activations[:-1]),
@@ -193,4 +310,5 @@ class Settings:
             "dtype": str(self.dtype),
             "precision": self._precision,
             "seed": self._seed,
+            **newer,
         }

@@ -79,8 +79,8 @@ MECHANISMS = [
         (
             Edit(
                 "csrc/engine/fit.inc.h",
-                "bp_trial_threads(&net->trial, batch, whole.threads)",
-                "whole.threads",
+                "bp_trial_threads(&net->trial, s->fit->batch_size, most)",
+                "most",
             ),
         ),
         (

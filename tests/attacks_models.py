@@ -19,7 +19,12 @@ import numpy as np
 from loaders import npy, valid
 
 Attack = Callable[[], bytes]
-ATTACKS: dict[str, dict[str, Attack]] = {"npz": {}, "checkpoint": {}, "safetensors": {}}
+ATTACKS: dict[str, dict[str, Attack]] = {
+    "npz": {},
+    "checkpoint": {},
+    "safetensors": {},
+    "networks.npz": {},
+}
 
 
 def attack(kind: str, name: str) -> Callable[[Attack], Attack]:
@@ -381,6 +386,35 @@ POSITIONS: dict[str, dict[str, Any]] = {
 }
 
 
+def member(at: int, **changes: Any) -> Callable[[dict[str, Any]], Any]:
+    return lambda header: header["members"][at].update(changes)
+
+
+NETWORKS: dict[str, Callable[[dict[str, Any]], Any]] = {
+    "one network": lambda header: header.update(format="pybackprop model"),
+    "version of another time": lambda header: header.update(format_version=2),
+    "settings as a list": lambda header: header.update(settings=[]),
+    "no members": lambda header: header.update(members=[]),
+    "members as an object": lambda header: header.update(members={"a": 1}),
+    "members as numbers": lambda header: header.update(members=[1, 2]),
+    "a member too many": lambda header: header["members"].append(header["members"][0]),
+    "a million members": lambda header: header.update(members=[{}] * 1_000_000),
+    "members just within": lambda header: header.update(
+        members=[{"steps": 0, "epochs": 0}] * 90_000
+    ),
+    "widths of a member": member(0, widths=[2, 1]),
+    "seed of a member beyond": member(1, seed=2**64),
+    "metadata of a member as a list": member(0, metadata=[]),
+    "steps of a member missing": lambda header: header["members"][0].pop("steps"),
+    "steps of a member beyond": member(0, steps=2**63),
+    "scaling as a number": lambda header: header.update(scaling=1),
+    "scaling of no member": lambda header: header.update(scaling=[2]),
+    "scaling twice": lambda header: header.update(scaling=[1, 1]),
+    "scaling of a truth value": lambda header: header.update(scaling=[True]),
+    "scaling of more": lambda header: header.update(scaling=[0, 1]),
+}
+
+
 def _safetensors(header: Any, data: bytes = b"", length: int | None = None) -> bytes:
     if not isinstance(header, bytes):
         header = json.dumps(header, ensure_ascii=False).encode("utf-8", "surrogatepass")
@@ -513,6 +547,8 @@ def _register() -> None:
         assert name not in SAFETENSORS
         ATTACKS["safetensors"][name] = lambda change=change: _own_header(change)
     ATTACKS["safetensors"].update(SAFETENSORS)
+    for name, change in NETWORKS.items():
+        ATTACKS["networks.npz"][name] = lambda change=change: with_header(change, "networks.npz")
     for name, changes in POSITIONS.items():
         ATTACKS["checkpoint"][name] = lambda changes=changes: with_header(
             lambda header: header["training"].update(changes), "checkpoint"

@@ -14,6 +14,7 @@ import struct
 import sys
 import tempfile
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +62,8 @@ def signature(value: Any) -> str:
                 add(each)
         elif isinstance(part, bp.Network):
             add([part.parameters, part._net.get_counters(), part.scaling])
+        elif isinstance(part, bp.Networks):
+            add([part.parameters])
         elif isinstance(part, bp.Optimizer):
             add([part.steps, [each for each in part._state.vectors if each is not None]])
         elif isinstance(part, Gradients):
@@ -244,6 +247,12 @@ def check_training(kind: str, make: Callable[[], bp.Network], x: Any, y: Any) ->
             ],
         )
 
+    exhaust(
+        f"{kind}, fit with shards",
+        lambda: with_optimizer(make(), bp.Adam()),
+        lambda both: [both[0].fit(x, y, batch_size=70, shards=8, optimizer=both[1]), both],
+    )
+
     def epochs() -> set[str]:
         """The network after each number of epochs."""
         net, optimizer = with_optimizer(make(), bp.Adam())
@@ -271,6 +280,88 @@ def check_training(kind: str, make: Callable[[], bp.Network], x: Any, y: Any) ->
         ),
         stages=epochs,
     )
+
+
+def several() -> list[Any]:
+    """Networks of two shapes, each with an optimizer."""
+    nets = [small(), small(), classifier_like(), small(dtype="float64"), small()]
+    return [with_optimizer(net, bp.Adam()) for net in nets]
+
+
+def alike() -> bp.Networks:
+    return bp.Networks([12, 9, 3], n=3, seed=0)
+
+
+def classifier_like() -> bp.Network:
+    return bp.Network([12, 9, 3], seed=5, dropout=0.2)
+
+
+def fit_several(pairs: list[Any], epochs: int = 2, batch_size: int = 70, **arguments: Any) -> Any:
+    history = bp.fit_many(
+        [net for net, _ in pairs],
+        X,
+        Y,
+        optimizers=[optimizer for _, optimizer in pairs],
+        epochs=epochs,
+        batch_size=batch_size,
+        **arguments,
+    )
+    return [history.cost, history.val_cost, pairs]
+
+
+def tiny(dtype: str) -> list[Any]:
+    """Networks that are trained in the lanes of vectors."""
+    nets = [bp.Network([12, 4, 3], dtype=dtype, seed=at) for at in range(20)]
+    return [with_optimizer(net, bp.SGD(0.1, momentum=0.9)) for net in nets]
+
+
+def check_many() -> None:
+    exhaust("networks, create", lambda: None, lambda _: alike()[1])
+    exhaust("networks, predict", alike, lambda nets: nets.predict(X))
+    exhaust("fit_many", several, fit_several)
+    for dtype in ("float32", "float64"):
+        fresh = partial(tiny, dtype)
+        exhaust(f"lanes, {dtype}", fresh, lambda pairs: fit_several(pairs, batch_size=12))
+
+    def epochs() -> set[str]:
+        """The networks after each number of epochs."""
+        pairs = several()
+        found = {signature(pairs)}
+        fit_several(pairs, 3, validation=0.3, callbacks=lambda _: found.add(signature(pairs)))
+        return found
+
+    exhaust(
+        "fit_many with validation",
+        several,
+        lambda pairs: fit_several(pairs, 3, validation=0.3),
+        stages=epochs,
+    )
+
+
+def check_memory_of_many() -> None:
+    """Networks that end one after the other do not leave a workspace each."""
+
+    def retire(end: bp.EpochsEnd) -> Any:
+        return np.arange(len(end.active)) <= end.epoch
+
+    def kept(n: int) -> int:
+        """Return how many blocks such networks have beyond those of new ones."""
+        base = held()[0]
+        nets = bp.Networks([12, 9, 3], n=n, seed=0)
+        new = held()[0] - base
+        nets.fit(X, Y, epochs=n, validation=0.2, callbacks=retire)
+        assert nets.history is not None
+        assert nets.history.epochs.tolist() == [at + 1 for at in range(n)]
+        return held()[0] - base - new
+
+    before = bp.get_threads()
+    try:
+        bp.set_threads(2)
+        few, many = kept(3), kept(16)
+        assert 0 < many <= few, (many, few)
+        print(f"networks that end one by one: {many} requests")
+    finally:
+        bp.set_threads(before)
 
 
 # ---- the rest ----
@@ -319,6 +410,21 @@ def check_kernels() -> None:
         )
 
 
+def check_replicas() -> None:
+    """Training by two threads, each with parameters of its own."""
+    before = bp.get_threads()
+    bp.set_threads(2)
+    for dtype in ("float32", "float64"):
+        exhaust(
+            f"replicas, {dtype}, fit",
+            lambda dtype=dtype: with_optimizer(
+                bp.Network([12, 96, 64, 3], dtype=dtype, seed=1), bp.Adam()
+            ),
+            lambda both: [both[0].fit(X, Y, epochs=2, batch_size=150, optimizer=both[1]), both],
+        )
+    bp.set_threads(before)
+
+
 def thread_count() -> int:
     return len(os.listdir("/proc/self/task"))
 
@@ -363,8 +469,11 @@ def main() -> None:
     for kind, (make, x, y) in networks().items():
         check_network(kind, make, x, y)
         check_training(kind, make, x, y)
+    check_many()
+    check_memory_of_many()
     check_files()
     check_kernels()
+    check_replicas()
     check_pool()
     sites = set()
     while site := faults.faults_site(len(sites)):

@@ -457,7 +457,7 @@ class Shadow:
         return result
 
     def summed(self, delta: Value, a: Value) -> Value:
-        """Return delta^T a; parts of a batch are summed apart, up to eight of them."""
+        """Return delta^T a; up to eight parts of a batch are summed apart, then as a tree."""
         dw = self.product(Value(delta.at.T, delta.error.T), a)
         size = (np.abs(delta.at) + delta.error).T @ (np.abs(a.at) + a.error)
         return Value(dw.at, dw.error + self.gamma(8) * size)

@@ -36,7 +36,7 @@ from typing import Any
 import numpy as np
 from footprint import Sample, assert_flat, sample
 from numpy.typing import NDArray
-from shadow import Value, assert_within, exact
+from shadow import assert_within
 from shadow_updates import Rule
 from soak_subjects import CustomLoss, Planned, Subject, random_network, random_optimizer
 
@@ -231,29 +231,30 @@ class World:
         want = s.shadow().backprop(x, y, weight, masks)
         rate = optimizer._rate()
         gradient = self.gradient_of(s, x, y, weight, masks)
-        assert_within(gradient.at, want.flat.widened(gradient.error), "gradient of a step")
+        assert_within(gradient, want.flat, "gradient of a step")
         cost = net.step(x, y, optimizer, weight)
         assert_within(cost, want.cost, "cost of a step")
         assert optimizer.steps == before["step"] + 1
-        if not masks:
-            rule = Rule(before, rate, net.dtype)
-            assert_within(net.parameters, rule.step(theta, gradient.at), "parameters after a step")
-            for key, value in rule.after.items():
-                assert_within(optimizer.state_dict()["state"][key], value, key)
+        rule = Rule(before, rate, net.dtype)
+        assert_within(net.parameters, rule.step(theta, gradient), "parameters after a step")
+        for key, value in rule.after.items():
+            assert_within(optimizer.state_dict()["state"][key], value, key)
         self.steps += 1
         return cost
 
     def gradient_of(
         self, s: Subject, x: Array, y: Array, weight: Array | None, masks: list[Array]
-    ) -> Value:
-        """Return the gradient that the next step uses; with dropout, as a plain step shows it."""
-        if not masks:
-            return exact(s.net.backprop(x, y, weight).flat)
-        probe, lr = s.net.copy(), 2.0**20
-        start = probe.parameters.astype(np.float64)
-        probe.step(x, y, bp.SGD(lr=lr), weight)
-        rounding = s.shadow().u * (np.abs(start) + np.abs(probe.parameters))
-        return Value((start - probe.parameters) / lr, rounding / lr)
+    ) -> Array:
+        """Return the gradient that the next step uses.
+
+        With dropout, and for a single row, whose products an update sums in an order of its own,
+        it is what a first step leaves as its momentum.
+        """
+        if not masks and len(x) > 1:
+            return s.net.backprop(x, y, weight).flat
+        probe = bp.SGD(lr=1e-3, momentum=0.5)
+        s.net.copy().step(x, y, probe, weight)
+        return np.asarray(probe.state_dict()["state"]["momentum_buffer"])
 
     def step(self, s: Subject) -> None:
         for _ in range(int(s.rng.integers(1, 6))):

@@ -148,6 +148,7 @@ class Round:
             "lr = number": lambda: setattr(o, "lr", 1e-3),
             "lr = schedule": lambda: setattr(o, "lr", Exponential(1e-3, 0.99)),
             "lr = function": lambda: setattr(o, "lr", lambda step: self.rate(step)),
+            "decay = schedule": lambda: setattr(o, "weight_decay", Exponential(0.1, 0.99)),
             "clip_norm": lambda: setattr(o, "clip_norm", choose([None, 0.1])),
             "settings": settings,
             "read": lambda: (o.lr, o.steps, repr(o), o.clip_norm),

@@ -137,6 +137,17 @@ def loss_cases():
         d[0] = 0.0
         return d
 
+    def one_entry_twice(a, y):
+        d = 2 * (a - y)
+        d[0, 0] *= 2
+        return d
+
+    calls = []
+
+    def with_state(a, y):
+        calls.append(None)
+        return (2 + 1e-3 * len(calls)) * (a - y)
+
     return {
         "factor 2": case(lambda a, y: a - y),
         "sign": case(lambda a, y: 2 * (y - a)),
@@ -147,7 +158,21 @@ def loss_cases():
         "zero": case(lambda a, y: 0 * a),
         "across the batch": case(lambda a, y: 2 * (a - y) + a.mean(axis=0)),
         "not a number": case(lambda a, y: np.where(a > a.mean(), np.nan, 2 * (a - y))),
+        "a constant more": case(lambda a, y: 2 * (a - y) + 1e-3),
+        "the target left out": case(lambda a, y: 2 * a),
+        "squared": case(lambda a, y: (a - y) ** 2),
+        "that of the absolute error": case(lambda a, y: np.sign(a - y)),
+        "clipped": case(lambda a, y: np.clip(2 * (a - y), -0.5, 0.5)),
+        "rounded to two digits": case(lambda a, y: np.round(2 * (a - y), 2)),
+        "rows in another order": case(lambda a, y: 2 * (a - y)[::-1]),
+        "columns in another order": case(lambda a, y: 2 * (a - y)[:, ::-1]),
+        "one entry twice": case(one_entry_twice),
+        "state": case(with_state),
     }
+
+
+def test_there_are_19_wrong_derivatives():
+    assert len(loss_cases()) == 19
 
 
 @pytest.mark.parametrize("name", loss_cases())

@@ -132,7 +132,7 @@ def test_address_sanitizer_finds_nothing() -> None:
 
 # ---- threads ----
 
-PARTS = ["nets", "busy", "updates", "fork"]
+PARTS = ["nets", "many", "busy", "updates", "fork"]
 # By default the sanitizer forbids the child of a busy fork to start threads, and ends slowly.
 OPTIONS = {"TSAN_OPTIONS": "halt_on_error=1 die_after_fork=0 atexit_sleep_ms=0"}
 

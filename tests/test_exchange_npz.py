@@ -22,8 +22,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import pybackprop as bp
-from pybackprop.datasets._encoding import Column, Encoding
+from pybackprop.datasets import Encoding
 from pybackprop.exchange import npz
+from pybackprop.tables import Column, Number
 
 RNG = np.random.default_rng(3)
 X = RNG.normal(size=(50, 4))
@@ -432,7 +433,9 @@ def test_a_save_in_every_thread(tmp_path: Path) -> None:
 def wide_metadata(columns: int) -> dict[str, Any]:
     """What `pybackprop train` keeps of a table of so many columns."""
     names = tuple(f"a column, of {at}" for at in range(columns))
-    features = tuple(Column(name) for name in names[:-1])
+    features = tuple(
+        Column(name, Number(0.5 + at), "numbers") for at, name in enumerate(names[:-1])
+    )
     encoding = Encoding(features, names[-1], ("0", "1"), names, True)
     return {"feature_names": list(names[:-1]), "encoding": encoding.to_json()}
 

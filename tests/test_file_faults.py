@@ -375,10 +375,10 @@ def kill_again_and_again(path: Path, run: str, times: int, start: Start, monkeyp
     """
     rng = random.Random(times)
     seen: dict[int, dict[str, Any]] = {}
-    unfinished = 0
+    unfinished, longest = 0, 0.2
     for _ in range(times):
         pid = start(path, run)
-        time.sleep(rng.uniform(0.0, 0.2))
+        time.sleep(rng.uniform(0.0, longest))
         os.kill(pid, signal.SIGKILL)
         _, status = os.waitpid(pid, 0)
         assert os.WTERMSIG(status) == signal.SIGKILL, "the run ended by itself"
@@ -387,9 +387,12 @@ def kill_again_and_again(path: Path, run: str, times: int, start: Start, monkeyp
         unfinished += len(left)
         if not path.exists():
             assert not seen
+            longest *= 2  # others have the CPUs
             continue
         net, optimizer = bp.Network.load(path), bp.Optimizer.load(path)
         assert not seen or optimizer.steps >= max(seen)
+        if optimizer.steps in seen:
+            longest *= 2
         seen[optimizer.steps] = signature(npz.load(path), net, optimizer)
     print(f"{run}: {times} kills, {unfinished} inside a write, files of {len(seen)} steps")
     assert len(seen) > times / 10

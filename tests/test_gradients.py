@@ -353,8 +353,9 @@ def test_a_callable_loss(output: str, dtype: str) -> None:
         ([5, 33, 16, 2], [0.0, 0.4]),
     ],
 )
-def test_dropout_with_its_mask(widths: list[int], rate: Any, dtype: str) -> None:
-    case = make_case(widths, 9, dtype, weighted=True, dropout=rate, l2=0.1, seed=5)
+@pytest.mark.parametrize("batch", [1, 3, 9])
+def test_dropout_with_its_mask(widths: list[int], rate: Any, batch: int, dtype: str) -> None:
+    case = make_case(widths, batch, dtype, weighted=True, dropout=rate, l2=0.1, seed=5)
     assert_dropped_gradient(case)
 
 

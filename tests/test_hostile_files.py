@@ -56,6 +56,8 @@ BOMBS = [
     ("npz", "size of 2^64"),
     ("npz", "state of one vector 60,000 times"),
     ("npz", "parameters: overflowing shape"),
+    ("networks.npz", "a million members"),
+    ("networks.npz", "members just within"),
     ("npz", "a million layers"),
     ("npz", "width of 2^63"),
     ("npz", "JSON: empty lists"),
@@ -410,7 +412,7 @@ def header(kind: str) -> str:
     return np.load(io.BytesIO(attacks_models.members(kind)["header.npy"])).tobytes().decode()
 
 
-@pytest.mark.parametrize("kind", ["npz", "npz-optimizer", "checkpoint"])
+@pytest.mark.parametrize("kind", ["npz", "npz-optimizer", "checkpoint", "networks.npz"])
 @settings(
     max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )

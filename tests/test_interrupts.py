@@ -220,7 +220,8 @@ def test_interrupted_stream(times: int, hidden: tuple[int, ...]) -> None:
 @pytest.mark.skipif(os.name != "posix", reason="sends itself a signal")
 def test_tests_can_be_interrupted_as_a_background_job(tmp_path: Path) -> None:
     """A shell starts one with SIGINT ignored; a test that interrupts must not wait for the end."""
-    shutil.copy(Path(__file__).parent / "conftest.py", tmp_path)
+    for name in ("conftest.py", "chromium.py"):
+        shutil.copy(Path(__file__).parent / name, tmp_path)
     (tmp_path / "test_signal.py").write_text(
         "import os, signal, subprocess, sys, time\n"
         "import pytest\n"

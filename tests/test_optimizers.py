@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import sys
 from collections.abc import Callable
 from itertools import pairwise
@@ -135,6 +136,13 @@ def test_clip_norm_bounds_the_whole_gradient_with_its_penalties() -> None:
     assert np.linalg.norm(moved) == pytest.approx(0.5, rel=1e-5)
     expected = gradient * (0.5 / (np.linalg.norm(gradient) + 1e-6))
     np.testing.assert_allclose(moved, expected, rtol=1e-11, atol=1e-14)
+
+
+@pytest.mark.parametrize("kind", [bp.SGD, bp.Adam, bp.AdamW, bp.RMSprop, bp.Adagrad])
+def test_settings_of_a_class_are_described(kind: type[bp.Optimizer]) -> None:
+    """Tools that document a class or copy its signature read its attributes."""
+    for name in kind._settings:
+        assert inspect.getdoc(getattr(kind, name)), name
 
 
 def test_state_belongs_to_the_optimizer() -> None:

@@ -17,6 +17,8 @@ ALL = [
     bp.schedules.Exponential(0.1, 0.99),
     bp.schedules.Cosine(0.1, 50, end_lr=0.01, warmup=10),
     bp.schedules.OneCycle(0.1, 60),
+    bp.schedules.CosLog4(0.1, 70),
+    bp.schedules.FlatCos(0.1, 70, warmup=2),
 ]
 
 
@@ -41,6 +43,26 @@ def test_cosine_with_warmup() -> None:
         s = max(t - 5, 0)
         expected = 0.2 + 0.8 * (1 + math.cos(math.pi * min(s / 10, 1))) / 2
         assert rate(t) == pytest.approx(expected * min((t + 1) / 5, 1), rel=1e-13)
+
+
+def test_four_waves_each_twice_as_long_as_the_one_before() -> None:
+    rate = bp.schedules.CosLog4(0.4, 60)
+    for t in range(70):
+        expected = 0.4 * (1 - math.cos(2 * math.pi * math.log2(1 + 15 * min(t / 60, 1)))) / 2
+        assert rate(t) == pytest.approx(expected, rel=1e-12, abs=1e-15)
+    plain = bp.schedules.CosLog4(0.4, 15)
+    assert [plain(t) for t in (0, 1, 3, 7, 15, 99)] == pytest.approx([0] * 6, abs=1e-15)
+    top = bp.schedules.CosLog4(0.4, 2)
+    assert top(1) == pytest.approx(0.2 * (1 - math.cos(2 * math.pi * math.log2(8.5))), rel=1e-12)
+
+
+def test_flat_then_cosine() -> None:
+    rate = bp.schedules.FlatCos(0.4, 60, warmup=3)
+    for t in range(70):
+        way = min(max(t - 3, 0) / 60, 1)
+        expected = 0.4 if way <= 0.5 else 0.2 * (1 + math.cos(math.pi * (2 * way - 1)))
+        assert rate(t) == pytest.approx(expected * min((t + 1) / 3, 1), rel=1e-12, abs=1e-15)
+    assert rate(63) == rate(1000) == 0.0
 
 
 def test_one_cycle() -> None:
@@ -75,9 +97,9 @@ def test_array_of_steps_and_description(schedule: bp.schedules.Schedule) -> None
 def test_rates_ahead_have_the_bits_of_single_rates(
     schedule: bp.schedules.Schedule, start: int
 ) -> None:
-    ahead = Rates(schedule).ahead(start, 600)
+    ahead = Rates(schedule, "lr").ahead(start, 600)
     assert len(ahead) == 600
-    single = Rates(schedule)
+    single = Rates(schedule, "lr")
     assert ahead.tolist() == [single(start + i) for i in range(600)]
 
 

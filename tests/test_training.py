@@ -179,7 +179,7 @@ def test_seconds_add_up_to_the_time_spent() -> None:
     assert min(history.seconds) > 0
     assert 0.3 * elapsed < sum(history.seconds) <= elapsed
     assert (len(history), history.val_cost, history.best_epoch) == (10_000, [], None)
-    assert repr(history).startswith("History(10000 epochs, cost=0.")
+    assert repr(history).startswith("History(10,000 epochs, cost=0.")
 
 
 def test_validation_pair_and_fraction() -> None:
@@ -514,14 +514,14 @@ def test_step_with_a_cost_that_is_not_finite_updates_nothing() -> None:
         assert optimizer.steps == 0
 
 
-@pytest.mark.parametrize("batch_size", [32, 64, 100, 150])
+@pytest.mark.parametrize("batch_size", [1, 4, 7, 8, 32, 48, 64, 100, 149, 150])
 def test_fit_equals_steps_on_the_same_batches(batch_size: int) -> None:
-    """Also on the short batch at the end, which is cut into fewer parts."""
+    """Also on the short batch at the end, which is cut into fewer parts, however short it is."""
     rng = np.random.default_rng(2)
     x, y = rng.standard_normal((150, 20)), rng.standard_normal((150, 3))
     fitted, stepped = bp.Network([20, 32, 3], seed=1), bp.Network([20, 32, 3], seed=1)
-    fitted.fit(x, y, batch_size=batch_size, shuffle=False, optimizer=bp.SGD(lr=0.1))
-    optimizer = bp.SGD(lr=0.1)
+    fitted.fit(x, y, batch_size=batch_size, shuffle=False, optimizer=bp.SGD(lr=0.01))
+    optimizer = bp.SGD(lr=0.01)
     for begin in range(0, 150, batch_size):
         rows = slice(begin, begin + batch_size)
         stepped.step(x[rows], y[rows], optimizer)

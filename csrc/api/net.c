@@ -1,5 +1,6 @@
 /* The public functions of a network: making it, its parameters and settings, passes without update.
  */
+#include <float.h>
 #include <string.h>
 
 #include "api/guard.h"
@@ -41,10 +42,23 @@ static int precision_is_valid(const bp_net_config *c) {
            (c->dtype == BP_FLOAT32 && bp_bf16_planes(c->precision) > 0);
 }
 
+static int smoothing_is_valid(const bp_net_config *c) {
+    return c->label_smoothing == 0.0 || (c->loss == BP_LOSS_CROSS_ENTROPY &&
+                                         c->label_smoothing > 0.0 && c->label_smoothing <= 1.0);
+}
+
+static int factors_are_valid(const bp_net_config *c, const double *factors) {
+    for (int64_t i = 0; factors && i < 2 * (int64_t)c->n_layers; i++)
+        if (!(factors[i] >= 0.0 && factors[i] <= DBL_MAX)) return 0;
+    return 1;
+}
+
 static int config_is_valid(const bp_net_config *c) {
     if (c->n_layers < 1 || (c->dtype != BP_FLOAT32 && c->dtype != BP_FLOAT64) ||
         !precision_is_valid(c) || c->loss < 0 || c->loss > BP_LOSS_CALLBACK || !(c->l1 >= 0.0) ||
-        !(c->l2 >= 0.0) || c->widths[0] < 1)
+        !(c->l2 >= 0.0) || !smoothing_is_valid(c) || !factors_are_valid(c, c->lr_factors) ||
+        !factors_are_valid(c, c->decay_factors) || !factors_are_valid(c, c->eps_factors) ||
+        c->widths[0] < 1 || (uintptr_t)c->parameters % BP_ALIGNMENT)
         return 0;
     for (int32_t l = 0; l < c->n_layers; l++) {
         const int32_t act = c->activations[l];
@@ -59,6 +73,14 @@ static int config_is_valid(const bp_net_config *c) {
            (c->loss != BP_LOSS_BINARY_CROSS_ENTROPY || output == BP_ACT_SIGMOID);
 }
 
+static bp_factors factors_of(const bp_net_config *c, int64_t block) {
+    return (bp_factors){
+        .lr = c->lr_factors ? c->lr_factors[block] : 1.0,
+        .decay = c->decay_factors ? c->decay_factors[block] : 1.0,
+        .eps = c->eps_factors ? c->eps_factors[block] : 1.0,
+    };
+}
+
 /* Fills the layers and the counts; 0 if a size overflows. */
 static int lay_out_layers(bp_net *net, const bp_net_config *c) {
     int64_t offset = 0, packed = 0, limit;
@@ -68,6 +90,10 @@ static int lay_out_layers(bp_net *net, const bp_net_config *c) {
         const int64_t n_in = c->widths[l], n_out = c->widths[l + 1];
         *layer = (bp_layer){.n_in = n_in, .n_out = n_out, .act = c->activations[l]};
         layer->dropout = l < c->n_layers - 1 ? c->dropout[l] : 0.0;
+        for (int32_t i = 0; i < 2; i++) {
+            const bp_factors own = layer->of[i] = factors_of(c, 2 * (int64_t)l + i);
+            net->has_factors |= own.lr != 1.0 || own.decay != 1.0 || own.eps != 1.0;
+        }
         layer->w = offset;
         layer->packed = packed;
         if (n_in > INT32_MAX || n_out > INT32_MAX || offset > INT64_MAX / 512 ||
@@ -86,16 +112,25 @@ static int lay_out_layers(bp_net *net, const bp_net_config *c) {
 
 void bp_net_destroy(bp_net *net) {
     if (!net) return;
-    for (int flags = BP_PASS_FORWARD; flags <= BP_PASS_KEEP; flags++)
+    for (int flags = 0; flags < BP_PASS_COUNT; flags++)
         bp_engine_of(net->dtype)->workspace_release(net, flags);
     bp_free(net->derive_memory);
     bp_free(net->layers);
-    bp_free(net->parameters);
+    if (net->has_own_parameters) bp_free(net->parameters);
     bp_free(net->packed);
     bp_free(net->operands);
     bp_free(net->shift);
     bp_free(net->scale);
     bp_free(net);
+}
+
+/* Makes the parameters, all zero, where the caller wants them; 0 if there is no memory. */
+static int place_parameters(bp_net *net, const bp_net_config *c) {
+    const size_t size = bp_element_size(net->dtype);
+    net->has_own_parameters = !c->parameters;
+    net->parameters = c->parameters ? c->parameters : bp_alloc(net->n_parameters, size);
+    if (c->parameters) memset(net->parameters, 0, (size_t)net->n_parameters * size);
+    return net->parameters != NULL;
 }
 
 int bp_net_create(const bp_net_config *config, bp_net **out) {
@@ -111,12 +146,12 @@ int bp_net_create(const bp_net_config *config, bp_net **out) {
     net->loss = config->loss;
     net->l1 = config->l1;
     net->l2 = config->l2;
+    net->label_smoothing = config->label_smoothing;
     net->seed = config->seed;
     net->kernels = bp_kernels_get();
     net->packed_stale = 1;
     net->layers = bp_alloc(net->n_layers, sizeof *net->layers);
-    int failed = !net->layers || !lay_out_layers(net, config) ||
-                 !(net->parameters = bp_alloc(net->n_parameters, size));
+    int failed = !net->layers || !lay_out_layers(net, config) || !place_parameters(net, config);
     net->compact = net->n_parameters * (int64_t)size <= COMPACT_BYTES;
     if (!failed) failed = !bp_engine_of(net->dtype)->choose_phases(net);
     if (failed) {
@@ -237,6 +272,13 @@ int bp_data_check(const bp_net *net, const bp_data *data, int needs_y) {
     return is_real_matrix(y) && y->cols == n_out ? BP_OK : BP_ERR_ARGUMENT;
 }
 
+int bp_rows_check(const bp_data *data, const int64_t *index, int64_t rows) {
+    if (rows < 1 || (!index && rows > data->x.rows)) return BP_ERR_ARGUMENT;
+    for (int64_t i = 0; index && i < rows; i++)
+        if (index[i] < 0 || index[i] >= data->x.rows) return BP_ERR_ARGUMENT;
+    return BP_OK;
+}
+
 /* ---- passes ---- */
 
 int bp_net_predict(bp_net *net, const bp_matrix *x, void *out) {
@@ -270,7 +312,8 @@ int bp_net_cost(bp_net *net, const bp_data *data, double *cost) {
     if (status != BP_OK) return status;
     status = bp_net_enter(net);
     if (status != BP_OK) return status;
-    status = bp_engine_of(net->dtype)->cost(net, data, cost);
+    const bp_some all = {.data = data, .rows = data->x.rows, .max_threads = BP_MAX_THREADS};
+    status = bp_engine_of(net->dtype)->cost(net, &all, cost);
     bp_net_leave(net);
     return status;
 }

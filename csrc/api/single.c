@@ -131,6 +131,12 @@ int bp_dense_backward(int32_t dtype, int32_t act, int64_t rows, int64_t n_in, in
     return bp_engine_of(dtype)->dense_backward(&shape, x, w, z, dy, dx, dw, db);
 }
 
+int bp_add(int32_t dtype, int64_t n, const void *x, const void *y, void *z) {
+    if (!is_real(dtype) || n < 0) return BP_ERR_ARGUMENT;
+    bp_engine_of(dtype)->add(n, x, y, z);
+    return BP_OK;
+}
+
 int bp_activation(int32_t dtype, int32_t act, int64_t rows, int64_t cols, const void *z, void *y) {
     if (!is_real(dtype) || act < 0 || act >= BP_ACT_COUNT || rows < 0 || cols < 0)
         return BP_ERR_ARGUMENT;

@@ -9,18 +9,25 @@
 #include "system/rng.h"
 
 int bp_fit_create(bp_net *net, const bp_data *data, int64_t batch_size, int shuffle, bp_fit **out) {
+    return bp_fit_create_rows(net, data, NULL, data->x.rows, batch_size, shuffle, net->seed, out);
+}
+
+int bp_fit_create_rows(bp_net *net, const bp_data *data, const int64_t *index, int64_t rows,
+                       int64_t batch_size, int shuffle, uint64_t shuffle_seed, bp_fit **out) {
     const size_t size = bp_element_size(net->dtype);
     *out = NULL;
-    if (batch_size < 1 || (shuffle && data->x.rows > UINT32_MAX) ||
-        bp_data_check(net, data, 1) != BP_OK)
+    if (batch_size < 1 || (shuffle && rows > UINT32_MAX) || bp_data_check(net, data, 1) != BP_OK ||
+        bp_rows_check(data, index, rows) != BP_OK)
         return BP_ERR_ARGUMENT;
     bp_fit *fit = bp_alloc(1, sizeof *fit);
     if (!fit) return BP_ERR_MEMORY;
-    const int64_t rows = data->x.rows;
     fit->net = net;
     fit->data = *data;
+    fit->picked = index;
+    fit->rows = rows;
+    fit->shuffle_seed = shuffle_seed;
     fit->batch_size = batch_size < rows ? batch_size : rows;
-    fit->n_batches = (rows - 1) / fit->batch_size + 1;
+    fit->n_batches = fit->end_batch = (rows - 1) / fit->batch_size + 1;
     fit->shuffle = shuffle;
     fit->backup = bp_alloc_scratch(net->n_parameters, size); /* written as each epoch begins */
     if (shuffle) fit->index = bp_alloc(rows, sizeof *fit->index);
@@ -34,14 +41,10 @@ int bp_fit_create(bp_net *net, const bp_data *data, int64_t batch_size, int shuf
 
 void bp_fit_destroy(bp_fit *fit) {
     if (!fit) return;
+    bp_free(fit->shards.sums);
     bp_free(fit->index);
     bp_free(fit->backup);
     bp_free(fit);
-}
-
-/* Bytes of a vector as long as the parameters. */
-static size_t vector_bytes(const bp_net *net) {
-    return (size_t)net->n_parameters * bp_element_size(net->dtype);
 }
 
 int bp_fit_resume(bp_fit *fit, const bp_fit_state *state) {
@@ -60,7 +63,8 @@ int bp_fit_resume(bp_fit *fit, const bp_fit_state *state) {
     }
     if (status == BP_OK && batch > 0) { /* otherwise the next batch begins its epoch itself */
         bp_fit_begin_epoch(fit);
-        memcpy(fit->backup, state->start, vector_bytes(net));
+        const size_t size = bp_element_size(net->dtype);
+        memcpy(fit->backup, state->start, (size_t)net->n_parameters * size);
         fit->backup_step = net->steps - batch;
         fit->cost_sum = state->cost_sum;
         fit->cost_weight = state->cost_weight;
@@ -69,68 +73,92 @@ int bp_fit_resume(bp_fit *fit, const bp_fit_state *state) {
     return status;
 }
 
-/* Goes back to the start of an epoch whose end was not finite. */
-static void restore_epoch(bp_fit *fit) {
-    bp_net *net = fit->net;
-    memcpy(net->parameters, fit->backup, vector_bytes(net));
-    net->packed_stale = 1;
-    net->steps = fit->backup_step;
+int bp_fit_set_window(bp_fit *fit, const bp_data *data, int64_t first_batch, int64_t rows) {
+    const int64_t size = fit->batch_size, n_batches = (rows - 1) / size + 1;
+    if (fit->shuffle || fit->picked || bp_data_check(fit->net, data, 1) != BP_OK || rows < 1 ||
+        first_batch < 0 || first_batch >= n_batches || fit->batch >= n_batches)
+        return BP_ERR_ARGUMENT;
+    const int64_t left = rows - first_batch * size, held = data->x.rows;
+    if (held > left || (held < left && held % size != 0)) return BP_ERR_ARGUMENT;
+    fit->data = *data;
+    fit->rows = rows;
+    fit->n_batches = n_batches;
+    fit->first_batch = first_batch;
+    fit->end_batch = first_batch + (held - 1) / size + 1;
+    return BP_OK;
 }
 
-int bp_fit_run(bp_fit *fit, bp_optimizer *optimizer, const double *lr, int64_t n_lr, int64_t epochs,
-               int64_t max_ns, double *costs, bp_fit_state *state) {
+int bp_fit_set_shards(bp_fit *fit, int32_t shards, int32_t first, int32_t count,
+                      bp_reduce_fn reduce, void *user) {
     const bp_net *net = fit->net;
-    if (epochs < 0 || max_ns < 0 || (lr && n_lr < 0) ||
+    if (fit->shards.n > 0 || shards < 2 || shards > BP_MAX_SHARDS || (shards & (shards - 1)) ||
+        first < 0 || count < 1 || first > shards - count || (!reduce && count < shards))
+        return BP_ERR_ARGUMENT;
+    bp_shards made = {
+        .n = shards,
+        .first = first,
+        .count = count,
+        .reduce = reduce,
+        .user = user,
+        .stride = bp_round_up(net->n_parameters, BP_ALIGNMENT),
+    };
+    int64_t entries;
+    if (!bp_mul_size(made.stride, bp_shards_depth(made), &entries)) return BP_ERR_MEMORY;
+    made.sums = bp_alloc_scratch(entries, bp_element_size(net->dtype));
+    if (!made.sums) return BP_ERR_MEMORY;
+    fit->shards = made;
+    return BP_OK;
+}
+
+int bp_fit_run(bp_fit *fit, bp_optimizer *optimizer, const bp_rates *rates, int64_t n_rates,
+               int64_t epochs, int64_t max_ns, double *costs, bp_fit_state *state) {
+    const bp_net *net = fit->net;
+    if (epochs < 0 || max_ns < 0 || (rates && n_rates < 0) ||
         bp_optimizer_check(optimizer, net->dtype, net->n_parameters) != BP_OK)
         return BP_ERR_ARGUMENT;
     const int64_t now = bp_clock_ns();
     bp_slice s = {
         .fit = fit,
         .optimizer = optimizer,
-        .lr = lr,
-        .n_lr = n_lr,
+        .rates = rates,
+        .n_rates = n_rates,
         .epochs = epochs,
+        .max_threads = BP_MAX_THREADS,
         .deadline = max_ns > INT64_MAX - now ? INT64_MAX : now + max_ns,
         .costs = costs,
     };
     int status = bp_net_enter(fit->net);
     if (status != BP_OK) return status;
     status = bp_engine_of(net->dtype)->fit_slice(&s);
-    *state = (bp_fit_state){
-        .epoch = fit->epoch,
-        .batch = fit->batch,
-        .n_batches = fit->n_batches,
-        .completed = s.completed,
-        .cost = fit->cost_weight > 0.0 ? fit->cost_sum / fit->cost_weight : 0.0,
-        .cost_sum = fit->cost_sum,
-        .cost_weight = fit->cost_weight,
-        .start = fit->backup,
-    };
-    if (status == BP_ERR_NOT_FINITE) {
-        restore_epoch(fit);
-        fit->batch = 0;
-    }
+    bp_slice_end(&s, state);
     bp_net_leave(fit->net);
     return status;
 }
 
-int bp_net_step(bp_net *net, const bp_data *data, bp_optimizer *optimizer, double *cost) {
+static int is_factor(double x) {
+    return x >= 0.0 && x <= 1.0;
+}
+
+int bp_net_step(bp_net *net, const bp_data *data, bp_optimizer *optimizer, double dropout,
+                double *cost) {
     int status = bp_data_check(net, data, 1);
     if (status != BP_OK) return status;
-    if (bp_optimizer_check(optimizer, net->dtype, net->n_parameters) != BP_OK)
+    if (!is_factor(dropout) ||
+        bp_optimizer_check(optimizer, net->dtype, net->n_parameters) != BP_OK)
         return BP_ERR_ARGUMENT;
     status = bp_net_enter(net);
     if (status != BP_OK) return status;
-    status = bp_engine_of(net->dtype)->single_step(net, data, optimizer, cost);
+    status = bp_engine_of(net->dtype)->single_step(net, data, optimizer, dropout, cost);
     bp_net_leave(net);
     return status;
 }
 
-int bp_net_dropout_mask(bp_net *net, int32_t layer, int64_t rows, uint8_t *mask) {
-    if (layer < 0 || layer >= net->n_layers - 1 || rows < 0) return BP_ERR_ARGUMENT;
+int bp_net_dropout_mask(bp_net *net, int32_t layer, int64_t rows, double dropout, uint8_t *mask) {
+    if (layer < 0 || layer >= net->n_layers - 1 || rows < 0 || !is_factor(dropout))
+        return BP_ERR_ARGUMENT;
     int status = bp_net_enter(net);
     if (status != BP_OK) return status;
-    bp_dropout_mask(net->seed, net->steps, layer, net->layers[layer].dropout, 0,
+    bp_dropout_mask(net->seed, net->steps, layer, dropout * net->layers[layer].dropout, 0,
                     rows * net->layers[layer].n_out, mask);
     bp_net_leave(net);
     return BP_OK;

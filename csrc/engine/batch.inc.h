@@ -1,7 +1,20 @@
 /* One batch by a team: its outputs, its cost, its gradient; and the update of fused plans. */
 
+static bp_job job_make(bp_net *net, bp_workspace *workspace, const bp_plan *plan, bp_want want) {
+    return (bp_job){
+        .net = net,
+        .workspace = workspace,
+        .plan = *plan,
+        .want = want,
+        .gradient = workspace->gradients,
+        .gradients = workspace->gradients,
+        .costs = workspace->part_cost,
+    };
+}
+
 static void batch_pack(bp_job *job, bp_team *team, int member, int members) {
     bp_net *net = job->net;
+    if (!bp_plan_packs(&job->plan)) return;
     const bp_phases *phases = phases_of(net);
     const int for_inputs = job->batch.dx && phases->pack_for_inputs;
     if (!net->packed_stale && !for_inputs) return;
@@ -42,13 +55,17 @@ static double penalties(const bp_job *job) {
 static void backward_layers(bp_job *job, const bp_worker *w, const bp_block *block, real *gradient,
                             int accumulate) {
     const bp_net *net = job->net;
-    const bp_phases *phases = phases_of(net);
+    const bp_phases *phases = phases_for(net, &job->plan);
     real *dx = job->batch.dx ? (real *)job->batch.dx + block->offset * net->layers[0].n_in : NULL;
     for (int l = net->n_layers - 1; l >= 0; l--) {
+        phases->backward(w, block, l, dx);
+        if (job->plan.one_example) {
+            update_from_example(job, w, l);
+            continue;
+        }
         const int fused = job->plan.fused;
         const bp_tile_size size =
             gradient_tile_size(net, &job->plan, &net->layers[l], job->workspace->n_members);
-        phases->backward(w, block, l, dx);
         if (!size.rows) phases->gradient(w, block, l, gradient_of(job, gradient, l), accumulate);
         bp_sync(w->team, w->member, w->members);
         if (!fused) continue;
@@ -64,7 +81,7 @@ static void backward_layers(bp_job *job, const bp_worker *w, const bp_block *blo
 static double run_block(bp_job *job, const bp_worker *w, bp_block *block, real *gradient,
                         int accumulate) {
     const bp_net *net = job->net;
-    const bp_phases *phases = phases_of(net);
+    const bp_phases *phases = phases_for(net, &job->plan);
     const int64_t n_out = net->layers[net->n_layers - 1].n_out;
     real *out = job->batch.out ? (real *)job->batch.out + block->offset * n_out : NULL;
     if (w->member == 0) pass_bind(net, w->pass, block);
@@ -87,26 +104,27 @@ static double run_block(bp_job *job, const bp_worker *w, bp_block *block, real *
 
 /* The blocks of one part of the batch. */
 static void run_part(bp_job *job, const bp_worker *w, int part) {
-    bp_workspace *ws = job->workspace;
     const bp_batch *batch = &job->batch;
     int64_t begin, end;
-    bp_share(batch->n, 1, part, job->plan.parts, &begin, &end);
-    real *gradient =
-        part == 0 ? job->gradient : ws->gradients + (int64_t)part * job->net->n_parameters;
+    bp_plan_part(&job->plan, batch->n, part, &begin, &end);
+    real *gradient = gradient_of_part(job, part, 0);
     double cost = 0.0;
     for (int64_t row = begin; row < end; row += job->plan.block) {
         bp_block block = {
             .data = batch->data,
             .rows = {batch->rows.index, batch->rows.first + row},
             .n = end - row < job->plan.block ? end - row : job->plan.block,
-            .offset = row,
+            .offset = batch->offset + row,
+            .alone = batch->n == 1,
             .weight_scale = batch->weight_scale,
+            .updates = batch->updates,
+            .step = batch->step,
             .dropout = batch->dropout,
         };
         cost += run_block(job, w, &block, gradient, row > begin);
         if (job->user_status != BP_OK) break;
     }
-    if (w->member == 0) ws->part_cost[part] = cost;
+    if (w->member == 0) job->costs[part] = cost;
 }
 
 /* Takes parts that no member has taken yet, so a late member does fewer. */
@@ -115,6 +133,7 @@ static void run_parts(bp_job *job, int member, int members) {
     const bp_worker w = {
         .net = job->net,
         .kernels = kernels_of(job->net),
+        .parameters = job->net->parameters,
         .pass = &ws->passes[member],
         .members = 1,
         .scratch = ws->scratch + ws->scratch_each * member,
@@ -128,29 +147,32 @@ static void run_parts(bp_job *job, int member, int members) {
     }
 }
 
+/* The penalty of a chunk of weights. */
+static double penalty_of_chunk(const bp_net *net, int64_t n, const real *w) {
+    const real_kernels *kernels = kernels_of(net);
+    double penalty = 0.0;
+    if (net->l2 > 0.0) penalty += 0.5 * net->l2 * kernels->sum_sq(n, w);
+    if (net->l1 > 0.0) penalty += net->l1 * kernels->sum_abs(n, w);
+    return penalty;
+}
+
 /* The penalty of this member's chunks of the weights. */
 static void sum_penalties(const bp_job *job, int member, int members) {
     const bp_net *net = job->net;
-    const real_kernels *kernels = kernels_of(net);
     int64_t chunk = 0;
     for (int l = 0; l < net->n_layers; l++) {
         const real *w = (const real *)net->parameters + net->layers[l].w;
         const int64_t count = net->layers[l].n_in * net->layers[l].n_out;
-        for (int64_t i = 0; i < count; i += CHUNK, chunk++) {
-            if (chunk % members != member) continue;
-            const int64_t n = count - i < CHUNK ? count - i : CHUNK;
-            double penalty = 0.0;
-            if (net->l2 > 0.0) penalty += 0.5 * net->l2 * kernels->sum_sq(n, w + i);
-            if (net->l1 > 0.0) penalty += net->l1 * kernels->sum_abs(n, w + i);
-            job->workspace->partial[chunk] = penalty;
-        }
+        for (int64_t i = 0; i < count; i += CHUNK, chunk++)
+            if (chunk % members == member)
+                job->workspace->partial[chunk] =
+                    penalty_of_chunk(net, bp_min_i64(count - i, CHUNK), w + i);
     }
 }
 
-static void batch_run(bp_job *job, bp_team *team, int member, int members) {
+/* The rows of the batch, without the penalties. All members; syncs at its end. */
+static void run_rows(bp_job *job, bp_team *team, int member, int members) {
     bp_workspace *ws = job->workspace;
-    if (job->want != BP_WANT_OUTPUTS && (job->net->l1 > 0.0 || job->net->l2 > 0.0))
-        sum_penalties(job, member, members);
     if (job->plan.shared) {
         const bp_worker w = {
             .net = job->net,
@@ -168,13 +190,23 @@ static void batch_run(bp_job *job, bp_team *team, int member, int members) {
     bp_sync(team, member, members);
 }
 
+static void batch_run(bp_job *job, bp_team *team, int member, int members) {
+    if (job->want != BP_WANT_OUTPUTS && (job->net->l1 > 0.0 || job->net->l2 > 0.0))
+        sum_penalties(job, member, members);
+    run_rows(job, team, member, members);
+}
+
 static void batch_outputs(bp_job *job, int member, int members) {
     run_parts(job, member, members);
 }
 
-static double batch_cost(const bp_job *job) {
+static double sum_of_costs(const bp_job *job) {
     double cost = 0.0;
     for (int part = 0; part < job->plan.parts; part++)
-        cost += job->workspace->part_cost[part];
-    return cost + penalties(job);
+        cost += job->costs[part];
+    return cost;
+}
+
+static double batch_cost(const bp_job *job) {
+    return sum_of_costs(job) + penalties(job);
 }

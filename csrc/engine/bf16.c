@@ -181,7 +181,8 @@ static void apply_epilogue(const bp_bf16_kernels *kernels, const bp_bf16_product
     const int64_t at = i0 * p->act_rs + n0;
     if (block->apart)
         for (int64_t i = 0; i < rows; i++)
-            kernels->f32->add(cols, block->c + (i0 - block->m0 + i) * block->c_rs, c + i * p->c_rs);
+            kernels->f32->add(cols, block->c + (i0 - block->m0 + i) * block->c_rs, c + i * p->c_rs,
+                              c + i * p->c_rs);
     if (p->epilogue == BP_EPILOGUE_ACT_FWD)
         kernels->f32->act_fwd[p->act](rows, cols, c, p->c_rs, p->bias ? p->bias + n0 : NULL,
                                       p->act_out + at, p->act_rs);

@@ -185,6 +185,6 @@ static void second_in_inputs(const space *s) {
         else if (j == 0)
             memcpy(out, v, (size_t)(s->n * n_out) * sizeof *v);
         else
-            s->kernels->add(s->n * n_out, v, out);
+            s->kernels->add(s->n * n_out, v, out, out);
     }
 }

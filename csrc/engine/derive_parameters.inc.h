@@ -6,12 +6,12 @@ static void load_block_targets(const space *s) {
     const bp_rows rows = {NULL, s->row};
     bp_data data = *job->data;
     if (!sums) data.sample_weight = NULL; /* the loss of an example is its own */
-    load_targets(s->kernels, &data, &rows, s->n, job->net->layers[job->net->n_layers - 1].n_out,
-                 sums ? job->weight_scale : 1.0, (bp_targets){s->y, s->labels, s->row_scale});
+    load_targets(job->net, &data, &rows, s->n, sums ? job->weight_scale : 1.0,
+                 (bp_targets){s->y, s->labels, s->row_scale});
 }
 
 static const real *targets(const space *s) {
-    return s->job->data->y.dtype == BP_INT64 ? NULL : s->y;
+    return targets_are_labels(s->job->net, s->job->data) ? NULL : s->y;
 }
 
 /* ---- of each example ---- */

@@ -60,8 +60,9 @@ static void add_sums(const bp_derive_job *job, int member, int members) {
         const int64_t w = layer->w + begin * layer->n_in, count = (end - begin) * layer->n_in;
         for (int part = 1; part < job->parts; part++) {
             const real *sum = sum_of_part(job, part);
-            kernels->add(count, sum + w, (real *)job->out + w);
-            kernels->add(end - begin, sum + layer->b + begin, (real *)job->out + layer->b + begin);
+            real *out = job->out, *out_b = out + layer->b + begin;
+            kernels->add(count, sum + w, out + w, out + w);
+            kernels->add(end - begin, sum + layer->b + begin, out_b, out_b);
         }
         if (net->l2 > 0.0)
             kernels->add_penalty(count, (const real *)job->v + w, 0.0, net->l2,

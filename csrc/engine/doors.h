@@ -7,6 +7,7 @@
 
 #include "engine/derive.h"
 #include "engine/fit.h"
+#include "engine/lanes.h"
 #include "engine/net.h"
 
 /* op(a) (m x k) times op(b) (k x n), with row strides. */
@@ -34,14 +35,28 @@ typedef struct {
     /* Gives back the buffers for passes with these flags (bp_pass_flag). */
     void (*workspace_release)(bp_net *net, int flags);
 
-    /* What bp_net_predict, bp_net_cost, bp_net_backprop, bp_net_trace, bp_fit_run (one slice) and
-     * bp_net_step do, on arguments that have been checked. */
+    /* What bp_net_predict, bp_net_predict_many, bp_net_cost, bp_net_backprop, bp_net_trace,
+     * bp_fit_run (one slice) and bp_net_step do, on arguments that have been checked. */
     int (*predict)(bp_net *net, const bp_data *data, void *out);
-    int (*cost)(bp_net *net, const bp_data *data, double *cost);
+    int (*predict_many)(bp_net *const *nets, int64_t n, const bp_data *data, void *out,
+                        int64_t stride);
+    int (*cost)(bp_net *net, const bp_some *some, double *cost);
     int (*backprop)(bp_net *net, const bp_data *data, double *cost, void *gradient, void *dx);
     int (*trace)(bp_net *net, const bp_data *data, void **z, void **a, void **delta);
     int (*fit_slice)(bp_slice *slice);
-    int (*single_step)(bp_net *net, const bp_data *data, bp_optimizer *optimizer, double *cost);
+
+    /* Makes the buffers that the slice needs, so that it cannot fail for lack of memory. */
+    int (*fit_reserve)(const bp_slice *slice);
+    int (*fit_flags)(const bp_slice *slice); /* which of the network's buffers these are */
+    int (*cost_reserve)(bp_net *net, const bp_some *some);
+
+    /* The same for slices of different networks that match each other (bp_lanes_match); the buffers
+     * are those of the first network. */
+    void (*lanes_run)(const bp_lane_group *group);
+    int (*lanes_reserve)(const bp_slice *first);
+
+    int (*single_step)(bp_net *net, const bp_data *data, bp_optimizer *optimizer, double dropout,
+                       double *cost);
 
     /* Bytes that each member of a derivative's team needs; and the team's function, whose context
      * is the bp_derive_job. */
@@ -58,6 +73,7 @@ typedef struct {
                          void *z, void *y);
     int (*dense_backward)(const bp_layer_shape *shape, const void *x, const void *w, const void *z,
                           const void *dy, void *dx, void *dw, void *db);
+    void (*add)(int64_t n, const void *x, const void *y, void *z);
     void (*activation)(const bp_layer_shape *shape, const void *z, void *y);
     void (*activation_derivative)(int act, int64_t n, const void *z, void *y);
 } bp_engine;

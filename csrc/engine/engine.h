@@ -42,6 +42,7 @@ typedef struct {
     bp_epilogue epilogue;
     int act;
     const real *bias;  /* ACT_FWD: n values or NULL */
+    int bias_of_rows;  /* bias has m values, one for each row */
     real *act_out;     /* ACT_FWD: where the activation goes; c itself, or another (m x n) */
     const real *saved; /* ACT_BWD: what the act_bwd slot reads, (m x n) */
     int64_t act_rs;    /* row stride of act_out or saved */
@@ -173,6 +174,7 @@ typedef struct {
 typedef struct {
     const bp_net *net;
     const real_kernels *kernels;
+    const real *parameters; /* the network's, or a replica's; NULL where members share a pass */
     bp_pass *pass;
     bp_team *team;
     int member, members;
@@ -235,6 +237,9 @@ static inline const bp_phases *phases_of(const bp_net *net) {
     return net->phases;
 }
 
+/* The phases of a plan's passes. */
+static const bp_phases *phases_for(const bp_net *net, const bp_plan *plan);
+
 /* The pieces that phases of every precision are made of. */
 
 static int pass_create(const bp_net *net, int64_t capacity, int flags, bp_pass *pass);
@@ -252,15 +257,19 @@ static void pass_load_targets(const bp_worker *w, const bp_block *block, int64_t
 
 /* Where the targets of rows, and their weights over the sum of all, go. */
 typedef struct {
-    real *y; /* or labels, where the data have these */
+    real *y;
     int64_t *labels;
     real *row_scale;
 } bp_targets;
 
-/* The targets of n rows of the data for n_out outputs. A label that is not a class becomes class 0,
- * with a row_scale of nan. */
-static void load_targets(const real_kernels *kernels, const bp_data *data, const bp_rows *rows,
-                         int64_t n, int64_t n_out, double weight_scale, bp_targets to);
+/* Whether targets go to labels alone, and not to y: where the data have labels, unless these are
+ * smoothed. */
+static int targets_are_labels(const bp_net *net, const bp_data *data);
+
+/* The targets of n rows of the data, smoothed. A label that is not a class becomes class 0, with a
+ * row_scale of nan. */
+static void load_targets(const bp_net *net, const bp_data *data, const bp_rows *rows, int64_t n,
+                         double weight_scale, bp_targets to);
 
 /* Layer l applied to some rows, by one member of a team; member 0 of 1 if a thread works alone. */
 static bp_dense dense_of_layer(const bp_net *net, int l, int64_t rows, int member, int members,
@@ -269,7 +278,10 @@ static bp_dense dense_of_layer(const bp_net *net, int l, int64_t rows, int membe
 /* Draws the mask of a tile of a layer's outputs, and applies it to what is passed on; and applies
  * it to a tile of its delta. */
 static void pass_drop_forward(const bp_worker *w, const bp_block *block, int l, bp_tile tile);
-static void pass_drop_backward(const bp_worker *w, int l, bp_tile tile);
+static void pass_drop_backward(const bp_worker *w, const bp_block *block, int l, bp_tile tile);
+
+/* The dropout rate after layer l, in the step that the block belongs to. */
+static double pass_drop_rate(const bp_worker *w, const bp_block *block, int l);
 
 /* The activation that ends layer l in a forward pass, see the phase. */
 static int pass_act(const bp_net *net, int l, int apply_output);
@@ -297,9 +309,18 @@ typedef struct {
     int64_t scratch_each;
     real *gradients;    /* a flat vector for each part, or room for one layer at a time */
     int64_t n_gradient; /* entries of all of them */
-    double *part_cost;  /* n_parts */
+    real *replicas;     /* what members that train replicas keep, or NULL */
+    int64_t n_replicas; /* entries of all of it */
+    double *part_cost;  /* n_parts, twice: replicas use them in alternate steps */
     double *partial;    /* sums of chunks of the parameters */
 } bp_workspace;
+
+/* The parameters that a member trains, and the states of their optimizer: the network's and the
+ * caller's, or copies. */
+typedef struct {
+    real *parameters;
+    real *state[3];
+} bp_replica;
 
 /* What the members of a team share while they work on a batch. */
 typedef struct {
@@ -309,12 +330,17 @@ typedef struct {
     bp_want want;
     bp_batch batch;
     real *gradient;  /* of the first part, and in the end of the whole batch */
+    real *gradients; /* of the others: that of part p is p n_parameters further on */
+    double *costs;   /* of the parts */
     int user_status; /* of the user's loss */
     atomic_int next; /* the next part that no member has taken, where there are several members */
 
     const bp_optimizer *optimizer; /* of the update, with the scalars of the coming step */
     bp_update update;
 } bp_job;
+
+/* Work on a network, in buffers that serve the plan. */
+static bp_job job_make(bp_net *net, bp_workspace *workspace, const bp_plan *plan, bp_want want);
 
 /* The workspace of a network for passes with these flags (bp_pass_flag), made or enlarged to serve
  * the plan. If there is no memory: NULL, and the old workspace is gone. */

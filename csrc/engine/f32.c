@@ -17,6 +17,7 @@
 #define ELEMENT f32 /* the element type's part of the kernel table */
 #define ENGINE bp_engine_f32
 typedef bp_kernels_f32 real_kernels;
+typedef bp_lane_scalars_f32 lane_scalars;
 
 #include "engine/engine.h"
 

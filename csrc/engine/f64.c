@@ -16,6 +16,7 @@
 #define ELEMENT f64 /* the element type's part of the kernel table */
 #define ENGINE bp_engine_f64
 typedef bp_kernels_f64 real_kernels;
+typedef bp_lane_scalars_f64 lane_scalars;
 
 #include "engine/engine.h"
 

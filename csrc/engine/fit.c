@@ -1,6 +1,8 @@
 /* The position of a run of training, and when a slice of it ends. */
 #include "engine/fit.h"
 
+#include <string.h>
+
 #include "engine/optim.h"
 #include "system/clock.h"
 #include "system/rng.h"
@@ -10,21 +12,25 @@ void bp_fit_begin_epoch(bp_fit *fit) {
     fit->backup_step = net->steps;
     fit->cost_sum = 0.0;
     fit->cost_weight = 0.0;
-    if (fit->shuffle)
-        bp_random_permutation(net->seed, (uint64_t)net->epochs, fit->data.x.rows, fit->index);
+    if (!fit->shuffle) return;
+    bp_random_permutation(fit->shuffle_seed, (uint64_t)net->epochs, fit->rows, fit->index);
+    for (int64_t i = 0; fit->picked && i < fit->rows; i++)
+        fit->index[i] = fit->picked[fit->index[i]];
 }
 
-/* The rows of the coming batch. */
-static bp_batch next_batch(const bp_fit *fit) {
-    const int64_t first = fit->batch * fit->batch_size, remaining = fit->data.x.rows - first;
-    bp_batch batch = {
+bp_batch bp_fit_batch(const bp_fit *fit, int64_t batch, int64_t step, double dropout) {
+    const int64_t remaining = fit->rows - batch * fit->batch_size;
+    const int64_t first = (batch - fit->first_batch) * fit->batch_size;
+    bp_batch b = {
         .data = &fit->data,
-        .rows = {fit->index, first},
+        .rows = {fit->shuffle ? fit->index : fit->picked, first},
         .n = remaining < fit->batch_size ? remaining : fit->batch_size,
-        .dropout = 1,
+        .updates = 1,
+        .step = step,
+        .dropout = dropout,
     };
-    batch.weight_scale = bp_weight_scale(&fit->data, &batch.rows, batch.n);
-    return batch;
+    b.weight_scale = bp_weight_scale(&fit->data, &b.rows, b.n);
+    return b;
 }
 
 enum { CLOCK_INTERVAL_NS = 1000000 }; /* how often the clock is worth reading */
@@ -37,29 +43,36 @@ int64_t bp_slice_begin_turn(bp_slice *s, int64_t max_ns) {
     return now;
 }
 
-/* Whether the time is up. The clock is read about once a millisecond, however short a batch is. */
-static int time_is_up(bp_slice *s) {
+int bp_slice_time_is_up(bp_slice *s) {
     if (s->until_check-- > 0) return 0;
     const int64_t now = bp_clock_ns(), elapsed = now - s->checked;
     if (elapsed < CLOCK_INTERVAL_NS / 2)
         s->every = s->every < 1024 ? 2 * s->every : s->every;
     else if (elapsed > CLOCK_INTERVAL_NS)
         s->every = s->every > 1 ? s->every / 2 : 1;
+    const int is_up = now >= s->turn_end;
     s->checked = now;
-    s->until_check = s->every - 1;
+    s->until_check = is_up ? 0 : s->every - 1; /* the turn is over, whoever asks again */
     s->finished = now >= s->deadline;
-    return now >= s->turn_end;
+    return is_up;
 }
 
-void bp_slice_plan_next(bp_slice *s, bp_batch *batch, bp_update *update) {
-    bp_fit *fit = s->fit;
-    s->finished =
-        s->status != BP_OK || s->completed == s->epochs || (s->lr && s->lr_used == s->n_lr);
-    s->stop = s->finished || time_is_up(s);
-    if (s->stop) return;
-    if (fit->batch == 0) bp_fit_begin_epoch(fit);
-    *batch = next_batch(fit);
-    *update = bp_optimizer_resolve(s->optimizer, s->lr ? s->lr[s->lr_used++] : s->optimizer->lr);
+int bp_slice_is_over(const bp_slice *s) {
+    const bp_fit *fit = s->fit;
+    return s->status != BP_OK || s->completed == s->epochs ||
+           (s->rates && s->rates_used == s->n_rates) || fit->batch < fit->first_batch ||
+           fit->batch >= fit->end_batch;
+}
+
+int bp_slice_goes_on(bp_slice *s) {
+    s->finished = bp_slice_is_over(s);
+    s->stop = s->finished || bp_slice_time_is_up(s);
+    if (!s->stop && s->fit->batch == 0) bp_fit_begin_epoch(s->fit);
+    return !s->stop;
+}
+
+bp_rates bp_slice_rates(const bp_slice *s) {
+    return s->rates ? s->rates[s->rates_used] : bp_optimizer_rates(s->optimizer);
 }
 
 void bp_slice_count_batch(bp_slice *s, double cost, const bp_batch *batch) {
@@ -71,6 +84,7 @@ void bp_slice_count_batch(bp_slice *s, double cost, const bp_batch *batch) {
     fit->cost_sum += cost * weight;
     fit->cost_weight += weight;
     s->rows += batch->n;
+    s->rates_used++;
     s->optimizer->step++;
     fit->net->steps++;
     if (++fit->batch < fit->n_batches) return;
@@ -78,4 +92,29 @@ void bp_slice_count_batch(bp_slice *s, double cost, const bp_batch *batch) {
     fit->batch = 0;
     fit->epoch++;
     fit->net->epochs++;
+}
+
+/* Goes back to the start of an epoch whose end was not finite. */
+static void restore_epoch(bp_fit *fit) {
+    bp_net *net = fit->net;
+    const size_t bytes = (size_t)net->n_parameters * bp_element_size(net->dtype);
+    memcpy(net->parameters, fit->backup, bytes);
+    net->packed_stale = 1;
+    net->steps = fit->backup_step;
+    fit->batch = 0;
+}
+
+void bp_slice_end(bp_slice *s, bp_fit_state *state) {
+    bp_fit *fit = s->fit;
+    *state = (bp_fit_state){
+        .epoch = fit->epoch,
+        .batch = fit->batch,
+        .n_batches = fit->n_batches,
+        .completed = s->completed,
+        .cost = fit->cost_weight > 0.0 ? fit->cost_sum / fit->cost_weight : 0.0,
+        .cost_sum = fit->cost_sum,
+        .cost_weight = fit->cost_weight,
+        .start = fit->backup,
+    };
+    if (s->status == BP_ERR_NOT_FINITE) restore_epoch(fit);
 }

@@ -1,109 +1,83 @@
-/* Training: batch after batch of a slice, and single steps. */
+/* Training as it is asked for: a slice of a run, and single steps. */
 
-typedef struct {
-    bp_job job;
-    bp_plan whole; /* for a batch of batch_size rows */
-    bp_plan rest;  /* for the shorter batch at the end of an epoch */
-    bp_slice *slice;
-    atomic_int broken; /* parameters that are not finite have been found */
-} training;
-
-/* This member's share of the parameters, in whole cache lines. */
-static void share_of_parameters(const bp_net *net, int member, int members, int64_t *begin,
-                                int64_t *end) {
-    bp_share(net->n_parameters, BP_ALIGNMENT / (int64_t)sizeof(real), member, members, begin, end);
+/* The plan of a batch of so many rows, for the threads that the slice may use. */
+static bp_plan plan_batch(const bp_slice *s, int64_t rows) {
+    bp_plan plan = bp_plan_step(s->fit->net, rows, s->fit->batch_size, s->optimizer);
+    if (plan.threads > s->max_threads) plan.threads = s->max_threads;
+    return plan;
 }
 
-/* Keeps the parameters as they are before the first batch of an epoch. All members; the batch
- * syncs before it updates any. */
-static void keep_parameters(const bp_fit *fit, int member, int members) {
-    int64_t begin, end;
-    share_of_parameters(fit->net, member, members, &begin, &end);
-    memcpy((real *)fit->backup + begin, (const real *)fit->net->parameters + begin,
-           (size_t)(end - begin) * sizeof(real));
+/* The plan of the last batch of an epoch. */
+static bp_plan plan_rest(const bp_slice *s) {
+    return plan_batch(s, (s->fit->rows - 1) % s->fit->batch_size + 1);
 }
 
-static int all_finite(int64_t n, const real *values) {
-    int bad = 0;
-    for (int64_t i = 0; i < n; i++)
-        bad |= !isfinite(values[i]);
-    return !bad;
+static int fit_flags(const bp_slice *s) {
+    const bp_plan whole = plan_batch(s, s->fit->batch_size);
+    return gradient_flags(&whole);
 }
 
-/* Notes if the last update of an epoch left parameters that are not finite, which no cost of this
- * epoch would show. All members; syncs. */
-static void check_parameters(training *t, bp_team *team, int member, int members) {
-    const bp_net *net = t->slice->fit->net;
-    int64_t begin, end;
-    share_of_parameters(net, member, members, &begin, &end);
-    if (!all_finite(end - begin, (const real *)net->parameters + begin))
-        atomic_store_explicit(&t->broken, 1, memory_order_relaxed);
-    bp_sync(team, member, members);
-}
-
-/* Batch after batch until bp_slice_plan_next stops; the team function of bp_fit_run. */
-static void train_team(void *context, bp_team *team, int member, int members) {
-    training *t = context;
-    bp_slice *s = t->slice;
-    batch_pack(&t->job, team, member, members);
-    bp_sync(team, member, members); /* packing reads the batch that member 0 is about to plan */
-    for (;;) {
-        if (member == 0) {
-            bp_slice_plan_next(s, &t->job.batch, &t->job.update);
-            t->job.plan = t->job.batch.n < s->fit->batch_size ? t->rest : t->whole;
-            atomic_store_explicit(&t->job.next, 0, memory_order_relaxed);
-        }
-        bp_sync(team, member, members);
-        if (s->stop) return;
-        const int last = s->fit->batch + 1 == s->fit->n_batches;
-        if (s->fit->batch == 0) keep_parameters(s->fit, member, members);
-        batch_run(&t->job, team, member, members);
-        const double cost = batch_cost(&t->job);
-        if (t->job.user_status != BP_OK || !isfinite(cost)) {
-            if (member == 0)
-                s->status = t->job.user_status != BP_OK ? t->job.user_status : BP_ERR_NOT_FINITE;
-            return;
-        }
-        if (!t->job.plan.fused) batch_update(&t->job, team, member, members);
-        bp_sync(team, member, members);
-        if (last) check_parameters(t, team, member, members);
-        if (member > 0) continue;
-        if (atomic_load_explicit(&t->broken, memory_order_relaxed))
-            s->status = BP_ERR_NOT_FINITE;
-        else
-            bp_slice_count_batch(s, cost, &t->job.batch);
-    }
-}
-
-static int fit_slice(bp_slice *s) {
+/* The workspace for these plans, which must be those that are run: another thread may change the
+ * limit of threads between two of them. NULL if there is no memory. */
+static bp_workspace *reserve_for(const bp_slice *s, const bp_plan *whole, const bp_plan *rest) {
     bp_net *net = s->fit->net;
-    const int64_t batch = s->fit->batch_size, short_batch = (s->fit->data.x.rows - 1) % batch + 1;
-    const bp_plan whole = bp_plan_step(net, batch, s->optimizer);
-    const bp_plan rest = bp_plan_step(net, short_batch, s->optimizer);
-    bp_workspace *ws = workspace_reserve(net, &whole, BP_PASS_BACKWARD);
-    if (ws) ws = workspace_reserve(net, &rest, BP_PASS_BACKWARD);
-    if (!ws) return BP_ERR_MEMORY;
-    training t = {
-        .job =
-            {
-                .net = net,
-                .workspace = ws,
-                .want = BP_WANT_GRADIENT,
-                .gradient = ws->gradients,
-                .optimizer = s->optimizer,
-            },
-        .whole = whole,
-        .rest = rest,
-        .slice = s,
-    };
+    const int flags = gradient_flags(whole);
+    bp_workspace *ws = workspace_reserve(net, whole, flags);
+    if (ws) ws = workspace_reserve(net, rest, flags);
+    if (ws && replicas_reserve(ws, net, whole, s->optimizer)) return ws;
+    workspace_release(net, flags);
+    return NULL;
+}
+
+static int fit_reserve(const bp_slice *s) {
+    const bp_plan whole = plan_batch(s, s->fit->batch_size), rest = plan_rest(s);
+    return reserve_for(s, &whole, &rest) ? BP_OK : BP_ERR_MEMORY;
+}
+
+/* Turn by turn, each with as many threads as are fastest. */
+static int run_turns(bp_slice *s, int most, bp_team_fn one, bp_team_fn several, void *context) {
+    bp_net *net = s->fit->net;
     while (!s->finished) {
-        const int threads = bp_trial_threads(&net->trial, batch, whole.threads);
+        const int threads = bp_trial_threads(&net->trial, s->fit->batch_size, most);
         const int64_t rows = s->rows, began = bp_slice_begin_turn(s, bp_trial_left(&net->trial));
-        bp_pool_run(threads, train_team, &t);
+        bp_pool_run(threads, threads > 1 ? several : one, context);
         s->finished |= s->status != BP_OK;
         bp_trial_record(&net->trial, s->rows - rows, bp_clock_ns() - began);
     }
     return s->status;
+}
+
+static int slice_of_batches(bp_slice *s) {
+    bp_net *net = s->fit->net;
+    const bp_plan whole = plan_batch(s, s->fit->batch_size), rest = plan_rest(s);
+    bp_workspace *ws = reserve_for(s, &whole, &rest);
+    if (!ws) return BP_ERR_MEMORY;
+    training t = {
+        .job = job_make(net, ws, &whole, BP_WANT_GRADIENT),
+        .whole = whole,
+        .rest = rest,
+        .slice = s,
+    };
+    t.job.optimizer = s->optimizer;
+    if (!bp_plan_packs(&whole)) net->packed_stale = 1;
+    return run_turns(s, whole.threads, train_team, whole.columns ? train_replicas : train_team, &t);
+}
+
+static int slice_of_shards(bp_slice *s) {
+    bp_net *net = s->fit->net;
+    sharded_training t = {.training = {.slice = s}};
+    plan_shards(&t);
+    bp_workspace *ws = reserve_for_shards(&t);
+    if (!ws) return BP_ERR_MEMORY;
+    const bp_plan whole = t.shapes[0].plan;
+    t.training.job = job_make(net, ws, &whole, BP_WANT_GRADIENT);
+    t.training.job.optimizer = s->optimizer;
+    if (!bp_plan_packs(&whole)) net->packed_stale = 1;
+    return run_turns(s, whole.threads, train_shards, train_shards, &t);
+}
+
+static int fit_slice(bp_slice *s) {
+    return s->fit->shards.n > 0 ? slice_of_shards(s) : slice_of_batches(s);
 }
 
 typedef struct {
@@ -122,29 +96,24 @@ static void step_team(void *context, bp_team *team, int member, int members) {
     if (isfinite(cost) && !one->job.plan.fused) batch_update(&one->job, team, member, members);
 }
 
-static int single_step(bp_net *net, const bp_data *data, bp_optimizer *optimizer, double *cost) {
-    const bp_plan plan = bp_plan_step(net, data->x.rows, optimizer);
-    bp_workspace *ws = workspace_reserve(net, &plan, BP_PASS_BACKWARD);
+static int single_step(bp_net *net, const bp_data *data, bp_optimizer *optimizer, double dropout,
+                       double *cost) {
+    const bp_plan plan = bp_plan_step(net, data->x.rows, data->x.rows, optimizer);
+    bp_workspace *ws = workspace_reserve(net, &plan, gradient_flags(&plan));
     if (!ws) return BP_ERR_MEMORY;
     const bp_rows all = {NULL, 0};
-    one_step one = {
-        .job =
-            {
-                .net = net,
-                .workspace = ws,
-                .plan = plan,
-                .want = BP_WANT_GRADIENT,
-                .gradient = ws->gradients,
-                .optimizer = optimizer,
-                .update = bp_optimizer_resolve(optimizer, optimizer->lr),
-            },
-    };
+    one_step one = {.job = job_make(net, ws, &plan, BP_WANT_GRADIENT)};
+    one.job.optimizer = optimizer;
+    one.job.update = bp_optimizer_resolve(optimizer, bp_optimizer_rates(optimizer));
+    if (!bp_plan_packs(&plan)) net->packed_stale = 1;
     one.job.batch = (bp_batch){
         .data = data,
         .rows = all,
         .n = data->x.rows,
         .weight_scale = bp_weight_scale(data, &all, data->x.rows),
-        .dropout = 1,
+        .updates = 1,
+        .step = net->steps,
+        .dropout = dropout,
     };
     const int threads = bp_trial_threads(&net->trial, data->x.rows, plan.threads);
     const int64_t began = plan.threads > 1 ? bp_clock_ns() : 0;

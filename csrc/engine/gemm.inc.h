@@ -81,9 +81,11 @@ static int64_t packed_b(const real_kernels *kernels, const bp_blocking *block) {
 static void apply_epilogue(const real_kernels *kernels, const bp_product *p, int64_t i0,
                            int64_t rows, int64_t j0, int64_t cols) {
     real *c = p->c + i0 * p->c_rs + j0;
+    const real *bias = p->bias && !p->bias_of_rows ? p->bias + j0 : NULL;
+    if (p->bias_of_rows) kernels->add_bias(rows, cols, p->bias + i0, c, p->c_rs);
     if (p->epilogue == BP_EPILOGUE_ACT_FWD)
-        kernels->act_fwd[p->act](rows, cols, c, p->c_rs, p->bias ? p->bias + j0 : NULL,
-                                 p->act_out + i0 * p->act_rs + j0, p->act_rs);
+        kernels->act_fwd[p->act](rows, cols, c, p->c_rs, bias, p->act_out + i0 * p->act_rs + j0,
+                                 p->act_rs);
     else if (p->epilogue == BP_EPILOGUE_ACT_BWD)
         kernels->act_bwd[p->act](rows, cols, p->saved + i0 * p->act_rs + j0, p->act_rs, c, p->c_rs);
 }

@@ -15,27 +15,32 @@ static void run_outputs(void *context, bp_team *team, int member, int members) {
     batch_outputs(context, member, members);
 }
 
-/* A job over all rows of the data, with room in the workspace. */
-static int prepare(bp_net *net, const bp_data *data, bp_want want, const bp_plan *plan, int flags,
+/* All rows of the data, with any number of threads. */
+static bp_some all_rows(const bp_data *data) {
+    return (bp_some){.data = data, .rows = data->x.rows, .max_threads = BP_MAX_THREADS};
+}
+
+/* A job over some rows of the data, with room in the workspace. */
+static int prepare(bp_net *net, const bp_some *some, bp_want want, const bp_plan *plan, int flags,
                    bp_job *job) {
-    const bp_rows all = {NULL, 0};
+    const bp_rows rows = {some->index, 0};
     bp_workspace *workspace = workspace_reserve(net, plan, flags);
     if (!workspace) return BP_ERR_MEMORY;
-    *job = (bp_job){.net = net, .workspace = workspace, .plan = *plan, .want = want};
-    job->gradient = job->workspace->gradients;
+    *job = job_make(net, workspace, plan, want);
     job->batch = (bp_batch){
-        .data = data,
-        .rows = all,
-        .n = data->x.rows,
-        .weight_scale = bp_weight_scale(data, &all, data->x.rows),
+        .data = some->data,
+        .rows = rows,
+        .n = some->rows,
+        .weight_scale = bp_weight_scale(some->data, &rows, some->rows),
     };
     return BP_OK;
 }
 
 static int net_predict(bp_net *net, const bp_data *data, void *out) {
     const bp_plan plan = bp_plan_make(net, data->x.rows, BP_WANT_OUTPUTS);
+    const bp_some all = all_rows(data);
     bp_job job;
-    int status = prepare(net, data, BP_WANT_OUTPUTS, &plan, BP_PASS_FORWARD, &job);
+    int status = prepare(net, &all, BP_WANT_OUTPUTS, &plan, BP_PASS_FORWARD, &job);
     if (status != BP_OK) return status;
     job.batch.apply_output = 1;
     job.batch.out = out;
@@ -46,12 +51,26 @@ static int net_predict(bp_net *net, const bp_data *data, void *out) {
     return BP_OK;
 }
 
-static int net_cost(bp_net *net, const bp_data *data, double *cost) {
-    const bp_plan plan = bp_plan_make(net, data->x.rows, BP_WANT_COST);
-    /* The user's loss writes a derivative, wanted or not. */
-    const int flags = net->loss == BP_LOSS_CALLBACK ? BP_PASS_BACKWARD : BP_PASS_FORWARD;
+static bp_plan plan_cost(const bp_net *net, const bp_some *some) {
+    bp_plan plan = bp_plan_make(net, some->rows, BP_WANT_COST);
+    if (plan.threads > some->max_threads) plan.threads = some->max_threads;
+    return plan;
+}
+
+/* The user's loss writes a derivative, wanted or not. */
+static int flags_of_cost(const bp_net *net) {
+    return net->loss == BP_LOSS_CALLBACK ? BP_PASS_BACKWARD : BP_PASS_FORWARD;
+}
+
+static int cost_reserve(bp_net *net, const bp_some *some) {
+    const bp_plan plan = plan_cost(net, some);
+    return workspace_reserve(net, &plan, flags_of_cost(net)) ? BP_OK : BP_ERR_MEMORY;
+}
+
+static int net_cost(bp_net *net, const bp_some *some, double *cost) {
+    const bp_plan plan = plan_cost(net, some);
     bp_job job;
-    int status = prepare(net, data, BP_WANT_COST, &plan, flags, &job);
+    int status = prepare(net, some, BP_WANT_COST, &plan, flags_of_cost(net), &job);
     if (status != BP_OK) return status;
     bp_run_work(plan.threads, plan.flops, run_job, &job);
     if (job.user_status == BP_OK) *cost = batch_cost(&job);
@@ -61,7 +80,9 @@ static int net_cost(bp_net *net, const bp_data *data, double *cost) {
 static int net_backprop(bp_net *net, const bp_data *data, double *cost, void *gradient, void *dx) {
     const bp_plan plan = bp_plan_make(net, data->x.rows, BP_WANT_GRADIENT);
     bp_job job;
-    int status = prepare(net, data, BP_WANT_GRADIENT, &plan, BP_PASS_BACKWARD, &job);
+    const int flags = gradient_flags(&plan);
+    const bp_some all = all_rows(data);
+    int status = prepare(net, &all, BP_WANT_GRADIENT, &plan, flags, &job);
     if (status != BP_OK) return status;
     job.gradient = gradient;
     job.batch.dx = dx;
@@ -88,8 +109,9 @@ static int net_trace(bp_net *net, const bp_data *data, void **z, void **a, void 
     const bp_want want = delta ? BP_WANT_GRADIENT : BP_WANT_OUTPUTS;
     const int64_t all = data->x.rows, most = net->loss == BP_LOSS_CALLBACK ? all : 4096;
     const bp_plan plan = {.shared = 1, .parts = 1, .block = all < most ? all : most, .threads = 1};
+    const bp_some some = all_rows(data);
     bp_job job;
-    int status = prepare(net, data, want, &plan, BP_PASS_KEEP, &job);
+    int status = prepare(net, &some, want, &plan, BP_PASS_KEEP, &job);
     if (status != BP_OK) return status;
     job.batch.apply_output = 1;
     for (int64_t first = 0; first < all && status == BP_OK; first += plan.block) {

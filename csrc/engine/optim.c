@@ -43,10 +43,33 @@ int bp_optimizer_check(const bp_optimizer *o, int32_t dtype, int64_t n) {
     return BP_OK;
 }
 
-bp_update bp_optimizer_resolve(const bp_optimizer *o, double lr) {
+/* The corrections of both moments' bias, which take most of the time. */
+static void correct_bias(const bp_optimizer *o, double t, const bp_optimizer *other,
+                         const bp_update *known, bp_update *u) {
+    if (other && o->kind == other->kind && o->step == other->step && o->beta1 == other->beta1 &&
+        o->beta2 == other->beta2) {
+        u->lr_correction = known->lr_correction;
+        u->v_scale = known->v_scale;
+        return;
+    }
+    u->lr_correction = 1.0 - pow(o->beta1, t);
+    u->v_scale = 1.0 / (1.0 - pow(o->beta2, t));
+}
+
+bp_rates bp_optimizer_rates(const bp_optimizer *o) {
+    return (bp_rates){.lr = o->lr, .weight_decay = o->weight_decay, .dropout = 1.0};
+}
+
+bp_update bp_optimizer_resolve(const bp_optimizer *o, bp_rates rates) {
+    return bp_optimizer_resolve_beside(o, rates, NULL, NULL);
+}
+
+bp_update bp_optimizer_resolve_beside(const bp_optimizer *o, bp_rates rates,
+                                      const bp_optimizer *other, const bp_update *known) {
+    const double lr = rates.lr;
     bp_update u = {
         .grad_scale = 1.0,
-        .weight_decay = o->weight_decay,
+        .weight_decay = rates.weight_decay,
         .decay = 1.0,
         .lr = lr,
         .momentum = o->momentum,
@@ -61,14 +84,25 @@ bp_update bp_optimizer_resolve(const bp_optimizer *o, double lr) {
     };
     const double t = (double)o->step + 1.0;
     if (o->kind == BP_OPT_ADAM || o->kind == BP_OPT_ADAMW) {
-        u.lr = lr / (1.0 - pow(o->beta1, t));
-        u.v_scale = 1.0 / (1.0 - pow(o->beta2, t));
+        correct_bias(o, t, other, known, &u);
+        u.lr = lr / u.lr_correction;
     }
     if (o->kind == BP_OPT_ADAMW) {
-        u.decay = 1.0 - lr * o->weight_decay;
+        u.decay_step = lr * rates.weight_decay;
+        u.decay = 1.0 - u.decay_step;
         u.weight_decay = 0.0;
     }
     if (o->kind == BP_OPT_ADAGRAD) u.lr = lr / (1.0 + (t - 1.0) * o->lr_decay);
+    return u;
+}
+
+bp_update bp_update_at(const bp_update *update, const bp_factors *factors) {
+    bp_update u = *update;
+    u.lr *= factors->lr;
+    u.weight_decay *= factors->decay;
+    u.decay_step *= factors->lr * factors->decay;
+    u.decay = 1.0 - u.decay_step;
+    u.eps *= factors->eps;
     return u;
 }
 

@@ -88,7 +88,8 @@ static int make_masks(const bp_net *net, bp_pass *pass) {
     return BP_OK;
 }
 
-static int pass_create(const bp_net *net, int64_t capacity, int flags, bp_pass *pass) {
+/* The arrays of strides and pointers; on BP_ERR_MEMORY nothing is held. */
+static int pass_make_arrays(const bp_net *net, int64_t capacity, int flags, bp_pass *pass) {
     const int32_t n = net->n_layers;
     int64_t limit;
     *pass = (bp_pass){.capacity = capacity, .flags = flags};
@@ -101,7 +102,10 @@ static int pass_create(const bp_net *net, int64_t capacity, int flags, bp_pass *
     pass->a = (const real **)pointers;
     pass->mask = bp_alloc(n, sizeof *pass->mask);
     pass->labels = bp_alloc(capacity, sizeof *pass->labels);
-    if (!pass->ld || !pointers || !pass->mask || !pass->labels) goto no_memory;
+    if (!pass->ld || !pointers || !pass->mask || !pass->labels) {
+        pass_destroy(pass);
+        return BP_ERR_MEMORY;
+    }
     pass->z = pointers + n + 1;
     pass->out = pass->z + n;
     pass->after_dropout = pass->out + n;
@@ -109,6 +113,12 @@ static int pass_create(const bp_net *net, int64_t capacity, int flags, bp_pass *
     pass->ld[0] = bp_row_stride(net->layers[0].n_in, sizeof(real));
     for (int l = 0; l < n; l++)
         pass->ld[l + 1] = bp_row_stride(net->layers[l].n_out, sizeof(real));
+    return BP_OK;
+}
+
+static int pass_create(const bp_net *net, int64_t capacity, int flags, bp_pass *pass) {
+    const int32_t n = net->n_layers;
+    if (pass_make_arrays(net, capacity, flags, pass) != BP_OK) return BP_ERR_MEMORY;
     if (net->loss == BP_LOSS_CALLBACK) /* the user sees these rows as a C-contiguous array */
         pass->ld[n] = net->layers[n - 1].n_out;
     pass->reals = bp_alloc(lay_out(net, pass, NULL), 1);
@@ -138,7 +148,7 @@ static void pass_bind(const bp_net *net, bp_pass *pass, const bp_block *block) {
         pass->ld[0] = bp_row_stride(net->layers[0].n_in, sizeof(real));
     }
     for (int l = 0; l < net->n_layers; l++)
-        pass->a[l + 1] = block->dropout ? pass->after_dropout[l] : pass->out[l];
+        pass->a[l + 1] = block->updates ? pass->after_dropout[l] : pass->out[l];
 }
 
 static void pass_load_inputs(const bp_worker *w, const bp_block *block, int64_t begin, int64_t end,
@@ -148,25 +158,6 @@ static void pass_load_inputs(const bp_worker *w, const bp_block *block, int64_t 
               ld);
 }
 
-static void load_targets(const real_kernels *kernels, const bp_data *data, const bp_rows *rows,
-                         int64_t n, int64_t n_out, double weight_scale, bp_targets to) {
-    const int labels = data->y.dtype == BP_INT64;
-    if (labels)
-        bp_rows_labels(&data->y, rows, n, n_out, to.labels);
-    else
-        rows_load(kernels, &data->y, rows, n, NULL, NULL, to.y, n_out);
-    for (int64_t i = 0; i < n; i++) {
-        const double weight = data->sample_weight ? data->sample_weight[bp_row(rows, i)] : 1.0;
-        to.row_scale[i] = (real)(weight * weight_scale);
-        if (labels && to.labels[i] < 0) {
-            /* No such class: nan makes every result of the row nan, and a cost of nan stops a
-             * training. */
-            to.labels[i] = 0;
-            to.row_scale[i] = (real)NAN;
-        }
-    }
-}
-
 static void pass_load_targets(const bp_worker *w, const bp_block *block, int64_t begin,
                               int64_t end) {
     const bp_pass *pass = w->pass;
@@ -174,7 +165,7 @@ static void pass_load_targets(const bp_worker *w, const bp_block *block, int64_t
     const int64_t n_out = w->net->layers[w->net->n_layers - 1].n_out;
     if (!block->data->y.data) return;
     load_targets(
-        w->kernels, block->data, &rows, end - begin, n_out, block->weight_scale,
+        w->net, block->data, &rows, end - begin, block->weight_scale,
         (bp_targets){pass->y + begin * n_out, pass->labels + begin, pass->row_scale + begin});
 }
 
@@ -187,24 +178,29 @@ static void plain_load(const bp_worker *w, const bp_block *block) {
     pass_load_targets(w, block, begin, end);
 }
 
+static double pass_drop_rate(const bp_worker *w, const bp_block *block, int l) {
+    return block->dropout * w->net->layers[l].dropout;
+}
+
 static void pass_drop_forward(const bp_worker *w, const bp_block *block, int l, bp_tile tile) {
     const bp_layer *layer = &w->net->layers[l];
-    const real kept = (real)(1.0 / (1.0 - layer->dropout));
+    const double rate = pass_drop_rate(w, block, l);
+    const real kept = (real)(1.0 / (1.0 - rate));
     const int64_t ld = w->pass->ld[l + 1], cols = tile.n1 - tile.n0;
     for (int64_t i = tile.m0; i < tile.m1; i++) {
         uint8_t *mask = w->pass->mask[l] + i * layer->n_out + tile.n0;
         const real *out = w->pass->out[l] + i * ld + tile.n0;
         real *after_dropout = w->pass->after_dropout[l] + i * ld + tile.n0;
-        bp_dropout_mask(w->net->seed, w->net->steps, l, layer->dropout,
+        bp_dropout_mask(w->net->seed, block->step, l, rate,
                         (block->offset + i) * layer->n_out + tile.n0, cols, mask);
         for (int64_t j = 0; j < cols; j++)
             after_dropout[j] = mask[j] ? out[j] * kept : 0;
     }
 }
 
-static void pass_drop_backward(const bp_worker *w, int l, bp_tile tile) {
+static void pass_drop_backward(const bp_worker *w, const bp_block *block, int l, bp_tile tile) {
     const bp_layer *layer = &w->net->layers[l];
-    const real kept = (real)(1.0 / (1.0 - layer->dropout));
+    const real kept = (real)(1.0 / (1.0 - pass_drop_rate(w, block, l)));
     for (int64_t i = tile.m0; i < tile.m1; i++) {
         const uint8_t *mask = w->pass->mask[l] + i * layer->n_out;
         real *delta = w->pass->delta[l] + i * w->pass->ld[l + 1];
@@ -249,10 +245,38 @@ static void pass_softmax(const bp_worker *w, const bp_block *block, real *out, i
     bp_sync(w->team, w->member, w->members);
 }
 
+/* Whether the block is all that an update learns from, a single example, in a pass of one member:
+ * only then does a worker have parameters of its own. Its forward pass reads W as it is, row by
+ * row. A row among others, and calls that update nothing, keep the order of all products. */
+static int is_one_to_learn(const bp_worker *w, const bp_block *block) {
+    return block->alone && w->parameters && block->updates;
+}
+
+static void forward_of_one(const bp_worker *w, const bp_block *block, int apply_output) {
+    const bp_net *net = w->net;
+    bp_pass *pass = w->pass;
+    for (int l = 0; l < net->n_layers; l++) {
+        const bp_layer *layer = &net->layers[l];
+        const int act = pass_act(net, l, apply_output);
+        const int64_t n_out = layer->n_out;
+        real *out = pass->out[l], *z = pass->z[l] ? pass->z[l] : out;
+        w->kernels->gemv(n_out, layer->n_in, w->parameters + layer->w, layer->n_in, pass->a[l], z);
+        w->kernels->act_fwd[act == BP_ACT_SOFTMAX ? BP_ACT_IDENTITY : act](
+            1, n_out, z, n_out, w->parameters + layer->b, out, n_out);
+        if (block->updates && layer->dropout > 0)
+            pass_drop_forward(w, block, l, (bp_tile){0, 1, 0, n_out});
+        if (act == BP_ACT_SOFTMAX) pass_softmax(w, block, out, n_out);
+    }
+}
+
 static void plain_forward(const bp_worker *w, const bp_block *block, int apply_output, real *last,
                           int64_t last_ld) {
     const bp_net *net = w->net;
     bp_pass *pass = w->pass;
+    if (is_one_to_learn(w, block)) {
+        forward_of_one(w, block, apply_output);
+        return;
+    }
     for (int l = 0; l < net->n_layers; l++) {
         const bp_layer *layer = &net->layers[l];
         const int to_last = l == net->n_layers - 1 && last;
@@ -262,7 +286,7 @@ static void plain_forward(const bp_worker *w, const bp_block *block, int apply_o
         const int64_t ld = to_last ? last_ld : pass->ld[l + 1];
         bp_tile tile = dense_fwd(&dense, act, pass->a[l], pass->ld[l],
                                  (const real *)net->parameters + layer->b, pass->z[l], out, ld);
-        if (block->dropout && layer->dropout > 0) pass_drop_forward(w, block, l, tile);
+        if (block->updates && layer->dropout > 0) pass_drop_forward(w, block, l, tile);
         bp_sync(w->team, w->member, w->members);
         if (act == BP_ACT_SOFTMAX) pass_softmax(w, block, out, ld);
     }
@@ -283,7 +307,7 @@ static int pass_loss(const bp_worker *w, const bp_block *block, int64_t begin, i
         .out = (from_z ? pass->z[last] : pass->out[last]) + begin * ld,
         .z = pass->z[last] ? pass->z[last] + begin * ld : NULL,
         .ld = ld,
-        .y = block->data->y.dtype == BP_INT64 ? NULL : pass->y + begin * n_out,
+        .y = targets_are_labels(net, block->data) ? NULL : pass->y + begin * n_out,
         .labels = pass->labels + begin,
         .row_scale = pass->row_scale + begin,
         .loss = pass->loss + begin,
@@ -327,7 +351,8 @@ static void plain_backward(const bp_worker *w, const bp_block *block, int l, rea
     if (l > 0) {
         bp_tile tile = dense_bwd_x(&dense, pass->delta[l], pass->ld[l + 1], net->layers[l - 1].act,
                                    pass_saved(net, pass, l - 1), pass->delta[l - 1], pass->ld[l]);
-        if (block->dropout && net->layers[l - 1].dropout > 0) pass_drop_backward(w, l - 1, tile);
+        if (block->updates && net->layers[l - 1].dropout > 0)
+            pass_drop_backward(w, block, l - 1, tile);
     } else if (dx) {
         dense_bwd_x(&dense, pass->delta[l], pass->ld[l + 1], BP_ACT_IDENTITY, NULL, dx, dense.n_in);
     }

@@ -213,7 +213,7 @@ static void bf16_forward_layer(const bp_worker *w, const bp_block *block, int l,
     const bp_net *net = w->net;
     const bp_layer *layer = &net->layers[l];
     const bp_pass *pass = w->pass;
-    const int drops = block->dropout && layer->dropout > 0;
+    const int drops = block->updates && layer->dropout > 0;
     bp_bf16_output out[2] = {{.form = BP_BF16_NONE}, {.form = BP_BF16_NONE}};
     if (l < net->n_layers - 1) outputs_of_inputs(w, l + 1, block->n, out);
     bp_bf16_product product = {
@@ -272,7 +272,7 @@ static void backward_inputs(const bp_worker *w, const bp_block *block, int l, fl
     const bp_net *net = w->net;
     const bp_layer *layer = &net->layers[l];
     const bp_pass *pass = w->pass;
-    const int drops = l > 0 && block->dropout && net->layers[l - 1].dropout > 0;
+    const int drops = l > 0 && block->updates && net->layers[l - 1].dropout > 0;
     bp_bf16_output out[2] = {{.form = BP_BF16_NONE}, {.form = BP_BF16_NONE}};
     bp_bf16_product product = {
         .m = block->n,
@@ -297,7 +297,7 @@ static void backward_inputs(const bp_worker *w, const bp_block *block, int l, fl
         product.out[i] = out[i];
     const bp_tile tile = bf16_run_share(w, &product);
     if (!drops) return;
-    pass_drop_backward(w, l - 1, tile);
+    pass_drop_backward(w, block, l - 1, tile);
     bf16_convert(w, out, product.c + tile.m0 * product.c_rs + tile.n0, product.c_rs, tile);
 }
 

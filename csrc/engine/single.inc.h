@@ -162,6 +162,14 @@ static int dense_backward(const bp_layer_shape *shape, const void *x, const void
     return run_layer(&job, 1);
 }
 
+/* ---- a sum ---- */
+
+static void add_vectors(int64_t n, const void *x, const void *y, void *z) {
+    const uint64_t mode = bp_fp_enter();
+    kernel_table()->add(n, x, y, z);
+    bp_fp_leave(mode);
+}
+
 /* ---- an activation ---- */
 
 static void activation(const bp_layer_shape *s, const void *z, void *y) {

@@ -10,23 +10,63 @@ static real *gradient_of(const bp_job *job, real *gradient, int l) {
     return job->plan.fused ? gradient : gradient + job->net->layers[l].w;
 }
 
-/* Adds the gradients of the other parts to that of the first, over a range of parameters. */
-static void add_parts(const bp_job *job, int64_t first, int64_t count) {
-    const real_kernels *kernels = kernels_of(job->net);
-    for (int part = 1; part < job->plan.parts; part++)
-        kernels->add(count, job->workspace->gradients + part * job->net->n_parameters + first,
-                     job->gradient + first);
+/* The gradient of a part, from an entry on. */
+static real *gradient_of_part(const bp_job *job, int part, int64_t first) {
+    return (part == 0 ? job->gradient : job->gradients + part * job->net->n_parameters) + first;
 }
 
-/* One optimizer step over a range of the flat vector; gradient is that of the range. */
-static void update_range(const bp_job *job, const bp_update *update, int64_t first, int64_t count,
-                         const real *gradient) {
-    const bp_optimizer *o = job->optimizer;
+/* Adds up the gradients of all parts, over a range of parameters, in that of the first: pairs of
+ * neighbours, then pairs of their sums, and so on. */
+static void add_parts(const bp_job *job, int64_t first, int64_t count) {
+    for (int step = 1; step < job->plan.parts; step *= 2) {
+        for (int part = 0; part + step < job->plan.parts; part += 2 * step) {
+            real *sum = gradient_of_part(job, part, first);
+            kernels_of(job->net)->add(count, sum, gradient_of_part(job, part + step, first), sum);
+        }
+    }
+}
+
+/* One optimizer step over a range of a flat vector, all of it at the same rates. */
+static void update_alike(const bp_job *job, const bp_replica *replica, const bp_update *update,
+                         int64_t first, int64_t count, const real *gradient) {
     real *state[3];
     for (int i = 0; i < 3; i++)
-        state[i] = o->state[i] ? (real *)o->state[i] + first : NULL;
-    kernels_of(job->net)->update[o->kind](count, (real *)job->net->parameters + first, gradient,
-                                          state[0], state[1], state[2], update);
+        state[i] = replica->state[i] ? replica->state[i] + first : NULL;
+    kernels_of(job->net)->update[job->optimizer->kind](count, replica->parameters + first, gradient,
+                                                       state[0], state[1], state[2], update);
+}
+
+/* One optimizer step over a range of a flat vector; gradient is that of the range. */
+static void update_replica(const bp_job *job, const bp_replica *replica, const bp_update *update,
+                           int64_t first, int64_t count, const real *gradient) {
+    const bp_net *net = job->net;
+    const int64_t last = first + count;
+    if (!net->has_factors) {
+        update_alike(job, replica, update, first, count, gradient);
+        return;
+    }
+    for (int i = 0; i < 2 * net->n_layers; i++) {
+        const bp_layer *layer = &net->layers[i / 2];
+        const int64_t begin = i % 2 ? layer->b : layer->w;
+        const int64_t end = i % 2 ? layer->b + layer->n_out : layer->b;
+        const int64_t low = bp_max_i64(first, begin), high = bp_min_i64(last, end);
+        if (begin >= last) return;
+        if (low >= high) continue;
+        const bp_update own = bp_update_at(update, &layer->of[i % 2]);
+        update_alike(job, replica, &own, low, high - low, gradient + (low - first));
+    }
+}
+
+/* What the network and the caller's optimizer hold. */
+static bp_replica original(const bp_job *job) {
+    void *const *state = job->optimizer->state;
+    return (bp_replica){job->net->parameters, {state[0], state[1], state[2]}};
+}
+
+static void update_range(const bp_job *job, const bp_update *update, int64_t first, int64_t count,
+                         const real *gradient) {
+    const bp_replica replica = original(job);
+    update_replica(job, &replica, update, first, count, gradient);
 }
 
 /* Updates a tile of W of a layer, and its packed copy, from its gradient; also b, for the rows of a
@@ -56,7 +96,8 @@ static void update_tile(const bp_job *job, int l, bp_tile tile, const real *dw, 
                          dw + (i - tile.m0) * lddw);
         if (tile.n0 == 0)
             update_range(job, &job->update, layer->b + row, rows, db + (row - tile.m0));
-        phases_of(net)->pack_tile(net, l, (bp_tile){row, row + rows, tile.n0, tile.n1});
+        if (bp_plan_packs(&job->plan))
+            phases_of(net)->pack_tile(net, l, (bp_tile){row, row + rows, tile.n0, tile.n1});
     }
 }
 
@@ -94,6 +135,25 @@ static void update_in_tiles(const bp_job *job, const bp_worker *w, const bp_bloc
             update_tile(job, l, tile, dw, lddw, db);
         }
     }
+}
+
+/* The update of a layer from its only example. */
+static void update_from_example(const bp_job *job, const bp_worker *w, int l) {
+    const bp_net *net = job->net;
+    const bp_layer *layer = &net->layers[l];
+    const bp_replica replica = original(job);
+    const real *delta = w->pass->delta[l];
+    real *state[3];
+    bp_update weights = bp_update_at(&job->update, &layer->of[0]);
+    weights.l1 = net->l1;
+    weights.l2 = net->l2;
+    for (int i = 0; i < 3; i++)
+        state[i] = replica.state[i] ? replica.state[i] + layer->w : NULL;
+    w->kernels->update_outer(job->optimizer->kind, layer->n_out, layer->n_in,
+                             replica.parameters + layer->w, delta, w->pass->a[l], state[0],
+                             state[1], state[2], &weights);
+    w->kernels->col_sum(1, layer->n_out, delta, layer->n_out, w->scratch, 0); /* never -0 */
+    update_range(job, &job->update, layer->b, layer->n_out, w->scratch);
 }
 
 static void batch_gradient(bp_job *job, bp_team *team, int member, int members) {
@@ -142,7 +202,7 @@ static void batch_update(bp_job *job, bp_team *team, int member, int members) {
         /* All parameters follow the same rule and fit in the cache: one call for all of them. */
         if (!(job->optimizer->clip_norm > 0.0)) add_parts(job, 0, net->n_parameters);
         update_range(job, &job->update, 0, net->n_parameters, job->gradient);
-        for (int l = 0; l < net->n_layers; l++)
+        for (int l = 0; l < net->n_layers && bp_plan_packs(&job->plan); l++)
             phases_of(net)->pack_tile(net, l,
                                       (bp_tile){0, net->layers[l].n_out, 0, net->layers[l].n_in});
         return;
@@ -155,7 +215,7 @@ static void batch_update(bp_job *job, bp_team *team, int member, int members) {
 static void update_vector(const bp_kernels *table, int64_t n, void *parameters,
                           const void *gradient, const bp_optimizer *optimizer) {
     const real_kernels *kernels = &table->ELEMENT;
-    bp_update update = bp_optimizer_resolve(optimizer, optimizer->lr);
+    bp_update update = bp_optimizer_resolve(optimizer, bp_optimizer_rates(optimizer));
     if (optimizer->clip_norm > 0.0)
         update.grad_scale =
             bp_clip_factor(sqrt(kernels->sum_sq(n, gradient)), optimizer->clip_norm);

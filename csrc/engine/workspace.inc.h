@@ -24,13 +24,17 @@ static void workspace_free(bp_workspace *ws) {
     bp_free(ws->passes);
     bp_free(ws->scratch);
     bp_free(ws->gradients);
+    bp_free(ws->replicas);
     bp_free(ws->part_cost);
     bp_free(ws->partial);
     bp_free(ws);
 }
 
 static void workspace_release(bp_net *net, int flags) {
-    workspace_free(net->workspace[flags]);
+    if (flags == BP_PASS_LANES)
+        bp_free(net->workspace[flags]); /* lane_memory */
+    else
+        workspace_free(net->workspace[flags]);
     net->workspace[flags] = NULL;
 }
 
@@ -41,15 +45,16 @@ static bp_workspace *workspace_make(const bp_net *net, int flags, const bp_works
     const int passes = want->n_passes;
     *ws = *want;
     ws->n_passes = 0;
-    ws->scratch_each = bp_round_up(phases_of(net)->scratch(net), BP_ALIGNMENT);
+    const bp_phases *phases = flags == BP_PASS_COLUMNS ? &column_phases : phases_of(net);
+    ws->scratch_each = bp_round_up(phases->scratch(net), BP_ALIGNMENT);
     ws->passes = bp_alloc(passes, sizeof *ws->passes);
     ws->scratch = bp_alloc_scratch(ws->scratch_each * ws->n_members, sizeof *ws->scratch);
-    ws->part_cost = bp_alloc(ws->n_parts, sizeof *ws->part_cost);
+    ws->part_cost = bp_alloc(2 * (int64_t)ws->n_parts, sizeof *ws->part_cost);
     ws->partial = bp_alloc(chunk_count(net), sizeof *ws->partial);
     ws->gradients = bp_alloc(ws->n_gradient, sizeof *ws->gradients);
     int failed = !ws->passes || !ws->scratch || !ws->part_cost || !ws->partial || !ws->gradients;
     for (int i = 0; i < passes && !failed; i++) {
-        failed = phases_of(net)->create(net, ws->capacity, flags, &ws->passes[i]) != BP_OK;
+        failed = phases->create(net, ws->capacity, flags, &ws->passes[i]) != BP_OK;
         ws->n_passes += !failed;
     }
     if (!failed) return ws;
@@ -111,6 +116,11 @@ static int64_t gradient_entries(const bp_net *net, const bp_plan *plan, int memb
         entries = entries > count ? entries : count;
     }
     return entries;
+}
+
+/* The flags of the passes of a plan for gradients. */
+static int gradient_flags(const bp_plan *plan) {
+    return plan->columns ? BP_PASS_COLUMNS : BP_PASS_BACKWARD;
 }
 
 static bp_workspace *workspace_reserve(bp_net *net, const bp_plan *plan, int flags) {

@@ -64,12 +64,17 @@ typedef struct {
     double l1, l2;       /* penalties of this segment: g += l2 w + l1 sign(w); before grad_scale */
     double weight_decay; /* coupled: g += weight_decay w */
     double decay;        /* decoupled: w *= decay, 1 for none */
+    double decay_step;   /* lr times the decoupled decay: decay is 1 less this */
     double lr;           /* with the bias correction of the first moment folded in (adam) */
     double momentum, beta1, beta2, alpha, eps;
-    double v_scale; /* 1 / (1 - beta2^t), multiplies v before the root (adam) */
+    double v_scale;       /* 1 / (1 - beta2^t), multiplies v before the root (adam) */
+    double lr_correction; /* 1 - beta1^t, which is folded into lr (adam); not read by kernels */
     int nesterov, centered;
     int first; /* the first step of this optimizer: momentum starts at the gradient */
 } bp_update;
+
+/* The lanes of the longest vectors, and the scalars of bp_update in an element type. */
+enum { BP_MAX_LANES = 16, BP_LANE_SCALARS = 15 };
 
 #define real float
 #define BP_T(name) name##_f32

@@ -5,6 +5,7 @@ passed to C as it is.
 """
 
 from ..losses import Array
+from .dropout import check_dropout, coming_dropout
 from .ffi import (
     ACTIVATIONS,
     FLOAT32,
@@ -17,6 +18,7 @@ from .ffi import (
 )
 from .kernels import (
     activation,
+    add,
     bandwidth,
     dense_backward,
     dense_forward,
@@ -25,8 +27,10 @@ from .kernels import (
     plan_matmul,
 )
 from .machine import get_threads, machine, random_permutation, random_uniform, set_threads
+from .many import FitOrder, ManyFit, Rows, costs
 from .net import Data, Fit, Net
-from .optimizer import Key, OptimizerState, state_key
+from .optimizer import RATES, SCHEDULED, Key, OptimizerState, state_key
+from .stack import Stack
 
 __all__ = [
     "ACTIVATIONS",
@@ -36,15 +40,25 @@ __all__ = [
     "LOSSES",
     "NOT_FINITE",
     "PRECISIONS",
+    "RATES",
+    "SCHEDULED",
     "UINT8",
     "Array",
     "Data",
     "Fit",
+    "FitOrder",
     "Key",
+    "ManyFit",
     "Net",
     "OptimizerState",
+    "Rows",
+    "Stack",
     "activation",
+    "add",
     "bandwidth",
+    "check_dropout",
+    "coming_dropout",
+    "costs",
     "dense_backward",
     "dense_forward",
     "get_threads",

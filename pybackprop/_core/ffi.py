@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -81,3 +82,8 @@ def describe(matrix: Any, array: Array) -> None:
     matrix.dtype = DTYPES[array.dtype]
     matrix.rows, matrix.cols = array.shape
     matrix.row_stride, matrix.col_stride = array.strides
+
+
+def doubles(pairs: Sequence[Sequence[float]] | None) -> Any:
+    """Return pairs of numbers as the core takes them, in memory that lasts as long as this does."""
+    return NULL if pairs is None else ffi.new("double[]", [each for pair in pairs for each in pair])

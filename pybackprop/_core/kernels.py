@@ -44,6 +44,14 @@ def matmul(
     )
 
 
+def add(x: Array, y: Array, out: Array) -> None:
+    """Write x + y to out, which may be one of them, as the core adds gradients of shards.
+
+    All are contiguous, of one type and size.
+    """
+    check(lib.bp_add(DTYPES[out.dtype], out.size, pointer(x), pointer(y), pointer(out)))
+
+
 def plan_matmul(
     dtype: np.dtype[Any], m: int, n: int, k: int, transpose_a: bool, transpose_b: bool
 ) -> dict[str, Any]:

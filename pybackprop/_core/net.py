@@ -24,12 +24,15 @@ from .ffi import (
     PRECISIONS,
     check,
     describe,
+    doubles,
     pointer,
 )
-from .optimizer import OptimizerState, state_key
+from .optimizer import Holder, OptimizerState, state_key
+from .reduction import Reduce, Reduction
 
 Result = TypeVar("Result")
 Scaling = tuple[Array, Array]  # shift and scale
+Factors = Sequence[Sequence[float]]  # of the weights and of the biases of each layer
 
 # Names of the hot paths, looked up once.
 from_buffer = ffi.from_buffer
@@ -78,9 +81,20 @@ class Data:
         if sample_weight is not None:
             self.struct.sample_weight = ffi.cast("double *", pointer(sample_weight))
 
+    def select(self, rows: Any) -> Data:
+        """Return some of the rows, given as a slice or an index array."""
+        x, y, sample_weight = self.arrays
+        return Data(
+            x[rows],
+            None if y is None else y[rows],
+            None if sample_weight is None else sample_weight[rows],
+        )
+
 
 class Net:
     """A network of the C core, and the guard that lets one thread at a time use it.
+
+    Its parameters can lie in an array of the caller's, which begins at a multiple of 64 bytes.
 
     A fit holds the network from its first slice to its last: its own thread may evaluate the
     network between slices, all others are refused. Locks are only taken by `with`: a signal between
@@ -98,7 +112,12 @@ class Net:
         dropout: Sequence[float],
         l1: float,
         l2: float,
+        label_smoothing: float,
+        lr_factors: Factors | None,
+        decay_factors: Factors | None,
+        eps_factors: Factors | None,
         seed: int,
+        parameters: Array | None = None,
     ) -> None:
         keep = (
             ffi.new("int64_t[]", list(widths)),
@@ -112,6 +131,11 @@ class Net:
         config.dtype = DTYPES[dtype]
         config.precision = PRECISIONS[precision]
         config.l1, config.l2, config.seed = l1, l2, seed
+        config.label_smoothing = label_smoothing
+        factors = [doubles(each) for each in (lr_factors, decay_factors, eps_factors)]
+        config.lr_factors, config.decay_factors, config.eps_factors = factors
+        config.parameters = NULL if parameters is None else ffi.cast("void *", pointer(parameters))
+        self._memory = parameters
         out = ffi.new("bp_net **")
         check(lib.bp_net_create(config, out))
         self._handle = ffi.gc(out[0], lib.bp_net_destroy)
@@ -121,10 +145,12 @@ class Net:
         self.key = state_key(self.n_parameters, dtype)
         self.call_rows = max(256, _CALL_FLOPS // (2 * self.n_parameters))
         memory = int(ffi.cast("uintptr_t", lib.bp_net_parameters(self._handle)))
-        self.parameters = view_memory(memory, (self.n_parameters,), dtype, self._handle)
+        keep_alive = self._handle, parameters  # the handle does not own memory of the caller
+        self.parameters = view_memory(memory, (self.n_parameters,), dtype, keep_alive)
         self.scaling: Scaling | None = None
         self._lock = allocate_lock()
-        self.fit: Fit | None = None  # the fit that holds the network
+        self.fit: Holder | None = None  # the fit that holds the network
+        self.dropout_factors: Any = None  # what gives the factor of a step, if it is not 1
         self._prepare_hot_path(loss)
         self._loss: UserLoss | None = None
         if not isinstance(loss, str):
@@ -255,9 +281,10 @@ class Net:
             self._x.data, self._y.data = inputs, targets
             if rows != self._rows:
                 self._rows = self._x.rows = self._y.rows = rows
-            if optimizer.schedule is not None:
-                optimizer.next_rate()
-            status = bp_net_step(self._handle, self._pair, optimizer.struct, self._cost)
+            if optimizer.schedules:
+                optimizer.next_rates()
+            dropout = 1.0 if self.dropout_factors is None else self._next_dropout()
+            status = bp_net_step(self._handle, self._pair, optimizer.struct, dropout, self._cost)
             cost: float = self._cost[0]
         if status:
             if status == ARGUMENT:  # an invalid label, or a state that has been replaced
@@ -287,7 +314,7 @@ class Net:
         if data.rows <= self.call_rows:
             self._check(lib.bp_net_cost(self._handle, data.struct, out))
             return float(out[0])
-        x, y, sample_weight = data.arrays
+        x, _, sample_weight = data.arrays
         total = weights = 0.0
         for begin in range(0, data.rows, self.call_rows):
             rows = slice(begin, begin + self.call_rows)
@@ -295,7 +322,7 @@ class Net:
             weight = float(len(x[rows]) if part is None else part.sum())
             if weight == 0:
                 continue
-            piece = Data(x[rows], None if y is None else y[rows], part)
+            piece = data.select(rows)
             self._check(lib.bp_net_cost(self._handle, piece.struct, out))
             total += weight * out[0]
             weights += weight
@@ -351,8 +378,9 @@ class Net:
         with self._lock:
             if self.fit is not None:
                 self._refuse_training()
-            optimizer.next_rate()
-            status = bp_net_step(self._handle, data.struct, optimizer.struct, self._cost)
+            optimizer.next_rates()
+            dropout = self._next_dropout()
+            status = bp_net_step(self._handle, data.struct, optimizer.struct, dropout, self._cost)
             cost = float(self._cost[0])
         self._check(status)
         return cost
@@ -375,8 +403,11 @@ class Net:
 
     def get_counters(self) -> tuple[int, int]:
         """Return the training steps and epochs done."""
+        return self._alone(self._counters)
+
+    def _counters(self) -> tuple[int, int]:
         steps, epochs = ffi.new("int64_t *"), ffi.new("int64_t *")
-        self._call(lib.bp_net_get_state, NULL, steps, epochs)
+        self._check(lib.bp_net_get_state(self._handle, NULL, steps, epochs))
         return int(steps[0]), int(epochs[0])
 
     def snapshot(self) -> tuple[Array, tuple[int, int], Scaling | None]:
@@ -397,11 +428,17 @@ class Net:
         """Set the counters that key dropout and shuffling."""
         self._call(lib.bp_net_set_counters, steps, epochs)
 
+    def _next_dropout(self) -> float:
+        """Return the factor of the dropout rates in the next step; the lock is held."""
+        factor = self.dropout_factors
+        return 1.0 if factor is None else float(factor(self._counters()[0]))
+
     def dropout_mask(self, layer: int, rows: int, width: int) -> Array:
         """Return what the next step would keep after a hidden layer."""
         mask = np.empty((rows, width), np.uint8)
         target = ffi.cast("uint8_t *", pointer(mask))
-        self._call(lib.bp_net_dropout_mask, layer, rows, target)
+        core = lib.bp_net_dropout_mask
+        self._call(lambda net: core(net, layer, rows, self._next_dropout(), target))
         return mask.view(np.bool_)
 
 
@@ -421,6 +458,21 @@ class Fit:
         net.admit_training()
         check(lib.bp_fit_create(net._handle, data.struct, batch_size, shuffle, out))
         self._handle = ffi.gc(out[0], lib.bp_fit_destroy)
+        self._reduction: Reduction | None = None
+
+    def set_shards(self, shards: int, first: int, count: int, reduce: Reduce | None) -> None:
+        """Form the gradient of each batch in shards, of which this process computes some."""
+        function, user = NULL, NULL
+        if reduce is not None:
+            self._reduction = Reduction(reduce, self.key)
+            self._reduction_handle = ffi.new_handle(self._reduction)
+            function, user = lib.bp_python_reduce, self._reduction_handle
+        check(lib.bp_fit_set_shards(self._handle, shards, first, count, function, user))
+
+    def set_window(self, data: Data, first_batch: int, rows: int) -> None:
+        """Replace the data by those of some batches, of all that `rows` rows have."""
+        check(lib.bp_fit_set_window(self._handle, data.struct, first_batch, rows))
+        self._data = data
 
     def hold(self) -> None:
         """Hold the network; raise if another fit does."""
@@ -457,11 +509,14 @@ class Fit:
 
         Returns the status, BP_OK or BP_ERR_NOT_FINITE, and how many costs were written.
         """
-        lr, out = (ffi.cast("double *", pointer(each)) for each in (rates, costs))
-        n_lr = 0 if rates is None else rates.size
-        arguments = optimizer.struct, lr, n_lr, costs.size, max_ns, out, self._state
+        coming, out = ffi.cast("bp_rates *", pointer(rates)), ffi.cast("double *", pointer(costs))
+        n_rates = 0 if rates is None else len(rates)
+        arguments = optimizer.struct, coming, n_rates, costs.size, max_ns, out, self._state
         with optimizer.lock, self._net._lock:
             status = lib.bp_fit_run(self._handle, *arguments)
+        if self._reduction is not None and self._reduction.error is not None:
+            error, self._reduction.error = self._reduction.error, None
+            raise error
         if status != NOT_FINITE:
             self._net._check(status)
         self._read_state()

@@ -17,6 +17,11 @@ Key = tuple[int, np.dtype[Any]]
 
 _BUSY = "this optimizer is in use in another call; use one optimizer per network"
 
+# The settings of an optimizer that may change from step to step; and, in the order of bp_rates, the
+# columns of an array that holds them for some steps, with the factor of the dropout rates.
+SCHEDULED = ("lr", "weight_decay")
+RATES = (*SCHEDULED, "dropout")
+
 # One shared tuple per (parameters, dtype), so that the hot path compares by identity.
 _keys: dict[Key, Key] = {}
 
@@ -27,10 +32,16 @@ def state_key(size: int, dtype: np.dtype[Any]) -> Key:
 
 
 class Holder(Protocol):
-    """A fit that holds an optimizer."""
+    """A fit that holds a network and an optimizer."""
 
-    thread: int
-    key: Key
+    @property
+    def thread(self) -> int: ...
+
+    @property
+    def process(self) -> int: ...
+
+    @property
+    def key(self) -> Key: ...
 
 
 class OptimizerState:
@@ -49,7 +60,8 @@ class OptimizerState:
         # Size and type of the parameters that the state is for; None while it is for none.
         self.key: Key | None = None
         self.vectors: list[Array | None] = [None, None, None]
-        self.schedule: Any = None  # what gives the rate of a step, if it is not constant
+        # What gives the value of a step, for settings that are not constant; replaced, not changed.
+        self.schedules: dict[str, Any] = {}
 
     def bind(self, key: Key | None) -> None:
         """Let the state be for parameters of this size and type, or for none.
@@ -85,7 +97,7 @@ class OptimizerState:
     def adopt(self, other: OptimizerState) -> None:
         """Take over structure and vectors of another state, which must not be used afterwards."""
         self.bind(None)
-        self.vectors, self.schedule = other.vectors, other.schedule
+        self.vectors, self.schedules = other.vectors, other.schedules
         self.struct[0] = other.struct[0]
         self.key = other.key
 
@@ -123,14 +135,14 @@ class OptimizerState:
         """Let a fit hold the optimizer; raise if another call or fit uses it."""
         self.alone(setattr, self, "fit", fit, updates=True)
 
-    def next_rate(self) -> None:
-        """Store the learning rate of the next step in the structure; the lock is held."""
-        if self.schedule is not None:
-            self.struct.lr = self.schedule(self.struct.step)
+    def next_rates(self) -> None:
+        """Store the rates of the next step in the structure; the lock is held."""
+        for name, schedule in self.schedules.items():
+            setattr(self.struct, name, schedule(self.struct.step))
 
     def update(self, parameters: Array, gradient: Array) -> None:
         """Apply one update to a flat array in place; the lock is held."""
-        self.next_rate()
+        self.next_rates()
         status = lib.bp_optimizer_update(
             DTYPES[parameters.dtype],
             parameters.size,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from ..words import counted
 from ._finding import Finding
 from ._layers import LayerFlow
 from ._lines import rebuild, redraw
@@ -22,18 +23,18 @@ def check_dead(patient: Patient, layers: tuple[LayerFlow, ...]) -> list[Finding]
     # No gradient passes a layer whose units are all dead. The first such layer and those below it
     # are counted.
     closed = next((each.layer for each in dying if each.dead == each.width), len(layers))
-    counted = [each for each in dying if each.layer <= closed]
-    places = ", ".join(f"{each.dead} of {each.width} in layer {each.layer}" for each in counted)
-    dead = sum(each.dead for each in counted)
-    text = f"{dead} dead units: {places}, whose slope is 0 for every example"
+    below = [each for each in dying if each.layer <= closed]
+    places = ", ".join(f"{each.dead} of {each.width} in layer {each.layer}" for each in below)
+    dead = sum(each.dead for each in below)
+    text = f"{counted(dead, 'dead unit')}: {places}, whose slope is 0 for every example"
     if layers[closed - 1].dead == layers[closed - 1].width:
         text += f"; no gradient comes back through layer {closed}"
     advice = [] if patient.is_as_drawn else [redraw(patient.net)]
-    if any(each.activation == "relu" for each in counted if each.layer < len(layers)):
+    if any(each.activation == "relu" for each in below if each.layer < len(layers)):
         hidden = ["leaky_relu" if e.activation == "relu" else e.activation for e in layers[:-1]]
         advice.append(rebuild(patient.net, "whose slope below 0 is not 0", activation=hidden))
-    evidence = {"dead": dead, "by_chance": sum(each.dead_by_chance for each in counted)}
-    return [Finding("dead", counted[0].layer, text, evidence, tuple(advice))]
+    evidence = {"dead": dead, "by_chance": sum(each.dead_by_chance for each in below)}
+    return [Finding("dead", below[0].layer, text, evidence, tuple(advice))]
 
 
 def _has_too_many(layer: LayerFlow) -> bool:

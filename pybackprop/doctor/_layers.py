@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -12,6 +11,7 @@ import numpy as np
 from .._core import Array
 from ..kernels import activation_derivative
 from ._patient import Patient, evenly, norm
+from ._updates import Updates
 
 if TYPE_CHECKING:
     from ..model import Model, Trace
@@ -145,12 +145,11 @@ def _ratio(above: float, below: float) -> float:
 def _updates(net: Model, gradient: Array, optimizer: Optimizer | None, lr: float) -> list[Array]:
     """Return the change of every layer's weights that the next step would make."""
     if optimizer is None:
-        change = lr * gradient.astype(np.float64)
-    else:
-        after = net.parameters.copy()
-        copy.deepcopy(optimizer).update(after, gradient)
-        change = after.astype(np.float64) - net.parameters
-    return list(net._split(change)[0])
+        layers = zip(net._split(gradient)[0], net.lr_factors, strict=True)
+        return [lr * own[0] * of_weights.astype(np.float64) for of_weights, own in layers]
+    after = net.parameters.copy()
+    Updates(net, optimizer)(after, gradient)
+    return list(net._split(after.astype(np.float64) - net.parameters)[0])
 
 
 def _flat_units(name: str, z: Array) -> tuple[float, int]:

@@ -7,6 +7,7 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from ..optimizers import RULES, Optimizer
+from ..settings import FACTORS
 
 if TYPE_CHECKING:
     from ..model import Model
@@ -48,6 +49,12 @@ def rebuild(net: Model, why: str, **changes: Any) -> str:
     if any(settings["dropout"]):
         rates = settings["dropout"]
         parts.append(f"dropout={rates[0] if len(set(rates)) == 1 else rates!r}")
+        if net.dropout_schedule is not None:
+            parts.append("dropout_schedule=net.dropout_schedule")
+    if settings["loss"] == "cross_entropy" and net.label_smoothing:
+        parts.append(f"label_smoothing={net.label_smoothing:.6g}")
+    if len(settings["widths"]) == len(net.widths):
+        parts += [f"{name}=net.{name}" for name in FACTORS if name in settings]
     line = f"net = {', '.join(parts)}, seed=net.seed)"
     if net.scaling is not None:
         line = f"scaling = net.scaling; {line}; net.set_scaling(*scaling)"
@@ -76,7 +83,7 @@ def another_optimizer(optimizer: Optimizer, **changes: Any) -> str:
     kind = RULES[optimizer.name]
     default = kind()._get_settings()
     given = [
-        f"{name}=optimizer.lr" if callable(value) else f"{name}={_number(value)}"
+        f"{name}=optimizer.{name}" if callable(value) else f"{name}={_number(value)}"
         for name, value in settings.items()
         if name == "lr" or value != default[name]
     ]

@@ -1,4 +1,4 @@
-"""The mean loss without penalties, and that of the best constant outputs, from plain arrays."""
+"""The mean loss without penalties, and its bounds, from plain arrays."""
 
 from __future__ import annotations
 
@@ -72,3 +72,14 @@ def constant_loss(loss: str | LossFunction, y: Array, weights: Array | None = No
         middle = np.broadcast_to(np.median(y, axis=0), y.shape)
         found.append(mean_loss(loss, middle, middle, y, weights))
     return min(found)
+
+
+def least_loss(loss: str | LossFunction, y: Array) -> float:
+    """Return the mean cross entropy of outputs that are the targets, which none can go below.
+
+    It is the entropy of the targets, and above 0 for soft or smoothed ones; of other losses, 0.
+    """
+    if loss != "cross_entropy":
+        return 0.0
+    share = y / np.maximum(y.sum(axis=1, keepdims=True), 1e-300)
+    return float(-(y * np.log(np.where(share > 0.0, share, 1.0))).sum(axis=1).mean())

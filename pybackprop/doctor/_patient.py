@@ -11,7 +11,9 @@ import numpy as np
 
 from .._core import Array
 from ..initializers import initial_weights
-from ._losses import as_matrix, constant_loss, mean_loss
+from ..losses import smoothed
+from ._losses import as_matrix, constant_loss, least_loss, mean_loss
+from ._updates import Updates
 
 if TYPE_CHECKING:
     from ..model import Gradients, Model, Trace
@@ -77,8 +79,13 @@ class Patient:
 
     @cached_property
     def targets(self) -> Array:
-        """The targets, (N, n_L) float64."""
+        """The targets, (N, n_L) float64, without label smoothing."""
         return as_matrix(self.y, self.net.widths[-1])
+
+    @property
+    def learnt(self) -> Array:
+        """The targets as the loss takes them, (N, n_L) float64, with label smoothing."""
+        return smoothed(self.targets, self.net.label_smoothing)
 
     @property
     def outputs(self) -> Array:
@@ -91,12 +98,17 @@ class Patient:
     def loss(self) -> float:
         """The cost without penalties."""
         z = self.trace.z[-1].astype(np.float64)
-        return mean_loss(self.net.loss, z, self.outputs, self.targets)
+        return mean_loss(self.net.loss, z, self.outputs, self.learnt)
 
     @cached_property
     def constant(self) -> float:
         """The cost, without penalties, of the best outputs that do not depend on the inputs."""
-        return constant_loss(self.net.loss, self.targets)
+        return constant_loss(self.net.loss, self.learnt)
+
+    @cached_property
+    def least(self) -> float:
+        """The cost, without penalties, of outputs that are the targets."""
+        return least_loss(self.net.loss, self.learnt)
 
     @property
     def is_fitted(self) -> bool:
@@ -104,12 +116,13 @@ class Patient:
 
         Losses that grow with the error, and not with its square, are then still a third.
         """
-        return self.loss < (0.3 if self.net.loss in ("mae", "huber") else 0.1) * self.constant
+        share = 0.3 if self.net.loss in ("mae", "huber") else 0.1
+        return self.loss - self.least < share * (self.constant - self.least)
 
     @property
     def is_unlearned(self) -> bool:
         """Whether the network does hardly better than constant outputs, if at all."""
-        return not self.loss < 0.9 * self.constant
+        return not self.loss - self.least < 0.9 * (self.constant - self.least)
 
     # ---- weights ----
 
@@ -160,7 +173,7 @@ class Patient:
             optimizer.reset()
             for at, first in enumerate(self.first_weights):
                 net.set_layer(at, first, np.zeros(len(first)))
-        walk = Walk(net.parameters.copy())
+        walk, update = Walk(net.parameters.copy()), Updates(net, optimizer)
         for number in range(steps + 1):
             gradients = net.backprop(*self.sample)
             walk.costs.append(gradients.cost)
@@ -168,7 +181,7 @@ class Patient:
                 break
             before = net.parameters.copy()
             after = before.copy()
-            optimizer.update(after, gradients.flat)
+            update(after, gradients.flat)
             walk.moves.append(after.astype(np.float64) - before)
             if not np.isfinite(after).all():
                 walk.costs.append(math.inf)

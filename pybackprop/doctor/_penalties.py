@@ -21,14 +21,14 @@ def check_penalties(patient: Patient) -> list[Finding]:
     # Plain weight decay is the gradient of an l2 penalty; AdamW's is applied apart from the
     # gradient.
     coupled = optimizer is not None and optimizer.name != "adamw"
-    decay = optimizer.weight_decay if optimizer is not None and coupled else 0.0
+    decay = optimizer._rate("weight_decay") if optimizer is not None and coupled else 0.0
     if net.l1 == net.l2 == decay == 0.0:
         return []
     weights = [each.astype(np.float64) for each in net.weights]
     own = [net.l2 * each + net.l1 * np.sign(each) for each in weights]
-    pull = norm(
-        np.concatenate([(o + decay * w).ravel() for o, w in zip(own, weights, strict=True)])
-    )
+    decays = [decay * of_weights for of_weights, _ in net.decay_factors]
+    terms = list(zip(own, decays, weights, strict=True))
+    pull = norm(np.concatenate([(o + d * w).ravel() for o, d, w in terms]))
     data = norm(
         np.concatenate(
             [
@@ -37,7 +37,7 @@ def check_penalties(patient: Patient) -> list[Finding]:
             ]
         )
     )
-    size = sum((0.5 * (net.l2 + decay) * w**2 + net.l1 * np.abs(w)).sum() for w in weights)
+    size = sum((0.5 * (net.l2 + d) * w**2 + net.l1 * np.abs(w)).sum() for _, d, w in terms)
     pulls = pull > _PULL * data and size > patient.loss
     shrunk = patient.is_unlearned and all(scale < _SHRUNK for scale in patient.weight_scales)
     if not pulls and not (shrunk and pull > 0.0):
@@ -47,7 +47,7 @@ def check_penalties(patient: Patient) -> list[Finding]:
     advice = []
     if net.l1 or net.l2:
         advice.append(rebuild(net, "lighter", l1=factor * net.l1, l2=factor * net.l2))
-    if optimizer is not None and decay:
+    if optimizer is not None and decay and isinstance(optimizer.weight_decay, float):
         advice.append(another_optimizer(optimizer, weight_decay=factor * decay))
     given = {"l1": net.l1, "l2": net.l2, "weight_decay": decay}
     named = ", ".join(f"{name}={value:.3g}" for name, value in given.items() if value)

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from importlib import import_module
 from typing import Any, TypeVar
 
+from .._core import SCHEDULED
 from ..files.read import DAMAGE
 from ..inputs import as_path
 from .formats import format_of, format_to_write
@@ -54,10 +55,15 @@ def load_optimizer(path: Any, make: Callable[[dict[str, Any]], Made]) -> Made:
     if state is None:
         raise ValueError(f"{os.fspath(path)!r} holds no optimizer: it was saved without one")
     settings = state.get("settings")
-    if model.training and isinstance(settings, dict) and settings.get("lr", 0.0) is None:
+    if not model.training or not isinstance(settings, dict):
+        settings = {}
+    for name in SCHEDULED:
+        if settings.get(name, 0.0) is not None:
+            continue
         raise ValueError(
-            f"{os.fspath(path)!r} is a checkpoint of an optimizer whose lr is a function, which no "
-            "file can hold; make the optimizer with its lr, and give fit the checkpoint to resume"
+            f"{os.fspath(path)!r} is a checkpoint of an optimizer whose {name} is a function or a "
+            f"schedule of your own, which no file can hold; make the optimizer with its {name}, "
+            "and give fit the checkpoint to resume"
         )
     try:
         return make(state)

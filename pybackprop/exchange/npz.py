@@ -8,9 +8,9 @@ they exist, `shift`, `scale` (float64) and `optimizer.<vector>`. A checkpoint is
 from __future__ import annotations
 
 import json
+import math
 import os
 import zipfile
-from itertools import pairwise
 from typing import IO, Any, NamedTuple
 
 import numpy as np
@@ -20,10 +20,12 @@ from .._version import __version__
 from ..files.read import DAMAGE, MAX_JSON, Archive, explain, open_regular, parse_json
 from ..files.write import write_atomically
 from ..inputs import as_count, as_counter, as_dtype
-from ..settings import as_widths
+from ..settings import as_widths, count_parameters
 
 FORMAT = "pybackprop model"
 VERSION = 1
+# That of many.py.
+MANY_FORMAT = "pybackprop networks"
 _VECTORS = ("start", "best")
 _FIGURES = ("running", "cost", "seconds", "val_cost")
 _NPY_HEADER_LIMIT = 16 * 1024
@@ -99,10 +101,10 @@ def save(path: Any, model: Contents) -> None:
         own = {**model.training.vectors, **model.training.figures}
         arrays.update({f"training.{name}": vector for name, vector in own.items()})
     arrays["header"] = np.frombuffer(write_header(model).encode(), np.uint8)
-    write_atomically(path, lambda file: _write_arrays(file, arrays))
+    write_atomically(path, lambda file: write_arrays(file, arrays))
 
 
-def _write_arrays(file: IO[bytes], arrays: dict[str, Array]) -> None:
+def write_arrays(file: IO[bytes], arrays: dict[str, Array]) -> None:
     """Write what np.savez would, but let every exception through, including one from a signal.
 
     A ZipFile that is closed in the middle of an entry would raise another one.
@@ -136,6 +138,11 @@ def write_header(model: Contents) -> str:
     if model.training is not None:
         names = {"vectors": list(model.training.vectors), "figures": list(model.training.figures)}
         header["training"] = {**model.training.header, **names}
+    return write_json(header)
+
+
+def write_json(header: dict[str, Any]) -> str:
+    """Return a header as JSON that `parse_json` reads."""
     text = json.dumps(header, allow_nan=False)
     parse_json(text)  # so that nothing is written that could not be read
     return text
@@ -153,7 +160,8 @@ def load(path: Any) -> Contents:
     """
     with open_regular(path) as file:
         try:
-            return _read_model(file)
+            with Archive(file) as archive:
+                return _read_model(archive)
         except DAMAGE as error:
             raise malformed(path, error) from error
 
@@ -163,31 +171,35 @@ def malformed(path: Any, error: Exception) -> ValueError:
     return ValueError(f"{os.fsdecode(path)!r} is not a valid model file: {explain(error)}")
 
 
-def _read_model(file: IO[bytes]) -> Contents:
-    with Archive(file) as archive:
-        text = archive.read("header", MAX_JSON + _NPY_HEADER_LIMIT)
-        if text.dtype != UINT8 or text.ndim != 1:
-            raise ValueError(f"the header is {text.dtype} of shape {text.shape}")
-        header = read_header(str(text.data, "utf-8"))
-        settings = header["settings"]
-        widths = as_widths(settings["widths"])
-        dtype = as_dtype(settings["dtype"])
-        size = sum(n_out * (n_in + 1) for n_in, n_out in pairwise(widths))
-        parameters = _read_vector(archive, "parameters", dtype, size)
-        scaling = None
-        if header["scaling"]:
-            shift, scale = (
-                _read_vector(archive, name, FLOAT64, widths[0]) for name in ("shift", "scale")
-            )
-            scaling = shift, scale
-        optimizer = header["optimizer"]
-        if optimizer is not None:
-            vectors = {
-                name: _read_vector(archive, f"optimizer.{name}", dtype, size)
-                for name in optimizer["state"]
-            }
-            optimizer = {**optimizer, "state": vectors}
-        training = _read_training(archive, header.get("training"), dtype, size)
+def read_text(archive: Archive) -> str:
+    """Return the JSON of a file's header."""
+    text = archive.read("header", MAX_JSON + _NPY_HEADER_LIMIT)
+    if text.dtype != UINT8 or text.ndim != 1:
+        raise ValueError(f"the header is {text.dtype} of shape {text.shape}")
+    return str(text.data, "utf-8")
+
+
+def _read_model(archive: Archive) -> Contents:
+    header = read_header(read_text(archive))
+    settings = header["settings"]
+    widths = as_widths(settings["widths"])
+    dtype = as_dtype(settings["dtype"])
+    size = count_parameters(widths)
+    parameters = read_array(archive, "parameters", dtype, (size,))
+    scaling = None
+    if header["scaling"]:
+        shift, scale = (
+            read_array(archive, name, FLOAT64, widths[:1]) for name in ("shift", "scale")
+        )
+        scaling = shift, scale
+    optimizer = header["optimizer"]
+    if optimizer is not None:
+        vectors = {
+            name: read_array(archive, f"optimizer.{name}", dtype, (size,))
+            for name in optimizer["state"]
+        }
+        optimizer = {**optimizer, "state": vectors}
+    training = _read_training(archive, header.get("training"), dtype, size)
     counters = as_counter(header["steps"], "steps"), as_counter(header["epochs"], "epochs")
     metadata = header["metadata"]
     return Contents(settings, counters, metadata, parameters, scaling, optimizer, training)
@@ -207,10 +219,12 @@ def _read_training(
             raise ValueError(f"the {key} of a checkpoint are {', '.join(known)}")
     epochs = as_count(header["epochs"], "epochs of the run")
     vectors = {
-        name: _read_vector(archive, f"training.{name}", dtype, size) for name in header["vectors"]
+        name: read_array(archive, f"training.{name}", dtype, (size,)) for name in header["vectors"]
     }
     figures = {
-        name: _read_vector(archive, f"training.{name}", FLOAT64, 3 if name == "running" else epochs)
+        name: read_array(
+            archive, f"training.{name}", FLOAT64, (3 if name == "running" else epochs,)
+        )
         for name in header["figures"]
     }
     return Training(header, vectors, figures)
@@ -221,15 +235,23 @@ def _are_among(names: list[Any], known: tuple[str, ...]) -> bool:
     return all(name in known for name in names)
 
 
+def check_format(header: Any, name: str, version: int) -> dict[str, Any]:
+    """Return a header, or raise if it is not that of a format in a version."""
+    if not isinstance(header, dict) or header.get("format") != name:
+        raise ValueError("it was not saved by pybackprop")
+    if header["format_version"] != version:
+        raise ValueError(
+            f"it has format version {header['format_version']!r}; this version reads {version}"
+        )
+    return header
+
+
 def read_header(text: str) -> dict[str, Any]:
     """Return what `write_header` wrote, or raise if it is anything else."""
-    header = parse_json(text)
-    if not isinstance(header, dict) or header.get("format") != FORMAT:
-        raise ValueError("it was not saved by pybackprop")
-    if header["format_version"] != VERSION:
-        raise ValueError(
-            f"it has format version {header['format_version']!r}; this version reads {VERSION}"
-        )
+    found = parse_json(text)
+    if isinstance(found, dict) and found.get("format") == MANY_FORMAT:
+        raise ValueError("it holds several networks, which Networks.load reads")
+    header = check_format(found, FORMAT, VERSION)
     for name in ("settings", "metadata"):
         if not isinstance(header[name], dict):
             raise ValueError(f"{name} is not an object")
@@ -248,11 +270,11 @@ def read_header(text: str) -> dict[str, Any]:
     return header
 
 
-def _read_vector(archive: Archive, name: str, dtype: np.dtype[Any], size: int) -> Array:
-    """Read a vector whose type and size are known before any memory is taken for it."""
-    vector = archive.read(name, size * dtype.itemsize + _NPY_HEADER_LIMIT)
-    if vector.dtype.newbyteorder("=") != dtype or vector.shape != (size,):
+def read_array(archive: Archive, name: str, dtype: np.dtype[Any], shape: tuple[int, ...]) -> Array:
+    """Read an array whose type and shape are known before any memory is taken for it."""
+    array = archive.read(name, math.prod(shape) * dtype.itemsize + _NPY_HEADER_LIMIT)
+    if array.dtype.newbyteorder("=") != dtype or array.shape != shape:
         raise ValueError(
-            f"{name} must be {dtype} of shape ({size},), got {vector.dtype} of shape {vector.shape}"
+            f"{name} must be {dtype} of shape {shape}, got {array.dtype} of shape {array.shape}"
         )
-    return vector.astype(dtype, copy=False)
+    return array.astype(dtype, copy=False)

@@ -25,39 +25,53 @@ _ENTRY = "pybackprop"
 
 def save_onnx(network: Model, path: Any) -> None:
     """Write a network as ONNX; see `Network.to_onnx`."""
-    with optional("onnx", "writing an ONNX file"):
-        import onnx
-        from onnx import TensorProto, helper
+    import_onnx()
+    write_graph(path, Writer(network), _properties(network))
 
+
+def import_onnx() -> None:
+    """Raise ModuleNotFoundError if there is no package to write ONNX with."""
+    with optional("onnx", "writing an ONNX file"):
+        import onnx  # noqa: F401
+
+
+def write_graph(path: Any, writer: Writer, properties: dict[str, str]) -> None:
+    """Write the graph of a network from x, (N, n_0), to y, (N, n_L), atomically."""
+    import onnx
+    from onnx import TensorProto, helper
+
+    network = writer.network
     real = TensorProto.DOUBLE if network.dtype == FLOAT64 else TensorProto.FLOAT
-    nodes, constants = _Writer(network).write()
+    writer.write()
     graph = helper.make_graph(
-        nodes,
+        writer.nodes,
         "network",
         [helper.make_tensor_value_info("x", real, ["N", network.widths[0]])],
         [helper.make_tensor_value_info("y", real, ["N", network.widths[-1]])],
-        constants,
+        writer.constants,
     )
-    opset = max(OPSETS.get(node.op_type, LEAST_OPSET) for node in nodes)
+    opset = max(OPSETS.get(node.op_type, LEAST_OPSET) for node in writer.nodes)
     imports = [helper.make_opsetid("", opset)]
     model = helper.make_model(graph, producer_name=_ENTRY, opset_imports=imports)
     model.ir_version = helper.find_min_ir_version_for(imports)
-    helper.set_model_props(model, _properties(network))
+    helper.set_model_props(model, properties)
     onnx.checker.check_model(model, full_check=True)
     data = model.SerializeToString(deterministic=True)
     write_atomically(path, lambda file: file.write(data))
 
 
-class _Writer:
+class Writer:
     """Puts the nodes and the constants of the graph together."""
+
+    axis = 1  # of the outputs, for softmax
 
     def __init__(self, network: Model) -> None:
         self.network = network
         self.nodes: list[Any] = []
         self.constants: list[Any] = []
 
-    def write(self) -> tuple[list[Any], list[Any]]:
-        """Return the nodes, from the tensor x to the tensor y, and the constants."""
+    def write(self) -> None:
+        """Add the nodes, from the tensor x to the tensor y, and the constants."""
         network, value = self.network, "x"
         if network.scaling is not None:
             shift, scale = network.scaling
@@ -71,7 +85,6 @@ class _Writer:
             z = self._node("Gemm", [value, *names], f"z{layer}", transB=1)
             value = self._activation(layer, z)
         self.nodes[-1].output[0] = "y"
-        return self.nodes, self.constants
 
     def _activation(self, layer: int, z: str) -> str:
         """Add the nodes of an activation; return what they give."""
@@ -89,6 +102,8 @@ class _Writer:
                 else z
                 for each in inputs
             ]
+            if "axis" in attributes:
+                attributes = {**attributes, "axis": self.axis}
             results.append(self._node(kind, operands, name, **attributes))
         return results[-1] if results else z
 
@@ -113,7 +128,12 @@ def _properties(network: Model) -> dict[str, str]:
         del settings["loss"]
     metadata = as_metadata(network.metadata)
     text = json.dumps({"settings": settings, "metadata": metadata}, allow_nan=False)
-    found = {_ENTRY: text}
+    return {_ENTRY: text, **names(network)}
+
+
+def names(network: Model) -> dict[str, str]:
+    """Return the names of classes, inputs and targets as metadata_props."""
+    found = {}
     for key in ("class_names", "feature_names", "target_names"):
         if network.metadata.get(key) is not None:
             found[key] = json.dumps(network.metadata[key], ensure_ascii=False)

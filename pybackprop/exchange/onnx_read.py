@@ -300,6 +300,8 @@ class Reader:
             read = {**known, **settings}
             for key in ("widths", "dtype"):
                 read.pop(key, None)
+            if read.get("loss") != "cross_entropy" and "label_smoothing" not in settings:
+                read.pop("label_smoothing", None)  # of the loss that the file had
         else:
             read = {**settings, **read}
         network = build(cls, self.layers, self.scaling, read)

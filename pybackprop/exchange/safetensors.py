@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 import os
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import IO, Any, NamedTuple
 
@@ -49,22 +50,35 @@ _HINT = (
 
 def save(path: Any, model: Contents) -> None:
     """Write a model to exactly this path, atomically; errors are those of `npz.save`."""
-    with optional("safetensors", "writing a .safetensors file"):
-        from safetensors.numpy import save as pack
-
-    tensors = {}
-    offset = 0
-    for layer, (n_in, n_out) in enumerate(pairwise(model.settings["widths"])):
-        end = offset + n_out * n_in
-        tensors[f"layers.{layer}.weight"] = model.parameters[offset:end].reshape(n_out, n_in)
-        tensors[f"layers.{layer}.bias"] = model.parameters[end : end + n_out]
-        offset = end + n_out
+    tensors = split(model.settings["widths"], model.parameters)
     if model.scaling is not None:
         tensors["scaling.shift"], tensors["scaling.scale"] = model.scaling
     if model.optimizer is not None:
         vectors = model.optimizer["state"]
         tensors.update({f"optimizer.{name}": vector for name, vector in vectors.items()})
-    data = pack(tensors, {_ENTRY: write_header(model)})
+    write_tensors(path, tensors, write_header(model))
+
+
+def split(widths: Sequence[int], parameters: Array) -> dict[str, Array]:
+    """Return the weights and biases of flat vectors, (…, n_parameters), by their names."""
+    tensors = {}
+    lead, offset = parameters.shape[:-1], 0
+    for layer, (n_in, n_out) in enumerate(pairwise(widths)):
+        end = offset + n_out * n_in
+        weight = parameters[..., offset:end].reshape(*lead, n_out, n_in)
+        tensors[f"layers.{layer}.weight"] = weight
+        tensors[f"layers.{layer}.bias"] = parameters[..., end : end + n_out]
+        offset = end + n_out
+    return tensors
+
+
+def write_tensors(path: Any, tensors: dict[str, Array], header: str) -> None:
+    """Write tensors, with a header in the metadata, to exactly this path, atomically."""
+    with optional("safetensors", "writing a .safetensors file"):
+        from safetensors.numpy import save as pack
+
+    contiguous = {name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}
+    data = pack(contiguous, {_ENTRY: header})
     if int.from_bytes(data[:8], "little") > _MAX_HEADER:
         raise ValueError(
             f"{os.fspath(path)}: header and metadata would be longer than {_MAX_HEADER} bytes"
@@ -76,7 +90,7 @@ def load(path: Any) -> Contents:
     """Read a model; errors are those of `npz.load`."""
     with open_regular(path) as file:
         try:
-            return _read_model(_Tensors(file))
+            return _read_model(Tensors(file))
         except DAMAGE as error:
             raise malformed(path, error) from error
 
@@ -90,7 +104,7 @@ class _Tensor(NamedTuple):
     end: int
 
 
-class _Tensors:
+class Tensors:
     """The tensors of a file, whose header is checked in whole before any of them is read.
 
     The form is that of https://github.com/huggingface/safetensors: the length of the header as
@@ -119,6 +133,24 @@ class _Tensors:
             at = tensor.end
         if self._start + at != size:
             raise ValueError(f"its tensors end at {self._start + at}, but the file at {size}")
+
+    def header(self) -> str:
+        """Return what `write_tensors` was given."""
+        text = self.metadata.get(_ENTRY)
+        if not isinstance(text, str):
+            raise ValueError(_HINT)
+        return text
+
+    def read_parameters(
+        self, widths: Sequence[int], dtype: np.dtype[Any], lead: tuple[int, ...] = ()
+    ) -> Array:
+        """Read weights and biases as flat vectors, (*lead, n_parameters)."""
+        pieces = []
+        for layer, (n_in, n_out) in enumerate(pairwise(widths)):
+            weight = self.read(f"layers.{layer}.weight", dtype, (*lead, n_out, n_in))
+            pieces.append(weight.reshape(*lead, n_out * n_in))
+            pieces.append(self.read(f"layers.{layer}.bias", dtype, (*lead, n_out)))
+        return np.concatenate(pieces, axis=-1)
 
     def read(self, name: str, dtype: np.dtype[Any], shape: tuple[int, ...]) -> Array:
         """Read a tensor, of a type and a shape that are known."""
@@ -153,19 +185,12 @@ def _describe(name: str, found: Any) -> _Tensor:
     return _Tensor(dtype, shape, begin, end)
 
 
-def _read_model(file: _Tensors) -> Contents:
-    text = file.metadata.get(_ENTRY)
-    if not isinstance(text, str):
-        raise ValueError(_HINT)
-    header = read_header(text)
+def _read_model(file: Tensors) -> Contents:
+    header = read_header(file.header())
     settings = header["settings"]
     widths = as_widths(settings["widths"])
     dtype = as_dtype(settings["dtype"])
-    pieces = []
-    for layer, (n_in, n_out) in enumerate(pairwise(widths)):
-        pieces.append(file.read(f"layers.{layer}.weight", dtype, (n_out, n_in)).ravel())
-        pieces.append(file.read(f"layers.{layer}.bias", dtype, (n_out,)))
-    parameters = np.concatenate(pieces)
+    parameters = file.read_parameters(widths, dtype)
     scaling = None
     if header["scaling"]:
         shift, scale = (

@@ -7,8 +7,8 @@ number of updates done. It can drive a network (`Network.step`, `Network.fit`) o
 
 from . import _rules
 from ._base import RULES as RULES
-from ._base import LearningRate as LearningRate
 from ._base import Optimizer as Optimizer
+from ._base import Rates as Rates
 from ._base import from_state_dict as from_state_dict
 from ._base import restore as restore
 from ._base import state_to_save as state_to_save

@@ -4,19 +4,31 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar, TypeVar, overload
 
 import numpy as np
 
-from .._core import FLOAT32, FLOAT64, Array, Key, OptimizerState, state_key
+from .._core import (
+    FLOAT32,
+    FLOAT64,
+    RATES,
+    SCHEDULED,
+    Array,
+    Key,
+    Net,
+    OptimizerState,
+    coming_dropout,
+    state_key,
+)
 from ..inputs import as_choice, as_counter, as_flag, as_real
-from ..schedules import Schedule
+from ..schedules import BUILT_IN, Schedule
 
 # The attributes that settings and state are made of.
-_KEPT = frozenset({"_state", "_lr", "_initial"})
+_KEPT = frozenset({"_state", "_initial"})
 
-LearningRate = float | Schedule | Callable[[int], float]
+Rate = float | Schedule | Callable[[int], float]
 Result = TypeVar("Result")
+Kind = TypeVar("Kind", bound="Optimizer")
 
 # Steps of a schedule that are computed at once. They are always grouped in the same way, so a rate
 # has the same bits however training is split into calls.
@@ -27,24 +39,41 @@ RULES: dict[str, type[Any]] = {}
 
 
 class Rates:
-    """The learning rates of a schedule or of a plain function, by step."""
+    """The values of a schedule or of a plain function, by step; `name` is what they are for."""
 
-    def __init__(self, source: Schedule | Callable[[int], float]) -> None:
-        self.source = source
+    def __init__(
+        self, source: Schedule | Callable[[int], float], name: str, high: float = math.inf
+    ) -> None:
+        self.source, self.name, self.high = source, name, high
         self._number = -1
         self._block: list[float] = []
 
     def _checked(self, rates: Array, first: int) -> list[float]:
-        bad = ~(np.isfinite(rates) & (rates >= 0))
+        bad = ~(np.isfinite(rates) & (rates >= 0) & (rates <= self.high))
         if bad.any():
             step = int(np.argmax(bad))
+            wanted = "finite rates >= 0"
+            if self.high < math.inf:
+                wanted = f"factors from 0 to {self.high:g}"
             raise ValueError(
-                f"lr must give finite rates >= 0, got {rates[step]} at step {first + step}"
+                f"{self.name} must give {wanted}, got {rates[step]} at step {first + step}"
             )
         return list(rates.tolist())
 
+    def check(self, first: int, count: int) -> None:
+        """Refuse a schedule whose rates at so many steps, in whole blocks, are not as wanted."""
+        assert isinstance(self.source, Schedule)
+        last = first + count - 1
+        last += _BLOCK - 1 - last % _BLOCK  # since a step's whole block is computed with it
+        changing = range(first, min(last, max(first, self.source._settles())) + 1)
+        parts = [changing[at : at + 16 * _BLOCK] for at in range(0, len(changing), 16 * _BLOCK)]
+        for steps in (*parts, range(last, last + 1)):
+            with np.errstate(over="ignore"):
+                rates = self.source(np.arange(steps.start, steps.stop))
+            self._checked(np.asarray(rates, np.float64), steps.start)
+
     def _value(self, step: int) -> float:
-        return as_real(self.source(step), f"lr at step {step}", low=0.0)
+        return as_real(self.source(step), f"{self.name} at step {step}", low=0.0)
 
     def __call__(self, step: int) -> float:
         """Return the rate of a step."""
@@ -78,12 +107,54 @@ class Setting:
     def __set_name__(self, owner: type, name: str) -> None:
         self.name = name
 
-    def __get__(self, instance: Optimizer, owner: type) -> float:
+    @overload
+    def __get__(self, instance: None, owner: type) -> Setting: ...
+
+    @overload
+    def __get__(self, instance: Optimizer, owner: type) -> float: ...
+
+    def __get__(self, instance: Optimizer | None, owner: type) -> Setting | float:
+        if instance is None:
+            return self
         return float(instance._state.get(self.field))
 
     def __set__(self, instance: Optimizer, value: float) -> None:
         number = as_real(value, self.name, low=0.0, high=self.high, open_high=self.below)
         instance._change(self.name, self.field, number)
+
+
+class ScheduledSetting:
+    """A number kept in the C structure that may change from step to step."""
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.name = name
+
+    @overload
+    def __get__(self, instance: None, owner: type) -> ScheduledSetting: ...
+
+    @overload
+    def __get__(self, instance: Optimizer, owner: type) -> Rate: ...
+
+    def __get__(self, instance: Optimizer | None, owner: type) -> ScheduledSetting | Rate:
+        if instance is None:
+            return self
+        rates = instance._state.schedules.get(self.name)
+        value: Rate = float(instance._state.get(self.name)) if rates is None else rates.source
+        return value
+
+    def __set__(self, instance: Optimizer, value: Rate) -> None:
+        if not (isinstance(value, Schedule) or callable(value)):
+            value = as_real(value, self.name, low=0.0)
+        instance._state.alone(self._assign, instance._state, value)
+
+    def _assign(self, state: OptimizerState, value: Rate) -> None:
+        schedules = {name: each for name, each in state.schedules.items() if name != self.name}
+        if isinstance(value, float):
+            # The number counts once there is no schedule; a signal may come before that.
+            state.set(self.name, value)
+        else:
+            schedules[self.name] = Rates(value, self.name)
+        state.schedules = schedules  # always another dict, by which a fit knows of the change
 
 
 class Flag:
@@ -92,7 +163,15 @@ class Flag:
     def __set_name__(self, owner: type, name: str) -> None:
         self.name = name
 
-    def __get__(self, instance: Optimizer, owner: type) -> bool:
+    @overload
+    def __get__(self, instance: None, owner: type) -> Flag: ...
+
+    @overload
+    def __get__(self, instance: Optimizer, owner: type) -> bool: ...
+
+    def __get__(self, instance: Optimizer | None, owner: type) -> Flag | bool:
+        if instance is None:
+            return self
         return bool(instance._state.get(self.name))
 
     def __set__(self, instance: Optimizer, value: bool) -> None:
@@ -104,9 +183,9 @@ class Optimizer:
 
     Attributes
     ----------
-    lr : float, Schedule or callable
-        Learning rate; a callable is given the number of updates done and returns the rate. During a
-        fit it is called some steps in advance.
+    lr, weight_decay : float, Schedule or callable
+        Learning rate, and decay of the parameters. A callable is given the number of updates done
+        and returns the rate of the next one. During a fit it is called some steps in advance.
     clip_norm : float or None
         A gradient whose 2-norm over all parameters exceeds this is scaled down to it.
     steps : int
@@ -121,32 +200,14 @@ class Optimizer:
     name: ClassVar[str]
     _settings: ClassVar[tuple[str, ...]]
     _vectors: ClassVar[tuple[str, ...]]
-    weight_decay = Setting("weight_decay")
+    lr = ScheduledSetting()
+    weight_decay = ScheduledSetting()
 
-    def __init__(self, lr: LearningRate, weight_decay: float, clip_norm: float | None) -> None:
+    def __init__(self, lr: Rate, weight_decay: Rate, clip_norm: float | None) -> None:
         self._state = OptimizerState(self.name)
         self.lr = lr
         self.weight_decay = weight_decay
         self.clip_norm = clip_norm
-
-    @property
-    def lr(self) -> LearningRate:
-        """Learning rate: a number, a schedule, or a callable of the step."""
-        return self._lr
-
-    @lr.setter
-    def lr(self, value: LearningRate) -> None:
-        if not (isinstance(value, Schedule) or callable(value)):
-            value = as_real(value, "lr", low=0.0)
-        self._state.alone(self._set_lr, value)
-
-    def _set_lr(self, value: LearningRate) -> None:
-        rates = None if isinstance(value, float) else Rates(value)
-        # Make no calls between these assignments: a signal there would leave them inconsistent.
-        if isinstance(value, float):
-            self._state.struct.lr = value
-        self._state.schedule = rates
-        self._lr = value
 
     @property
     def clip_norm(self) -> float | None:
@@ -230,10 +291,35 @@ class Optimizer:
                 self._state.bind(None)  # no update was done, so it may serve others
             raise
 
-    def _rate(self) -> float:
-        """Return the rate of the next update."""
-        schedule = self._state.schedule
-        return float(self._state.get("lr")) if schedule is None else schedule(self.steps)
+    def _rates(self) -> dict[str, Rate]:
+        """Return the settings that may be schedules or functions, as they are."""
+        return {name: getattr(self, name) for name in SCHEDULED}
+
+    def _rate(self, name: str = "lr") -> float:
+        """Return the learning rate, or the weight decay, of the next update."""
+        schedule = self._state.schedules.get(name)
+        return float(self._state.get(name)) if schedule is None else schedule(self.steps)
+
+    def _constant_rates(self, count: int) -> Array:
+        """Return the numbers that are set, for so many steps, and factors of 1 of dropout."""
+        # Not of a structured type: where a signal interrupts NumPy there, the exception is lost.
+        rates = np.ones((count, len(RATES)))
+        for column, name in enumerate(SCHEDULED):
+            rates[:, column] = self._state.get(name)
+        return rates
+
+    def _coming_rates(self, net: Net, limit: int) -> Array | None:
+        """Return the rates of the next steps, at least one and at most limit; None for constant."""
+        ahead = {n: each.ahead(self.steps, limit) for n, each in self._state.schedules.items()}
+        dropout = coming_dropout(net, limit)
+        if dropout is not None:
+            ahead["dropout"] = dropout
+        if not ahead:
+            return None
+        rates = self._constant_rates(min(len(each) for each in ahead.values()))
+        for name, each in ahead.items():
+            rates[:, RATES.index(name)] = each[: len(rates)]
+        return rates
 
     def reset(self) -> None:
         """Forget the state: no updates done, ready for parameters of any size.
@@ -292,6 +378,41 @@ class Optimizer:
             raise ValueError("gradient must not share memory with parameters")
         self._use(state_key(parameters.size, dtype), OptimizerState.update, parameters, gradient)
 
+    @classmethod
+    def each(cls: type[Kind], **settings: Any) -> list[Kind]:
+        """Return optimizers for several networks, one for each.
+
+        Parameters
+        ----------
+        **settings
+            The arguments of the class: for each a single value, or a sequence of n values, of which
+            optimizer k gets the one at index k. A pair of numbers for `betas` is a single value.
+
+        Returns
+        -------
+        list of Optimizer
+            n of them.
+
+        Raises
+        ------
+        TypeError, ValueError
+            An argument is not as described, or no argument is a sequence, or their lengths differ.
+        """
+        depths = {name: 2 if name == "betas" else 1 for name in settings}
+        listed = {
+            name: list(value) for name, value in settings.items() if np.ndim(value) == depths[name]
+        }
+        lengths = {len(values) for values in listed.values()}
+        if len(lengths) != 1:
+            raise ValueError(
+                "each needs at least one setting with a value for each network, all with the same "
+                f"number of them, got {sorted(lengths)} values"
+            )
+        return [
+            cls(**{**settings, **{name: values[at] for name, values in listed.items()}})
+            for at in range(lengths.pop())
+        ]
+
     def _get_settings(self) -> dict[str, Any]:
         return {name: getattr(self, name) for name in self._settings}
 
@@ -313,8 +434,9 @@ class Optimizer:
 
     def _describe(self) -> dict[str, Any]:
         settings = self._get_settings()
-        if isinstance(self.lr, Schedule):
-            settings["lr"] = self.lr.to_dict()
+        for name in SCHEDULED:
+            if isinstance(settings[name], Schedule):
+                settings[name] = settings[name].to_dict()
         vectors = zip(self._vectors, self._state.vectors, strict=False)
         state = {name: vector.copy() for name, vector in vectors if vector is not None}
         return {"name": self.name, "settings": settings, "step": self.steps, "state": state}
@@ -344,7 +466,6 @@ class Optimizer:
                 f"trains {fit.key[0]} of {fit.key[1]}"
             )
         self._state.adopt(other._state)
-        self._lr = other._lr
 
     def _load_vectors(self, vectors: dict[str, Any], step: int) -> None:
         arrays = {name: np.asarray(vector) for name, vector in vectors.items()}
@@ -380,7 +501,7 @@ class Optimizer:
 
     def __reduce__(self) -> tuple[Any, ...]:
         state = self.state_dict()
-        state["settings"]["lr"] = self.lr
+        state["settings"].update(self._rates())
         # Attributes added by a subclass are pickled along with the state.
         own = {name: value for name, value in vars(self).items() if name not in _KEPT}
         return restore, (type(self), state), own or None
@@ -402,8 +523,9 @@ def restore(kind: type[Optimizer], state: dict[str, Any]) -> Optimizer:
     if set(settings) != set(kind._settings):
         raise ValueError(f"state: the settings of {kind.name} are {', '.join(kind._settings)}")
     settings = dict(settings)
-    if isinstance(settings["lr"], dict):
-        settings["lr"] = Schedule.from_dict(settings["lr"])
+    for name in SCHEDULED:
+        if isinstance(settings[name], dict):
+            settings[name] = Schedule.from_dict(settings[name])
     # A subclass may have its own constructor, but the rule's constructor takes the settings.
     rule = next(each for each in kind.__mro__ if "name" in vars(each))
     optimizer = kind.__new__(kind)
@@ -423,7 +545,13 @@ def state_to_save(optimizer: Any) -> dict[str, Any]:
     """Return what a file stores of an optimizer."""
     if not isinstance(optimizer, Optimizer):
         raise TypeError(f"optimizer must be an Optimizer, got {optimizer!r}")
-    state = optimizer.state_dict()
-    if callable(state["settings"]["lr"]):
-        raise ValueError("an optimizer whose lr is a function cannot be saved")
+    state, rates = optimizer.state_dict(), optimizer._rates()
+    for name in SCHEDULED:
+        if callable(state["settings"][name]):
+            raise ValueError(f"an optimizer whose {name} is a function cannot be saved")
+        if isinstance(rates[name], Schedule) and type(rates[name]) not in BUILT_IN:
+            raise ValueError(
+                f"an optimizer whose {name} is a Schedule of another kind than those of "
+                f"pybackprop.schedules cannot be saved, got {rates[name]!r}"
+            )
     return state

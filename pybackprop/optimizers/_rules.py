@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..inputs import as_choice, as_real
-from ._base import RULES, Flag, LearningRate, Optimizer, Setting
+from ._base import RULES, Flag, Optimizer, Rate, Setting
 
 # What the package shows of this module; `as_optimizer` is for the package's own use.
 __all__ = ["SGD", "Adagrad", "Adam", "AdamW", "RMSprop"]
@@ -25,8 +25,8 @@ class SGD(Optimizer):
         In [0, inf).
     nesterov : bool
         Nesterov's momentum; needs momentum above 0.
-    weight_decay : float
-        Factor of the parameters that is added to the gradient.
+    weight_decay : float, Schedule or callable
+        Factor of the parameters that is added to the gradient; by step, if it is a schedule.
     clip_norm : float or None
         Largest norm of the gradient.
     """
@@ -39,10 +39,10 @@ class SGD(Optimizer):
 
     def __init__(
         self,
-        lr: LearningRate = 1e-3,
+        lr: Rate = 1e-3,
         momentum: float = 0.0,
         nesterov: bool = False,
-        weight_decay: float = 0.0,
+        weight_decay: Rate = 0.0,
         clip_norm: float | None = None,
     ) -> None:
         super().__init__(lr, weight_decay, clip_norm)
@@ -73,8 +73,8 @@ class Adam(Optimizer):
         b1 and b2, each in [0, 1).
     eps : float
         Prevents division by zero.
-    weight_decay : float
-        Factor of the parameters that is added to the gradient.
+    weight_decay : float, Schedule or callable
+        Factor of the parameters that is added to the gradient; by step, if it is a schedule.
     clip_norm : float or None
         Largest norm of the gradient.
     """
@@ -86,10 +86,10 @@ class Adam(Optimizer):
 
     def __init__(
         self,
-        lr: LearningRate = 1e-3,
+        lr: Rate = 1e-3,
         betas: tuple[float, float] = (0.9, 0.999),
         eps: float = 1e-8,
-        weight_decay: float = 0.0,
+        weight_decay: Rate = 0.0,
         clip_norm: float | None = None,
     ) -> None:
         super().__init__(lr, weight_decay, clip_norm)
@@ -124,18 +124,18 @@ class AdamW(Adam):
     ----------
     lr, betas, eps, clip_norm
         As for Adam.
-    weight_decay : float
-        Decay of the parameters in one step, relative to lr.
+    weight_decay : float, Schedule or callable
+        Decay of the parameters in one step, relative to lr; by step, if it is a schedule.
     """
 
     name = "adamw"
 
     def __init__(
         self,
-        lr: LearningRate = 1e-3,
+        lr: Rate = 1e-3,
         betas: tuple[float, float] = (0.9, 0.999),
         eps: float = 1e-8,
-        weight_decay: float = 1e-2,
+        weight_decay: Rate = 1e-2,
         clip_norm: float | None = None,
     ) -> None:
         super().__init__(lr, betas, eps, weight_decay, clip_norm)
@@ -156,8 +156,8 @@ class RMSprop(Optimizer):
         Decay rate of the mean square, in [0, 1].
     eps : float
         Prevents division by zero.
-    weight_decay : float
-        Factor of the parameters that is added to the gradient.
+    weight_decay : float, Schedule or callable
+        Factor of the parameters that is added to the gradient; by step, if it is a schedule.
     momentum : float
         In [0, inf).
     centered : bool
@@ -176,10 +176,10 @@ class RMSprop(Optimizer):
 
     def __init__(
         self,
-        lr: LearningRate = 1e-2,
+        lr: Rate = 1e-2,
         alpha: float = 0.99,
         eps: float = 1e-8,
-        weight_decay: float = 0.0,
+        weight_decay: Rate = 0.0,
         momentum: float = 0.0,
         centered: bool = False,
         clip_norm: float | None = None,
@@ -208,8 +208,8 @@ class Adagrad(Optimizer):
         Learning rate.
     lr_decay : float
         Decay of the learning rate with the number of steps.
-    weight_decay : float
-        Factor of the parameters that is added to the gradient.
+    weight_decay : float, Schedule or callable
+        Factor of the parameters that is added to the gradient; by step, if it is a schedule.
     initial_accumulator_value : float
         Initial value of the sum of squares.
     eps : float
@@ -233,9 +233,9 @@ class Adagrad(Optimizer):
 
     def __init__(
         self,
-        lr: LearningRate = 1e-2,
+        lr: Rate = 1e-2,
         lr_decay: float = 0.0,
-        weight_decay: float = 0.0,
+        weight_decay: Rate = 0.0,
         initial_accumulator_value: float = 0.0,
         eps: float = 1e-10,
         clip_norm: float | None = None,

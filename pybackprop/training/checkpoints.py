@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from .. import _core
-from .._core import Array
+from .._core import SCHEDULED, Array
 from ..exchange import npz
 from ..exchange.formats import OTHER_FORMATS
 from ..files.read import DAMAGE, explain
 from ..inputs import as_count, as_path
 from ..optimizers import Optimizer, from_state_dict
-from ..schedules import Schedule
+from ..schedules import BUILT_IN, Schedule
 from ..settings import as_metadata
 from .history import History
 
@@ -119,23 +119,13 @@ class Checkpoints:
         self.every = as_every(every)
         if path is None and self.every != Every("epochs", 1):
             raise ValueError("checkpoint_every needs checkpoint, the path to write to")
-        self.path = None if path is None else _as_target(path)
-        self.source = self._find(resume)
+        self.path = None if path is None else as_target(path)
+        self.source = as_source(resume, self.path)
         self._settings = optimizer_settings(optimizer)
         self._first_settings = self._settings
         as_metadata(network.metadata)  # which could not be written later either
         self._clock = time.monotonic()
         self._last: tuple[int, int] | None = None
-
-    def _find(self, resume: Any) -> str | None:
-        """Return the file to go on from, or None."""
-        if resume is None or resume is False:
-            return None
-        if resume is not True:
-            return _as_path(resume, "resume")
-        if self.path is None:
-            raise ValueError("resume=True needs checkpoint, the path to go on from")
-        return self.path if os.path.lexists(self.path) else None
 
     # ---- writing ----
 
@@ -174,16 +164,15 @@ class Checkpoints:
         OSError
             It cannot be written.
         ValueError
-            The learning rate has become a function, and no run could continue like this one without
-            it.
+            A rate has become a function, and no run could continue like this one without it.
         """
         network, optimizer = self.network, self.optimizer
         vectors = zip(optimizer._vectors, optimizer._state.vectors, strict=False)
         settings = optimizer_settings(optimizer)
-        if settings["lr"] is None and self._first_settings["lr"] is not None:
+        for name in new_functions(settings, self._first_settings):
             raise ValueError(
-                "lr has become a function during the fit, which no checkpoint can hold; assign a "
-                "Schedule, or give the optimizer the function before the fit"
+                f"{name} has become a function during the fit, which no checkpoint can hold; "
+                "assign a Schedule, or give the optimizer the function before the fit"
             )
         state = {
             "name": optimizer.name,
@@ -254,8 +243,7 @@ class Checkpoints:
                     f"{position.batch} batches of an epoch, but {model.counters[0]} steps in all"
                 )
             self._compare(model, first, current)
-            if current["lr"] == self._settings["lr"]:
-                current["lr"] = self.optimizer.lr  # which may be a function
+            current = with_functions(current, self._settings, self.optimizer)
             fresh = from_state_dict({**model.optimizer, "settings": current})
             if bool(position.history.val_cost) != (
                 position.epoch > 0 and self.run["validation"]["X"] is not None
@@ -278,21 +266,25 @@ class Checkpoints:
         # What the data are depends on these: a seed says which rows are held out.
         own: dict[str, Any] = {
             "network": network_settings(self.network),
-            "scaling": _describe_scaling(self.network.scaling),
+            "scaling": describe_scaling(self.network.scaling),
             "optimizer": {"name": self.optimizer.name, **self._settings},
         }
         # Callbacks may have changed settings: those of the start are as good as the present ones.
         wanted = current if current == self._settings else first["optimizer"]
         stored: dict[str, Any] = {
             "network": dict(model.settings),
-            "scaling": _describe_scaling(model.scaling),
+            "scaling": describe_scaling(model.scaling),
             "optimizer": {"name": model.optimizer["name"], **wanted},
         }
         for settings in (own["network"], stored["network"]):
             settings.pop("init", None)  # no longer needed
-        different = _find_difference("", {**first, **stored}, {**own, **self.run})
+        different = find_difference("", {**first, **stored}, {**own, **self.run})
         if different is not None:
             raise _Mismatch(different)
+
+    def reached(self) -> int:
+        """Return the training steps of the network in the checkpoint, before it is applied."""
+        return self._model.counters[0]
 
     def apply(self) -> None:
         """Bring network and optimizer to where the checkpoint left them."""
@@ -360,12 +352,23 @@ def check_epochs(position: Position, epochs: int) -> None:
         )
 
 
+def as_source(resume: Any, path: str | None) -> str | None:
+    """Return the file to go on from, or None; `path` is the one to write."""
+    if resume is None or resume is False:
+        return None
+    if resume is not True:
+        return _as_path(resume, "resume")
+    if path is None:
+        raise ValueError("resume=True needs checkpoint, the path to go on from")
+    return path if os.path.lexists(path) else None
+
+
 def _as_path(value: Any, name: str) -> str:
     """Return an absolute path: callbacks may change the working directory."""
     return os.path.abspath(as_path(value, name))
 
 
-def _as_target(value: Any) -> str:
+def as_target(value: Any) -> str:
     """Return a path that can be written to, as far as that can be known beforehand."""
     path = _as_path(value, "checkpoint")
     if path.lower().endswith((".safetensors", *OTHER_FORMATS)):
@@ -393,14 +396,33 @@ def network_settings(network: Model) -> dict[str, Any]:
 
 
 def optimizer_settings(optimizer: Optimizer) -> dict[str, Any]:
-    """Return the settings as they come back from JSON; null for an lr that is a function."""
+    """Return the settings as they come back from JSON.
+
+    A rate that no file can describe is null: a function, or a schedule of another kind than those
+    of pybackprop.schedules.
+    """
     settings = optimizer._get_settings()
-    lr = settings["lr"]
-    if not isinstance(lr, float):
-        settings["lr"] = lr.to_dict() if isinstance(lr, Schedule) else None
+    for name, rate in optimizer._rates().items():
+        if isinstance(rate, Schedule) and type(rate) in BUILT_IN:
+            settings[name] = rate.to_dict()
+        elif not isinstance(rate, float):
+            settings[name] = None
     return {
         name: list(value) if isinstance(value, tuple) else value for name, value in settings.items()
     }
+
+
+def new_functions(now: dict[str, Any], first: dict[str, Any]) -> list[str]:
+    """Return the rates that have become functions, by settings as they come back from JSON."""
+    return [name for name in SCHEDULED if now[name] is None and first[name] is not None]
+
+
+def with_functions(
+    stored: dict[str, Any], first: dict[str, Any], optimizer: Optimizer
+) -> dict[str, Any]:
+    """Return settings of a file, with the present rates in place of functions, which it lacks."""
+    rates = optimizer._rates().items()
+    return {**stored, **{name: rate for name, rate in rates if stored[name] == first[name]}}
 
 
 def describe_data(data: _core.Data | None) -> dict[str, Any]:
@@ -421,7 +443,8 @@ def _describe(array: Array) -> dict[str, Any]:
     }
 
 
-def _describe_scaling(scaling: tuple[Array, Array] | None) -> dict[str, Any] | None:
+def describe_scaling(scaling: tuple[Array, Array] | None) -> dict[str, Any] | None:
+    """Return what distinguishes this scaling of the inputs from others."""
     if scaling is None:
         return None
     return {"shift": checksum(scaling[0]), "scale": checksum(scaling[1])}
@@ -432,12 +455,12 @@ def checksum(array: Array, before: int = 0) -> int:
     return zlib.crc32(np.ascontiguousarray(array).data, before)
 
 
-def _find_difference(name: str, stored: Any, own: Any) -> str | None:
+def find_difference(name: str, stored: Any, own: Any) -> str | None:
     """Return what differs first between two trees of values, in words; None where nothing does."""
     if isinstance(stored, dict) and isinstance(own, dict):
         for key in {**own, **stored}:
             inner = f"{name} {key}".strip()
-            found = _find_difference(inner, stored.get(key), own.get(key))
+            found = find_difference(inner, stored.get(key), own.get(key))
             if found is not None:
                 return found
         return None
@@ -451,5 +474,6 @@ def _find_difference(name: str, stored: Any, own: Any) -> str | None:
 
 def _in_words(value: Any, name: str) -> str:
     if value is None:
-        return "a function" if name in ("network loss", "optimizer lr") else "not given"
+        functions = ("network loss", *(f" {each}" for each in SCHEDULED))
+        return "a function" if name.endswith(functions) else "not given"
     return "given" if isinstance(value, dict) else repr(value)

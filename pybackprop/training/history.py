@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from ..words import counted
+
 if TYPE_CHECKING:
     from ..optimizers import Optimizer
 
@@ -47,7 +49,7 @@ class History:
         last = f", cost={self.cost[-1]:.6g}" if self.cost else ""
         if self.val_cost:
             last += f", val_cost={self.val_cost[-1]:.6g}"
-        return f"History({len(self)} epochs{last}, {sum(self.seconds):.3g} s)"
+        return f"History({counted(len(self), 'epoch')}{last}, {sum(self.seconds):.3g} s)"
 
     def _repr_html_(self) -> str:
         """Return the costs as lines and the last epochs as a table, for notebooks."""

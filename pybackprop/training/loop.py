@@ -16,6 +16,7 @@ from ..nonfinite import TRAINING, advise
 from ..optimizers import as_optimizer
 from .history import EpochEnd, History
 from .progress import make_progress
+from .windows import Feed, Rows, check_windows
 
 if TYPE_CHECKING:
     from ..model import Model
@@ -55,12 +56,21 @@ class Split:
 
     def __init__(self, network: Model, x: Any, y: Any, sample_weight: Any, validation: Any) -> None:
         net = network._net
+        self.held_out: _core.Data | None = None
+        self.train: Array | None = None  # row numbers used for training; None for all rows
+        self.source: Rows | None = None  # where rows are read during the fit
+        if isinstance(x, Rows):
+            check_windows(x, y, sample_weight, validation, net.n_in)
+            self.source, self.rows = x, x.n_rows
+            if validation is not None:
+                self.held_out = network._data(validation[0], validation[1], where="validation: ")
+            return
+        if y is None:
+            raise TypeError("y must be given, unless X is a pybackprop.datasets.Windows")
         inputs = as_inputs(x, net.n_in, net.dtype)
         rows = len(inputs)
         targets = as_targets(y, rows, net.n_out, network.loss, net.dtype)
         weights = as_weights(sample_weight, rows)
-        self.held_out: _core.Data | None = None
-        self.train: Array | None = None  # row numbers used for training; None for all rows
         if validation is None:
             pass
         elif isinstance(validation, (tuple, list)):
@@ -70,7 +80,7 @@ class Split:
                 )
             self.held_out = network._data(validation[0], validation[1], where="validation: ")
         else:
-            train, test = self._divide(validation, rows, network.seed)
+            train, test = divide(validation, rows, network.seed)
             self.train = train
             part = None if weights is None else weights[test]
             if weights is not None and not (weights[test].any() and weights[train].any()):
@@ -79,19 +89,27 @@ class Split:
             inputs, targets = inputs[train], targets[train]
             weights = None if weights is None else weights[train]
         self.training = _core.Data(inputs, targets, weights)
+        self.rows = self.training.rows
 
-    @staticmethod
-    def _divide(fraction: Any, rows: int, seed: int) -> tuple[Array, Array]:
-        """Return the row numbers to train on and, the last part of a permutation, to hold out."""
-        part = as_real(fraction, "validation", 0.0, 1.0)
-        count = round(part * rows)
-        if not 0 < count < rows:
-            raise ValueError(
-                f"validation must leave rows to train on and to hold out, "
-                f"got {fraction!r} of {rows} rows"
-            )
-        order = _core.random_permutation(seed, _SPLIT_KEY, rows)
-        return order[: rows - count], order[rows - count :]
+    def describe(self) -> dict[str, Any]:
+        """Return what distinguishes the data from others."""
+        from .checkpoints import describe_data
+
+        data = describe_data(self.training) if self.source is None else self.source.describe()
+        return {"data": data, "validation": describe_data(self.held_out)}
+
+
+def divide(fraction: Any, rows: int, seed: int) -> tuple[Array, Array]:
+    """Return the row numbers to train on and, the last part of a permutation, to hold out."""
+    part = as_real(fraction, "validation", 0.0, 1.0)
+    count = round(part * rows)
+    if not 0 < count < rows:
+        raise ValueError(
+            f"validation must leave rows to train on and to hold out, "
+            f"got {fraction!r} of {rows} rows"
+        )
+    order = _core.random_permutation(seed, _SPLIT_KEY, rows)
+    return order[: rows - count], order[rows - count :]
 
 
 class _Clock:
@@ -125,6 +143,7 @@ class Trainer:
         self.position: Position | None = None  # where to go on from
         self.network = network
         self.explains = True  # whether a cost that is not finite is examined
+        self.more_of_run: dict[str, Any] = {}  # that a checkpoint of it must have in common
         self.epochs = as_count(given["epochs"], "epochs", low=1)
         self.batch_size = as_count(given["batch_size"], "batch_size", low=1)
         self.patience = as_patience(given["patience"], given["validation"])
@@ -134,34 +153,38 @@ class Trainer:
         self.optimizer = as_optimizer(given["optimizer"])
         data = (given[name] for name in ("X", "y", "sample_weight", "validation"))
         self.split = Split(network, *data)
-        rows = self.split.training.rows
-        if self.shuffle and rows >= 2**32:
+        rows = self.split.rows
+        if self.shuffle and rows >= 2**32 and self.split.source is None:
             raise ValueError(
                 f"X must have fewer than 2^32 rows to be shuffled, got {rows}; pass shuffle=False"
             )
         self.batch_size = min(self.batch_size, rows)
         self.n_batches = -(-rows // self.batch_size)
+        self.feed: Feed | None = None
+        if self.split.source is not None:
+            self.feed = Feed(network, self.split.source, self.batch_size, self.shuffle, self.epochs)
+            self.split.training = self.feed.data
         self.history = History()
         self.best: Array | None = None
         self.clock = _Clock(self.n_batches)
         self._ended = 0  # epochs that the last slice ended
         self._stop = False  # whether patience or a callback asked to end the fit
         self._rates: Array | None = None
-        self._rates_of: Any = None
+        self._rates_of: tuple[Any, int] = (None, 0)  # schedules, and the optimizer's first step
         self._rates_begin = 0
         self._last_rate = 0.0  # of the last step
 
     def keep(self, path: Any, every: Any, resume: Any) -> None:
         """Check the arguments that concern checkpoints, and read the one to go on from."""
-        from .checkpoints import Checkpoints, check_epochs, describe_data
+        from .checkpoints import Checkpoints, check_epochs
 
         run = {
             "kind": "fit",
             "batch_size": self.batch_size,
             "shuffle": self.shuffle,
             "patience": self.patience,
-            "data": describe_data(self.split.training),
-            "validation": describe_data(self.split.held_out),
+            **self.split.describe(),
+            **self.more_of_run,
         }
         checkpoints = Checkpoints(self.network, self.optimizer, path, every, resume, run)
         position = checkpoints.read()
@@ -177,10 +200,11 @@ class Trainer:
         """Train, and return the figures."""
         max_ns = _SLICE_NS if max_ns is None else max_ns
         net, state = self.network._net, self.optimizer._state
-        fit = _core.Fit(net, self.split.training, self.batch_size, self.shuffle)
+        fit = self._make_fit()
         try:
             fit.hold()
             state.hold(fit)
+            self._check_dropout()
             self._go_on(fit)
             self._loop(fit, max_ns)
         finally:
@@ -189,18 +213,42 @@ class Trainer:
                 net.fit = None
             if state.fit is fit:
                 state.fit = None
+            if self.feed is not None:
+                self.feed.close()
         return self.history
+
+    def _check_dropout(self) -> None:
+        """Refuse a schedule that leaves what is allowed at some step of this fit."""
+        total, first = self.epochs * self.n_batches, None
+        if self.position is not None and self.checkpoints is not None:
+            total -= self.position.epoch * self.n_batches + self.position.batch
+            first = self.checkpoints.reached()
+        _core.check_dropout(self.network._net, total, first)
+
+    def _make_fit(self) -> _core.Fit:
+        """Return the run of the core."""
+        net, data = self.network._net, self.split.training
+        if self.feed is None:
+            return _core.Fit(net, data, self.batch_size, self.shuffle)
+        fit = _core.Fit(net, data, self.batch_size, False)
+        fit.set_window(data, 0, self.split.rows)
+        return fit
+
+    def _stops_each_epoch(self) -> bool:
+        """Whether there is something to do after every epoch."""
+        return bool(
+            self.feed is not None
+            or self.split.held_out is not None
+            or self.callbacks
+            or self.patience
+            or self.progress
+            or self.checkpoints is not None
+        )
 
     def _loop(self, fit: _core.Fit, max_ns: int) -> None:
         """Train slice by slice."""
         history, checkpoints = self.history, self.checkpoints
-        each = bool(
-            self.split.held_out is not None
-            or self.callbacks
-            or self.patience
-            or self.progress
-            or checkpoints is not None
-        )
+        each = self._stops_each_epoch()
         with make_progress(self.progress, self.epochs, self.n_batches) as bar:
             while len(history) < self.epochs and not self._stop:
                 count = 1 if each else self.epochs - len(history)
@@ -219,17 +267,24 @@ class Trainer:
             self.network._net.set_parameters(0, self.best)
 
     def _run_slice(self, fit: _core.Fit, costs: Array, max_ns: int) -> None:
-        """Train for one slice and note the figures of the epochs that it ended."""
+        """Train for one slice; where a window ends, wait for the next one first."""
+        begin = time.perf_counter()
+        if self.feed is not None:
+            self.feed.give(fit)
+            self.split.training = self.feed.data
+        self._run_core(fit, costs, max_ns, begin)
+
+    def _run_core(self, fit: _core.Fit, costs: Array, max_ns: int, begin: float) -> None:
+        """Call the core and note the figures of the epochs that it ended."""
         optimizer = self.optimizer
         # Do not use `alone`: it would refuse the fit while another thread is being refused.
         with optimizer._state.lock:
-            rates = self._prepare_optimizer()
-            rate = 0.0 if rates is not None else float(optimizer._state.get("lr"))
+            rates = self._prepare_optimizer(fit)
+            constant = optimizer._constant_rates(1)
         if self.checkpoints is not None:
             max_ns = int(min(max_ns, 1e9 * self.checkpoints.seconds_left()))
-            rates = self._until_due(fit, rates, rate)
+            rates = self._until_due(fit, rates, constant)
         done = self._steps(fit)
-        begin = time.perf_counter()
         status, completed = fit.run(optimizer._state, rates, costs, max_ns)
         seconds = time.perf_counter() - begin
         self._ended = completed
@@ -238,13 +293,15 @@ class Trainer:
         if status == NOT_FINITE:
             self._fail(fit)
         # Noted now, since a loss or another thread may reset the optimizer from here on.
-        self._last_rate = rate if rates is None else float(rates[self._steps(fit) - done - 1])
+        used = constant if rates is None else rates[: self._steps(fit) - done]
+        self._last_rate = float(used[-1, 0])
 
     def _fail(self, fit: _core.Fit) -> None:
         """Report a cost that is not finite; the core has restored the parameters."""
         with self.optimizer._state.lock:
             self.optimizer._reset()
-        why = advise(self.split.training, self.network._net.dtype, self.split.train)
+        rows = self.split.train if self.feed is None else self.feed.numbers()
+        why = advise(self.split.training, self.network._net.dtype, rows)
         if why == TRAINING and self.explains:
             why = self._explain() + why
         raise FloatingPointError(
@@ -269,41 +326,37 @@ class Trainer:
         if found is None:
             return ""
         advice = f"Try `{found.advice[0]}`. " if found.advice else ""
-        return f"A likely cause is {found.cause}: {found.text}. {advice}"
+        return f"A likely cause ({found.cause}): {found.text}. {advice}"
 
-    def _prepare_optimizer(self) -> Array | None:
+    def _prepare_optimizer(self, fit: _core.Fit) -> Array | None:
         """Bind the optimizer, which a callback may have reset, and return the coming rates."""
         self.optimizer._bind(self.network._net.key)
-        return self._coming_rates()
+        return self._coming_rates(self._steps(fit))
 
-    def _coming_rates(self) -> Array | None:
-        """Return the learning rates of the coming batches; None where the rate is constant."""
-        schedule = self.optimizer._state.schedule
-        if schedule is None:
-            self._rates = None
-            return None
-        step = self.optimizer.steps
-        used = step - self._rates_begin
-        # A callback may have given it another schedule, or the state of another step.
-        known = self._rates is not None and self._rates_of is schedule
+    def _coming_rates(self, done: int) -> Array | None:
+        """Return the rates of the coming batches, after so many; None where they are constant."""
+        optimizer, used = self.optimizer, done - self._rates_begin
+        # A callback may have given it another schedule or number, or the state of another step.
+        source = optimizer._state.schedules, optimizer.steps - done
+        known = self._rates_of[0] is source[0] and self._rates_of[1] == source[1]
         if self._rates is None or not known or not 0 <= used < len(self._rates):
             left = (self.epochs - len(self.history)) * self.n_batches
-            self._rates = schedule.ahead(step, left)
-            self._rates_of, self._rates_begin, used = schedule, step, 0
-        return self._rates[used:]
+            self._rates = optimizer._coming_rates(self.network._net, left)
+            self._rates_of, self._rates_begin, used = source, done, 0
+        return None if self._rates is None else self._rates[used:]
 
     def _steps(self, fit: _core.Fit) -> int:
         """Return how many batches have been trained in all."""
         return int(fit.epoch * self.n_batches + fit.batch)
 
-    def _until_due(self, fit: _core.Fit, rates: Array | None, rate: float) -> Array | None:
+    def _until_due(self, fit: _core.Fit, rates: Array | None, constant: Array) -> Array | None:
         """Return the rates of no more batches than there are until a checkpoint is due."""
         assert self.checkpoints is not None
         steps = self.checkpoints.steps_left(self._steps(fit))
         if steps is None:
             return rates
         steps = min(steps, _STEPS_OF_A_SLICE)
-        return np.full(steps, rate) if rates is None else rates[:steps]
+        return constant.repeat(steps, axis=0) if rates is None else rates[:steps]
 
     def _position(self, fit: _core.Fit) -> Position:
         """Return where the run stands."""
@@ -362,7 +415,8 @@ class Trainer:
             self.optimizer,
         )
         for callback in self.callbacks:
-            stop = callback(figures) is True or stop
+            answer = callback(figures)
+            stop = (isinstance(answer, (bool, np.bool_)) and bool(answer)) or stop
         return stop
 
 
@@ -388,7 +442,11 @@ def as_patience(value: Any, validation: Any) -> int | None:
 
 def fit(network: Model, given: Mapping[str, Any]) -> History:
     """Check the arguments of `Network.fit`, given by name, and train."""
-    trainer = Trainer(network, given)
+    return go(Trainer(network, given), given)
+
+
+def go(trainer: Trainer, given: Mapping[str, Any]) -> History:
+    """Train, with checkpoints if they are asked for."""
     path, every, resume = (given[name] for name in ("checkpoint", "checkpoint_every", "resume"))
     if path is not None or every != 1 or resume is not None:
         trainer.keep(path, every, resume)

@@ -80,9 +80,9 @@ class _Lines(_Silent):
 class _Bar(_Silent):
     """A tqdm bar that counts batches."""
 
-    def __init__(self, tqdm: Any, epochs: int, n_batches: int) -> None:
+    def __init__(self, tqdm: Any, epochs: int, n_batches: int, unit: str) -> None:
         self._epochs, self._n_batches = epochs, n_batches
-        self._bar = tqdm(total=epochs * n_batches, unit="batch", file=sys.stderr)
+        self._bar = tqdm(total=epochs * n_batches, unit=unit, file=sys.stderr)
         self._figures = ""
 
     def __exit__(self, *exception: object) -> None:
@@ -91,7 +91,7 @@ class _Bar(_Silent):
     def update(self, batches: int, cost: float) -> None:
         epoch = min(batches // self._n_batches + 1, self._epochs)
         self._bar.set_description(f"epoch {epoch}/{self._epochs}", refresh=False)
-        if not self._figures:
+        if not self._figures and cost == cost:
             self._bar.set_postfix_str(f"cost {cost:.4g}", refresh=False)
         self._bar.update(batches - self._bar.n)
 
@@ -102,8 +102,8 @@ class _Bar(_Silent):
         self._bar.set_postfix_str(self._figures, refresh=False)
 
 
-def make_progress(wanted: bool, epochs: int, n_batches: int) -> Progress:
-    """Return what shows the progress of a fit."""
+def make_progress(wanted: bool, epochs: int, n_batches: int, unit: str = "batch") -> Progress:
+    """Return what shows the progress of a fit; `unit` says what is counted as batches."""
     if not wanted:
         return _Silent()
     try:
@@ -111,6 +111,6 @@ def make_progress(wanted: bool, epochs: int, n_batches: int) -> Progress:
     except ImportError:
         return _Unfailing(_Lines(epochs))
     try:
-        return _Unfailing(_Bar(tqdm, epochs, n_batches))
+        return _Unfailing(_Bar(tqdm, epochs, n_batches, unit))
     except (OSError, ValueError):  # the bar draws itself when created
         return _Silent()

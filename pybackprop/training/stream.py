@@ -157,7 +157,7 @@ class _Run:
             best = history.best_epoch
             if val_cost == val_cost and (best is None or val_cost < history.val_cost[best]):
                 history.best_epoch = epoch
-        schedule = self.optimizer._state.schedule
+        schedule = self.optimizer._state.schedules.get("lr")
         last = max(self.optimizer.steps - 1, 0)  # the source of batches may have reset it
         rate = schedule(last) if schedule else self.optimizer._rate()
         figures = EpochEnd(

@@ -14,6 +14,7 @@ import numpy as np
 from .._core import Array
 from ..doctor import Finding, as_matrix, constant_loss, evenly, mean_loss
 from ..inputs import as_inputs, as_targets
+from ..losses import smoothed
 from ..optimizers import RULES, Adam, Optimizer
 from .loop import Trainer
 
@@ -160,7 +161,7 @@ def _relative_cost(net: Model, x: Array, y: Array, weights: Array | None) -> flo
     """Return the cost of the data alone over that of the best constant outputs."""
     inputs = as_inputs(x, net.widths[0], net.dtype)
     targets = as_targets(y, len(inputs), net.widths[-1], net.loss, net.dtype)
-    y = as_matrix(targets, net.widths[-1])
+    y = smoothed(as_matrix(targets, net.widths[-1]), net.label_smoothing)
     trace = net.trace(inputs)
     z, a = trace.z[-1].astype(np.float64), trace.a[-1].astype(np.float64)
     share = None if weights is None else weights / weights.sum()

@@ -15,7 +15,8 @@ enum {
     MAX_EDGE = 131, /* sizes up to here: past eight vectors of 16 */
     MAX_ROWS = 37,  /* rows with one special value each, at every position */
     MAX_COLS = 136,
-    MAX_CELLS = 1600
+    MAX_CELLS = 1600,
+    LANE_VECTORS = 320 /* of an operand, in the checks of lanes */
 };
 
 /* How far an instruction set may be from the portable kernel, in units in the last place: each has
@@ -105,6 +106,9 @@ static const update_case update_cases[UPDATE_CASES] = {
 #include "check_kernels.inc.h"
 #include "check_kernels_rows.inc.h"
 #include "check_kernels_updates.inc.h"
+#include "check_kernels_columns.inc.h"
+#include "check_kernels_lanes.inc.h"
+#include "check_kernels_types.inc.h"
 #undef real
 #undef BP_T
 #undef BP_TYPE
@@ -121,6 +125,9 @@ static const update_case update_cases[UPDATE_CASES] = {
 #include "check_kernels.inc.h"
 #include "check_kernels_rows.inc.h"
 #include "check_kernels_updates.inc.h"
+#include "check_kernels_columns.inc.h"
+#include "check_kernels_lanes.inc.h"
+#include "check_kernels_types.inc.h"
 
 /* Every slot is filled, but for those that softmax does not have: a table of the right size with
  * the wrong hole would be found only when it is called. */

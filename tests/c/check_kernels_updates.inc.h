@@ -8,10 +8,10 @@ static void BP_T(check_add)(const BP_T(bp_kernels) *p, const BP_T(bp_kernels) *t
     BP_T(draw_all)(kind, n, x);
     BP_T(draw_all)(VALUES_NORMAL, n, y);
     memcpy(wanted, y, sizeof y);
-    p->add(n, x, wanted);
+    p->add(n, x, wanted, wanted);
     const real *in = BP_T(place_vector)(0, n, x);
     real *out = BP_T(place_vector)(1, n, y);
-    t->add(n, in, out);
+    t->add(n, in, out, out);
     check_frame(1, 1, n, n, sizeof(real));
     for (int64_t i = 0; i < n; i++) {
         BP_T(expect)(i, (double)x[i], out[i], wanted[i], 0, 0);
@@ -73,7 +73,7 @@ static void BP_T(check_add_penalty)(const BP_T(bp_kernels) *p, const BP_T(bp_ker
 
 /* Parameters, their gradient, and the state vectors. */
 typedef struct {
-    real w[MAX_COLS], g[MAX_COLS], s[3][MAX_COLS];
+    real w[MAX_CELLS], g[MAX_CELLS], s[3][MAX_CELLS];
 } BP_T(parameters);
 
 static void BP_T(run_update)(const BP_T(bp_kernels) *k, const update_case *c, int64_t from,
@@ -258,34 +258,5 @@ static void BP_T(check_updates)(const BP_T(bp_kernels) *p, const BP_T(bp_kernels
     for (int i = 0; i < UPDATE_CASES; i++) {
         BP_T(check_update)(p, t, &update_cases[i], n, kind == VALUES_WIDE ? VALUES_NORMAL : kind);
         BP_T(check_penalties_agree)(t, &update_cases[i], n);
-    }
-}
-
-static void BP_T(check_peak)(const BP_T(bp_kernels) *t) {
-    at.slot = "peak";
-    double once = t->peak(1), often = t->peak(1000);
-    if (!(once > 0) || often != 1000 * once) fail("does not count its flops");
-}
-
-static void BP_T(check_type)(const BP_T(bp_kernels) *p, const BP_T(bp_kernels) *t) {
-    at.type = BP_TYPE;
-    BP_T(check_peak)(t);
-    for (at.side = 0; at.side < 2; at.side++) {
-        BP_T(check_gemms)(t);
-        for (int64_t n = 0; n <= MAX_EDGE; n += at.step) {
-            values kind = n & 1 ? VALUES_WIDE : VALUES_NORMAL;
-            BP_T(check_maps)(p, t, n, kind);
-            BP_T(check_activations)(p, t, 1 + n % 3, n, kind);
-            BP_T(check_activations)(p, t, n % 3, 0, kind);
-            BP_T(check_rows)(p, t, 1 + n % 4, n, kind);
-            BP_T(check_updates)(p, t, n, kind);
-        }
-        for (rotation = 0; rotation < SPECIALS; rotation++) {
-            int64_t n = MAX_EDGE - rotation;
-            BP_T(check_maps)(p, t, n, VALUES_SPECIAL);
-            BP_T(check_activations)(p, t, 2, n, VALUES_SPECIAL);
-            BP_T(check_rows)(p, t, MAX_ROWS, MAX_ROWS, VALUES_SPECIAL);
-            BP_T(check_updates)(p, t, n, VALUES_SPECIAL);
-        }
     }
 }

@@ -69,12 +69,15 @@ static bp_net *make_net(int which, double first_dropout) {
     CHECK(bp_net_create(&config, &net) == BP_OK);
     const int64_t count = bp_net_parameter_count(net);
     CHECK(count <= LARGEST);
-    static double drawn[NETS][LARGEST];
-    float start[LARGEST];
-    bp_random_uniform(3, 0, count, drawn[which]);
+    double *drawn = malloc(LARGEST * sizeof *drawn); /* more than a thread's stack may hold */
+    float *start = malloc(LARGEST * sizeof *start);
+    CHECK(drawn && start);
+    bp_random_uniform(3, 0, count, drawn);
     for (int64_t i = 0; i < count; i++)
-        start[i] = (float)(0.2 * drawn[which][i] - 0.1);
+        start[i] = (float)(0.2 * drawn[i] - 0.1);
     CHECK(bp_net_set_parameters(net, 0, count, start) == BP_OK);
+    free(drawn);
+    free(start);
     return net;
 }
 
@@ -139,6 +142,88 @@ static void part_nets(void) {
         pthread_join(thread[i], NULL);
 }
 
+enum { TASKS = 11 };
+
+/* Predicts with all networks of each shape, which are alike, in one call. */
+static void predict_many(const bp_cost_task *checks) {
+    static const int64_t size = ROWS * N_OUT;
+    const bp_matrix x = matrix(inputs, N_IN);
+    float *out = malloc((size_t)(TASKS * size) * sizeof *out);
+    CHECK(out != NULL);
+    for (int shape = 0; shape < NETS; shape++) {
+        bp_net *nets[TASKS];
+        int64_t n = 0, blamed;
+        for (int i = shape; i < TASKS; i += NETS)
+            nets[n++] = checks[i].net;
+        CHECK(bp_net_predict_many(nets, n, &x, out, size, &blamed) == BP_OK);
+        for (int64_t i = 1; i < n; i++)
+            CHECK(memcmp(out, out + i * size, (size_t)size * sizeof *out) == 0);
+    }
+    free(out);
+}
+
+/* Trains networks of all shapes side by side, in calls of random length, and computes their costs;
+ * the results are those of training each alone. */
+static void train_many(const int64_t max_ns) {
+    double costs[TASKS][2];
+    const bp_data all = data();
+    bp_optimizer optimizer[TASKS];
+    bp_fit_task tasks[TASKS] = {{0}};
+    bp_cost_task checks[TASKS] = {{0}};
+    int64_t index[ROWS], left = TASKS;
+    for (int64_t i = 0; i < ROWS; i++)
+        index[i] = i;
+    for (int i = 0; i < TASKS; i++) {
+        bp_net *net = make_net(i % NETS, 0.1);
+        optimizer[i] = make_optimizer(net);
+        tasks[i].optimizer = &optimizer[i];
+        CHECK(bp_fit_create_rows(net, &all, i % 2 ? index : NULL, ROWS, 64, 1, (uint64_t)(i % NETS),
+                                 &tasks[i].fit) == BP_OK);
+        checks[i] = (bp_cost_task){.net = net, .data = &all, .rows = ROWS};
+    }
+    while (left > 0) {
+        left = 0;
+        for (int i = 0; i < TASKS; i++) {
+            tasks[i].epochs = 2 - tasks[i].state.epoch;
+            tasks[i].costs = &costs[i][tasks[i].state.epoch];
+        }
+        CHECK(bp_fit_run_many(tasks, TASKS, max_ns) == BP_OK);
+        for (int i = 0; i < TASKS; i++)
+            left += tasks[i].state.epoch < 2;
+    }
+    CHECK(bp_net_cost_many(checks, TASKS, INT64_MAX) == BP_OK);
+    predict_many(checks);
+    for (int i = 0; i < TASKS; i++) {
+        const size_t bytes = (size_t)bp_net_parameter_count(checks[i].net) * sizeof(float);
+        CHECK(memcmp(bp_net_parameters(checks[i].net), wanted[i % NETS], bytes) == 0);
+        CHECK(checks[i].is_done && checks[i].cost == checks[i % NETS].cost);
+        bp_fit_destroy(tasks[i].fit);
+        bp_net_destroy(checks[i].net);
+        atomic_fetch_add(&trained, 1);
+    }
+}
+
+static void *train_many_often(void *unused) {
+    static const int64_t lengths[] = {1, 100000, INT64_MAX};
+    (void)unused;
+    for (int n = 0; time_left(); n++)
+        train_many(lengths[n % 3]);
+    return NULL;
+}
+
+/* Two threads that both train many networks, while the limit on threads changes. */
+static void part_many(void) {
+    pthread_t thread[2];
+    for (int i = 0; i < 2; i++)
+        CHECK(pthread_create(&thread[i], NULL, train_many_often, NULL) == 0);
+    for (int n = 1; time_left(); n = n % 4 + 1) {
+        CHECK(bp_set_threads(n) == BP_OK);
+        usleep(500);
+    }
+    for (int i = 0; i < 2; i++)
+        pthread_join(thread[i], NULL);
+}
+
 static bp_net *shared;
 static float shared_out[ROWS * N_OUT];
 static atomic_long admitted, refused;
@@ -155,7 +240,7 @@ static void *hammer(void *unused) {
         int status = n % 4 == 0   ? bp_net_predict(shared, &x, out)
                      : n % 4 == 1 ? bp_net_cost(shared, &all, &cost)
                      : n % 4 == 2 ? bp_net_get_state(shared, NULL, &steps, &epochs)
-                                  : bp_net_dropout_mask(shared, 0, ROWS, mask);
+                                  : bp_net_dropout_mask(shared, 0, ROWS, 1.0, mask);
         CHECK(status == BP_OK || status == BP_ERR_BUSY);
         if (status == BP_OK && n % 4 == 0) CHECK(memcmp(out, shared_out, sizeof out) == 0);
         if (status == BP_OK && n % 4 == 2) CHECK(steps == 4 * epochs);
@@ -196,7 +281,7 @@ static atomic_long stepped, restarted;
 static int step_shared(double *cost) {
     const bp_data all = data();
     bp_optimizer optimizer = make_optimizer(shared);
-    return bp_net_step(shared, &all, &optimizer, cost);
+    return bp_net_step(shared, &all, &optimizer, 1.0, cost);
 }
 
 static int restart_shared(void) {
@@ -345,9 +430,7 @@ static const struct {
     const char *name;
     void (*run)(void);
 } parts[] = {
-    {"nets", part_nets},
-    {"busy", part_busy},
-    {"updates", part_updates},
+    {"nets", part_nets}, {"many", part_many}, {"busy", part_busy}, {"updates", part_updates},
 #ifndef _WIN32
     {"fork", part_fork},
 #endif

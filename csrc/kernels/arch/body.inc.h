@@ -30,6 +30,7 @@
 #include "reductions.inc.h"
 #include "losses.inc.h"
 #include "updates.inc.h"
+#include "lanes.inc.h"
 
 static void BPK(init)(BP_T(bp_kernels) *k) {
     BPK(init_activations)(k);
@@ -37,4 +38,5 @@ static void BPK(init)(BP_T(bp_kernels) *k) {
     BPK(init_rows)(k);
     BPK(init_losses)(k);
     BPK(init_updates)(k);
+    BPK(init_lanes)(k);
 }

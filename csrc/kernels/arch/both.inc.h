@@ -2,7 +2,7 @@
  *
  * The including file defines BP_ISA (the suffix of the names), BP_VOCABULARY (the file of the
  * vector operations, described in body.inc.h), and, where the instruction set has a scaling
- * instruction, BP_HAS_SCALE.
+ * instruction, BP_HAS_SCALE; and BP_VECTOR_REGISTERS if there are more than 16.
  */
 #include <math.h>
 #include <string.h>
@@ -43,6 +43,11 @@
 #    define BP_UNROLL_ALL _Pragma("GCC unroll 32")
 #else
 #    define BP_UNROLL_ALL
+#endif
+
+/* How many vectors fit into registers. */
+#if !defined(BP_VECTOR_REGISTERS)
+#    define BP_VECTOR_REGISTERS 16
 #endif
 
 /* The layout of the element type, as integer constant expressions. */

@@ -57,7 +57,6 @@ static inline void bp_avx2_block_f64(const double *src, int64_t lds, double *dst
 #define FEW_COLS 4
 #define ONE_COLS 8
 #define GEMM_SHAPES AVX2_SHAPES
-#define FREE_PARTS 0
 #define V_PART(n) bp_avx2_part_f32(n)
 #define V_ZERO _mm256_setzero_ps
 #define V_SET1 _mm256_set1_ps
@@ -87,7 +86,6 @@ static inline void bp_avx2_block_f64(const double *src, int64_t lds, double *dst
 #define FEW_COLS 4
 #define ONE_COLS 8
 #define GEMM_SHAPES AVX2_SHAPES
-#define FREE_PARTS 0
 #define V_PART(n) bp_avx2_part_f64(n)
 #define V_ZERO _mm256_setzero_pd
 #define V_SET1 _mm256_set1_pd

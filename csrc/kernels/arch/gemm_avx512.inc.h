@@ -24,7 +24,6 @@
 #define FEW_COLS 4
 #define ONE_COLS 8
 #define GEMM_SHAPES AVX512_SHAPES
-#define FREE_PARTS 1
 #define V_PART(n) ((__mmask16)((1u << (n)) - 1u))
 #define V_ZERO _mm512_setzero_ps
 #define V_SET1 _mm512_set1_ps
@@ -55,7 +54,6 @@
 #define FEW_COLS 4
 #define ONE_COLS 8
 #define GEMM_SHAPES AVX512_SHAPES
-#define FREE_PARTS 1
 #define V_PART(n) ((__mmask8)((1u << (n)) - 1u))
 #define V_ZERO _mm512_setzero_pd
 #define V_SET1 _mm512_set1_pd

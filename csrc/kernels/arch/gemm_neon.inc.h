@@ -47,7 +47,6 @@ static inline void bp_neon_store_f64(double *p, int n, float64x2_t v) {
 #define FEW_COLS 6
 #define ONE_COLS 6
 #define GEMM_SHAPES NEON_SHAPES
-#define FREE_PARTS 0
 #define V_PART(n) (n)
 #define V_ZERO() vdupq_n_f32(0)
 #define V_SET1 vdupq_n_f32
@@ -72,7 +71,6 @@ static inline void bp_neon_store_f64(double *p, int n, float64x2_t v) {
 #define FEW_COLS 6
 #define ONE_COLS 6
 #define GEMM_SHAPES NEON_SHAPES
-#define FREE_PARTS 0
 #define V_PART(n) (n)
 #define V_ZERO() vdupq_n_f64(0)
 #define V_SET1 vdupq_n_f64

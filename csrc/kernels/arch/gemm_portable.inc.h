@@ -75,7 +75,6 @@ static inline void bp_portable_block_f64(const double *src, int64_t lds, double 
 #define FEW_COLS 4
 #define ONE_COLS 4
 #define GEMM_SHAPES PORTABLE_SHAPES
-#define FREE_PARTS 0
 #define V_PART(n) (n)
 #define V_ZERO() PORTABLE_SET1_f32(0.0f)
 #define V_SET1 PORTABLE_SET1_f32
@@ -105,7 +104,6 @@ static inline void bp_portable_block_f64(const double *src, int64_t lds, double 
 #define FEW_COLS 4
 #define ONE_COLS 4
 #define GEMM_SHAPES PORTABLE_SHAPES
-#define FREE_PARTS 0
 #define V_PART(n) (n)
 #define V_ZERO() PORTABLE_SET1_f64(0.0)
 #define V_SET1 PORTABLE_SET1_f64

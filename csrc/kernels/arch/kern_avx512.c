@@ -19,6 +19,7 @@
 #    define BP_ISA avx512
 #    define BP_VOCABULARY "vocabulary_avx512.inc.h"
 #    define BP_HAS_SCALE
+#    define BP_VECTOR_REGISTERS 32
 #    include "both.inc.h"
 #    include "gemm_avx512.inc.h"
 #    include "bf16_avx512.inc.h"

@@ -6,6 +6,8 @@
 #    include <arm_neon.h>
 
 #    define BP_ISA neon
+#    define BP_VECTOR_REGISTERS 32
+#    define BP_SUM_OF_NEIGHBOURS /* V(sum) adds neighbours first, not halves */
 #    define BP_VOCABULARY "vocabulary_neon.inc.h"
 #    include "both.inc.h"
 #    include "gemm_neon.inc.h"

@@ -210,10 +210,36 @@ static double BPK(sum_abs)(int64_t n, const real *x) {
     return V(total)(0, n, x);
 }
 
-static void BPK(add)(int64_t n, const real *x, real *y) {
+static void BPK(gemv)(int64_t rows, int64_t cols, const real *a, int64_t lda, const real *x,
+                      real *y) {
+    for (int64_t i = 0; i < rows; i++)
+        y[i] = V(row_dot)(cols, a + i * lda, x);
+}
+
+static void BPK(row_sum)(int64_t rows, int64_t cols, const real *x, int64_t ldx, real *out,
+                         int accumulate) {
+    for (int64_t i = 0; i < rows; i++) {
+        real sum = accumulate ? out[i] : 0;
+        for (int64_t j = 0; cols < 8 && j < cols; j++)
+            sum += x[i * ldx + j];
+        out[i] = cols < 8 ? sum : sum + V(row_sum)(cols, x + i * ldx);
+    }
+}
+
+static void BPK(add)(int64_t n, const real *x, const real *y, real *z) {
     BP_INDEPENDENT
     for (int64_t i = 0; i < n; i++)
-        y[i] += x[i];
+        z[i] = x[i] + y[i];
+}
+
+static void BPK(add_bias)(int64_t rows, int64_t cols, const real *bias, real *z, int64_t ldz) {
+    for (int64_t i = 0; i < rows; i++) {
+        real *row = z + i * ldz;
+        const real b = bias[i];
+        BP_INDEPENDENT
+        for (int64_t j = 0; j < cols; j++)
+            row[j] += b;
+    }
 }
 
 #define BP_LOAD(name, type)                                                                        \
@@ -285,7 +311,10 @@ static void BPK(init_rows)(BP_T(bp_kernels) *k) {
     k->col_sum = BPK(col_sum);
     k->sum_sq = BPK(sum_sq);
     k->sum_abs = BPK(sum_abs);
+    k->gemv = BPK(gemv);
+    k->row_sum = BPK(row_sum);
     k->add = BPK(add);
+    k->add_bias = BPK(add_bias);
     k->load_f32 = BPK(load_f32);
     k->load_f64 = BPK(load_f64);
     k->load_u8 = BPK(load_u8);

@@ -14,6 +14,7 @@ __all__ = [
     "plot_flow_histograms",
     "plot_flow_history",
     "plot_history",
+    "plot_search",
 ]
 
 # Blue, orange, green and purple of Okabe and Ito, told apart with any colour vision; markers and
@@ -76,6 +77,23 @@ def plot_history(
     axis.set_xlabel("epoch")
     axis.set_ylabel("cost")
     axis.legend(frameon=False)
+    return axis
+
+
+def plot_search(
+    curves: Sequence[Sequence[tuple[int, float]]], best: Sequence[tuple[int, float]], ax: Any
+) -> Any:
+    """Draw the score of every candidate over the epochs; see `tuning.SearchResult.plot`."""
+    axis = _subplots(1, 6.4)[0] if ax is None else ax
+    for curve in curves:
+        epochs, scores = zip(*curve, strict=True)
+        axis.plot(epochs, scores, "o-", color=_COLOURS[0], alpha=0.35, markersize=3, linewidth=1)
+    epochs, scores = zip(*best, strict=True)
+    axis.plot(epochs, scores, "s-", color=_COLOURS[1], label="best candidate")
+    _log_if_positive(axis, *([score for _, score in curve] for curve in curves))
+    axis.set_xscale("log")
+    axis.set(xlabel="epochs", ylabel="validation cost", title="candidates of the search")
+    axis.legend()
     return axis
 
 

@@ -1,4 +1,4 @@
-"""Built-in data sets, and loaders for CSV, NumPy and IDX files.
+"""Built-in data sets, and loaders for tables, NumPy and IDX files.
 
 `load` takes the name of a built-in set or a path and finds the right loader. Every loader returns
 a `Dataset` of raw values; `Dataset.split` holds out a part and `Dataset.scaling` gives the shift
@@ -10,18 +10,23 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from ..tables import FRAME_FILES, Encoded, Encoding, RobustScaling
 from ._arrays import load_npy, load_npz, read_inputs
 from ._builtin import digits, iris, moons, spirals
-from ._csv import load_csv
 from ._dataset import Array, Dataset, Task
-from ._encoding import Encoding
 from ._idx import find_idx, is_idx, load_idx, read_idx
+from ._tables import from_frame, load_csv
+from ._windows import Windows
 
 __all__ = [
     "BUILT_IN",
     "Dataset",
+    "Encoded",
     "Encoding",
+    "RobustScaling",
+    "Windows",
     "digits",
+    "from_frame",
     "iris",
     "is_table",
     "load",
@@ -36,6 +41,7 @@ __all__ = [
 
 BUILT_IN = {"digits": digits, "iris": iris, "moons": moons, "spirals": spirals}
 TEXT_SUFFIXES = (".csv", ".tsv", ".txt", ".data")
+PACKED_SUFFIXES = (".gz", ".bz2", ".xz")
 
 
 def load(
@@ -50,7 +56,8 @@ def load(
     ----------
     name_or_path : str or path
         ``digits``, ``iris``, ``moons`` or ``spirals``; else a path: a text table (.csv, .tsv,
-        .txt or .data, plain or .gz), an .npz archive, an .npy file with its partner, or a
+        .txt or .data, plain or .gz, .bz2, .xz), a file of another table (.parquet, .feather,
+        .xlsx), an .npz archive, an .npy file with its partner, or a
         folder of .npy or IDX (MNIST) files. A file with the name of a built-in set is reached as
         ``./digits``. Compressed data may unpack to 256 MB, or to 100 times their size if that is
         more; anything larger is taken for a decompression bomb and refused.
@@ -97,13 +104,17 @@ def load(
         return load_csv(path, target, task=task)
     raise ValueError(
         f"{name}: unknown kind of file; known are {', '.join(TEXT_SUFFIXES)} "
-        "(also .gz), .npz, .npy and a folder of .npy or IDX files"
+        f"(also .gz, .bz2, .xz), {', '.join(FRAME_FILES)}, .npz, .npy and a folder of .npy or IDX "
+        "files"
     )
 
 
 def is_table(path: str | os.PathLike[str]) -> bool:
-    """Tell from the suffix whether a file is a text table, which `load_csv` reads."""
-    return os.fspath(path).removesuffix(".gz").endswith(TEXT_SUFFIXES)
+    """Tell from the suffix whether a file is a table, which `load_csv` reads."""
+    name = os.fspath(path).lower()
+    for suffix in PACKED_SUFFIXES:
+        name = name.removesuffix(suffix)
+    return name.endswith((*TEXT_SUFFIXES, *FRAME_FILES))
 
 
 def load_inputs(path: str | os.PathLike[str]) -> Array | None:

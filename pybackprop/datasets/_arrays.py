@@ -11,9 +11,8 @@ import numpy as np
 
 from ..files.read import DAMAGE, Archive, explain, open_regular, size_of
 from ..files.read import read_npy as read_stream
+from ..tables import MAX_INTEGER_CLASSES, MIN_ROWS_PER_CLASS, listing
 from ._dataset import MAX_COLUMNS, Array, Dataset, Task, number_names
-from ._table import listing
-from ._targets import MAX_INTEGER_CLASSES, MIN_ROWS_PER_CLASS
 
 _PAIRS = (("x_train", "y_train"), ("X_train", "y_train"), ("x", "y"), ("X", "y"), ("X", "Y"))
 _TEST_PAIRS = (("x_test", "y_test"), ("X_test", "y_test"))

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ._csv import load_csv
 from ._dataset import Dataset
+from ._tables import load_csv
 
 _DATA = Path(__file__).with_name("data")
 

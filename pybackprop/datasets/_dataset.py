@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import numbers
+import operator
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ._encoding import Encoding
-from ._targets import class_fault
+from ..tables import Encoding, class_fault
 
 Task = Literal["classification", "regression"]
 Array = NDArray[Any]
@@ -55,9 +56,11 @@ class Dataset:
     x_test, y_test : ndarray or None
         The held-out part, in the form of `x` and `y`: given by the files, or made by `split`.
     encoding : Encoding or None
-        How the rows of a CSV file became the columns of `x`; None for other sources.
+        How the rows of a table became the columns of `x`; None for other sources.
     name : str
         Where the examples come from: the name of a built-in set or a path.
+    notes : tuple of str
+        What its reader did that the owner of the data may not expect.
 
     Raises
     ------
@@ -75,6 +78,7 @@ class Dataset:
     y_test: Array | None = None
     encoding: Encoding | None = None
     name: str = ""
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.task not in ("classification", "regression"):
@@ -180,7 +184,7 @@ class Dataset:
             what = found
         raise ValueError(f"{self.name}: {what}; choose another target")
 
-    def split(self, fraction: float = 0.2, seed: int = 0) -> Dataset:
+    def split(self, fraction: float | tuple[int, int] = 0.2, seed: int = 0) -> Dataset:
         """Hold out a part of the examples, drawn at random.
 
         With classes the draw is stratified: every class gives its share, at least one example
@@ -188,8 +192,9 @@ class Dataset:
 
         Parameters
         ----------
-        fraction : float
-            Share of the examples to hold out, between 0 and 1.
+        fraction : float or pair of int
+            Share of the examples to hold out, between 0 and 1; or (k, K) for the k-th, from 0, of
+            K parts of nearly equal size, for cross-validation.
         seed : int
             Seed of the draw. The same seed and data give the same parts.
 
@@ -201,43 +206,27 @@ class Dataset:
 
         Raises
         ------
+        TypeError
+            If `fraction` is neither a number nor a pair of integers.
         ValueError
             If a held-out part exists already, if `fraction` is not strictly between 0 and 1, or
             if one of the parts would be empty.
         """
         if self.x_test is not None:
             raise ValueError("split needs a Dataset without a held-out part, but x_test is given")
-        held = self._draw(fraction, seed)
+        part = part_to_hold(fraction, "fraction")
+        held = draw_held(self.y, self.class_names, part, seed)
         return replace(
             self, x=self.x[~held], y=self.y[~held], x_test=self.x[held], y_test=self.y[held]
         )
-
-    def _draw(self, fraction: float, seed: int) -> NDArray[np.bool_]:
-        """Return the mask of the rows to hold out."""
-        if not 0 < fraction < 1:
-            raise ValueError(f"fraction must be between 0 and 1, but is {fraction!r}")
-        rng = np.random.default_rng(seed)
-        held = np.zeros(self.n_examples, dtype=np.bool_)
-        if self.class_names is None:
-            count = round(fraction * self.n_examples)
-            held[rng.permutation(self.n_examples)[:count]] = True
-        else:
-            for label in range(len(self.class_names)):
-                rows = rng.permutation(np.flatnonzero(self.y == label))
-                count = max(round(fraction * rows.size), 1)
-                held[rows[: min(count, rows.size - 1)]] = True
-        if not held.any() or held.all():
-            raise ValueError(
-                f"fraction {fraction!r} of {self.n_examples} examples leaves one part empty"
-            )
-        return held
 
     def scaling(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return the shift and scale that standardise the inputs.
 
         ``(x - shift) * scale`` has mean 0 and standard deviation 1 over the rows of `x`; the
         held-out part is not looked at. A column that never varies gets scale 1, so it becomes 0
-        instead of infinity. Columns that one-hot encode a category stay 0 and 1.
+        instead of infinity. Columns that one-hot encode a category stay 0 and 1. Inputs that the
+        encoding has scaled stay as they are.
 
         Images (uint8) get one shift and one scale for all columns, from the mean and standard
         deviation of all pixels: a border pixel that is lit in three images of ten thousand
@@ -251,12 +240,60 @@ class Dataset:
         """
         if self.x.dtype == np.uint8:
             return _image_scaling(self.x)
+        if self.encoding is not None and self.encoding.scaling is not None:
+            return np.zeros(self.n_features), np.ones(self.n_features)
         shift, scale = _column_scaling(self.x)
         if self.encoding is not None:
             one_hot = self.encoding.one_hot_mask()
             shift[one_hot] = 0.0
             scale[one_hot] = 1.0
         return shift, scale
+
+
+def part_to_hold(value: Any, name: str) -> float | tuple[int, int]:
+    """Check an argument that says which part to hold out: a fraction, or (k, K)."""
+    wanted = "must be a number between 0 and 1, or (k, K) with 0 <= k < K"
+    wrong = f"{name} {wanted}, got {value!r}"
+    if isinstance(value, (tuple, list)) and len(value) == 2:
+        try:
+            fold, folds = map(operator.index, value)
+        except TypeError:
+            raise TypeError(wrong) from None
+        if not 0 <= fold < folds or folds < 2:
+            raise ValueError(wrong)
+        return fold, folds
+    if not isinstance(value, numbers.Real) or isinstance(value, bool):
+        raise TypeError(wrong)
+    share = float(value)
+    if not 0 < share < 1:
+        raise ValueError(wrong)
+    return share
+
+
+def draw_held(
+    y: Array, classes: tuple[str, ...] | None, fraction: float | tuple[int, int], seed: int
+) -> NDArray[np.bool_]:
+    """Return the mask of the rows that `Dataset.split` holds out."""
+    rng = np.random.default_rng(seed)
+    held = np.zeros(len(y), dtype=np.bool_)
+    groups = [np.arange(len(y))]
+    if classes is not None:
+        groups = [np.flatnonzero(y == label) for label in range(len(classes))]
+    begun = 0
+    for group in groups:
+        rows = rng.permutation(group)
+        if isinstance(fraction, tuple):
+            # The first rows of the classes go to different parts, which makes these equally large.
+            held[rows[(fraction[0] - begun) % fraction[1] :: fraction[1]]] = True
+            begun += rows.size
+        elif classes is None:
+            held[rows[: round(fraction * len(y))]] = True
+        else:
+            count = max(round(fraction * rows.size), 1)
+            held[rows[: min(count, rows.size - 1)]] = True
+    if not held.any() or held.all():
+        raise ValueError(f"fraction {fraction!r} of {len(y)} examples leaves one part empty")
+    return held
 
 
 def _shorten(names: tuple[str, ...]) -> str:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 import re
 
-MISSING = frozenset({"", "?", "na", "n/a", "nan", "null"})
+# In lower case.
+MISSING = frozenset({"", "?", "na", "n/a", "nan", "null", "<na>", "nat", "#n/a"})
 
 # From here on, not every integer can be represented as a float64.
 EXACT_INTEGERS = 2.0**53
@@ -15,15 +16,29 @@ _MAX_ODD = 64
 
 # How the names of months begin in European languages. Any other word between two numbers is not a
 # month, as in 12 Monkeys 1995 and 10-RED-22.
-_MONTHS = (
-    *("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"),
-    *("jän", "mär", "mrz", "mai", "okt", "dez", "fév", "fev", "avr", "aoû", "aou", "déc"),
-    *("ene", "abr", "ago", "set", "dic", "gen", "mag", "giu", "lug", "ott", "out", "maa", "mrt"),
-    *("mei", "maj", "des", "sty", "lut", "kwi", "cze", "lip", "sie", "wrz", "paź", "lis", "gru"),
-    *("янв", "фев", "мар", "апр", "мая", "май", "июн", "июл", "авг", "сен", "окт", "ноя", "дек"),
-)
+MONTHS = {
+    begin: month
+    for month, begins in enumerate(
+        (
+            "jan jän ene gen sty янв",
+            "feb fév fev lut фев",
+            "mar mär mrz maa mrt мар",
+            "apr avr abr kwi апр",
+            "may mai mag mei maj мая май",
+            "jun giu cze июн",
+            "jul lug lip июл",
+            "aug aoû aou ago sie авг",
+            "sep set wrz сен",
+            "oct okt ott out paź окт",
+            "nov lis ноя",
+            "dec dez déc dic des gru дек",
+        ),
+        1,
+    )
+    for begin in begins.split()
+}
 # 4 Jan 2023, 04-Jan-23, 2023-Jan-04, Wed, 4 Jan 2023, Jan 4, 2023.
-_NAME = rf"(?i:{'|'.join(_MONTHS)})[^\W\d_]{{0,7}}"
+_NAME = rf"(?i:{'|'.join(MONTHS)})[^\W\d_]{{0,7}}"
 _MONTH = rf"(?:de )?{_NAME}\.?(?: de)?"
 _YEAR = r"[12]\d{3}"
 _DAY = (
@@ -31,10 +46,11 @@ _DAY = (
     rf"|\d{{2}}\.\d{{2}}\.\d{{2}}|\d{{1,2}}-{_NAME}-\d{{2}}"
     rf"|(?:[^\W\d_]{{2,10}}\.?, )?\d{{1,2}}(?:\.|st|nd|rd|th)?[- ]{_MONTH},?[- ]{_YEAR}"
     rf"|(?:[^\W\d_]{{2,10}}\.?, )?{_MONTH} \d{{1,2}}(?:st|nd|rd|th)?,? {_YEAR}"
-    rf"|{_YEAR}[- ]{_MONTH}[- ]\d{{1,2}})"
+    rf"|{_YEAR}[- ]{_MONTH}[- ]\d{{1,2}}|{_YEAR}-(?:0[1-9]|1[0-2])|{_MONTH} {_YEAR})"
 )
+_PAST_HOUR = r"[0-5]\d(?::(?:[0-5]\d|60)(?:[.,]\d+)?)?"
 _TIME = (
-    r"\d{1,2}:\d{2}(?::\d{2}(?:[.,]\d+)?)?(?: ?[AaPp][Mm])?(?: ?(?:Z|GMT|UTC|[+-]\d{2}:?\d{2}))?"
+    rf"(?:[01]?\d|2[0-3]):{_PAST_HOUR}(?: ?[AaPp][Mm])?(?: ?(?:Z|GMT|UTC|[+-]\d{{2}}:?\d{{2}}))?"
 )
 _DATE = re.compile(rf"{_DAY}(?:(?:T|,? )\s*{_TIME})?|{_TIME}")
 
@@ -54,42 +70,47 @@ _AMOUNT = rf"(?:{_GROUPED}|\d+(?:[.,]\d*)?|[.,]\d+)"
 _EXPONENT = r"(?:[eE][+-]?\d+)?"
 
 # Notations of numbers that Python does not accept, or not reliably; the first match counts.
-_ODD = tuple(
-    (re.compile(pattern, re.ASCII), what)
-    for pattern, what in (
-        (rf"{_SIGN}{_AMOUNT} ?[%\u2030]|% ?{_AMOUNT}", "is a percentage; write the number alone"),
+_NOTATIONS = tuple(
+    (re.compile(pattern, re.ASCII), kind)
+    for pattern, kind in (
+        (rf"{_SIGN}{_AMOUNT} ?[%\u2030]|% ?{_AMOUNT}", "percentage"),
         (
             rf"{_SIGN}{_MONEY} ?{_SIGN}{_AMOUNT}|{_SIGN}{_AMOUNT} ?{_MONEY}"
             rf"|\((?:{_MONEY} ?)?{_AMOUNT}\)",
-            "is an amount of money as accounts show it; write the number alone",
+            "money",
         ),
-        (
-            rf"[\u2212\u2013] ?{_AMOUNT}{_EXPONENT}",
-            "has a dash for a minus sign; write the hyphen-minus '-'",
-        ),
-        (
-            rf"{_SIGN}(?:\d*,(?:\d{{1,2}}|\d{{4,}})|0*,\d+){_EXPONENT}",
-            "has a decimal comma; write numbers with a decimal point",
-        ),
-        (
-            rf"{_SIGN}\d+,\d{{3}}{_EXPONENT}",
-            "has a comma, which may be decimal or between thousands; write numbers with a decimal "
-            "point and their digits in one piece",
-        ),
+        (rf"[\u2212\u2013] ?{_AMOUNT}{_EXPONENT}", "dash"),
+        (rf"{_SIGN}(?:\d*,(?:\d{{1,2}}|\d{{4,}})|0*,\d+){_EXPONENT}", "decimal comma"),
+        (rf"{_SIGN}\d+,\d{{3}}{_EXPONENT}", "comma"),
         (
             rf"(?!{_PHONE}){_SIGN}(?:{_GROUPED}|\d+(?:_\d+)+(?:\.\d*)?{_EXPONENT})",
-            "has its digits in groups; write them in one piece, with a decimal point",
+            "groups",
         ),
     )
 )
+# What keeps numbers in such a notation from being read as they are, and how to write them.
+_ODDITIES = {
+    "percentage": "is a percentage; write the number alone",
+    "money": "is an amount of money; write the number alone",
+    "dash": "has a dash for a minus sign; write the hyphen-minus '-'",
+    "decimal comma": "has a decimal comma; write numbers with a decimal point",
+    "comma": "has a comma, which may be decimal or between thousands; write numbers with a decimal "
+    "point and their digits in one piece",
+    "groups": "has its digits in groups; write them in one piece, with a decimal point",
+    "digits": "has other digits than 0 to 9; write it with those",
+}
 _UNIT = re.compile(
     rf"{_SIGN}({_AMOUNT}{_EXPONENT}) ?([^\W\d_]+[23\u00b2\u00b3]?(?:/\w+)?|\u00b0[CFK]?)"
 )
+# Hours, minutes and seconds that have passed, such as 31:05; also a time of day.
+_DURATION = re.compile(rf"(\d{{1,4}}):({_PAST_HOUR})", re.ASCII)
+# The unit of such cells.
+HOURS = "h:mm"
 
 
-def is_missing(cell: str) -> bool:
+def is_missing(cell: str, missing: frozenset[str] = MISSING) -> bool:
     """Tell whether a stripped cell stands for a missing value."""
-    return cell.lower() in MISSING
+    return cell.lower() in missing
 
 
 def is_number(cell: str) -> bool:
@@ -132,24 +153,48 @@ def is_date(cell: str) -> bool:
     return _DATE.fullmatch(cell) is not None
 
 
-def oddity(cell: str) -> str | None:
-    """Return what is wrong with a number in an unsupported notation and how to fix it, or None."""
+def notation(cell: str) -> str | None:
+    """Return the notation of a stripped cell that is a number only for people, else None.
+
+    It is one of percentage, money, dash, decimal comma, comma (which may be decimal or between
+    thousands), groups and digits.
+    """
     if len(cell) > _MAX_ODD or is_number(cell):
         return None
-    for pattern, what in _ODD:
+    for pattern, kind in _NOTATIONS:
         if pattern.fullmatch(cell):
-            return what
-    if not cell.isascii() and is_number(_with_ascii_digits(cell)):
-        return "has other digits than 0 to 9; write it with those"
+            return kind
+    if not cell.isascii() and is_number(with_ascii_digits(cell)):
+        return "digits"
     return None
 
 
+def oddity(cell: str) -> str | None:
+    """Return what is wrong with a number in such a notation and how to write it, or None."""
+    kind = notation(cell)
+    return None if kind is None else _ODDITIES[kind]
+
+
 def unit(cell: str) -> tuple[str, str] | None:
-    """Return the number and the unit of a cell such as 72.4 kg, else None."""
+    """Return the number and the unit of a cell such as 72.4 kg, else None.
+
+    That of a duration such as 31:05 is `HOURS`.
+    """
+    if _DURATION.fullmatch(cell):
+        return cell, HOURS
     found = None if len(cell) > _MAX_ODD else _UNIT.fullmatch(cell)
     return None if found is None else (found[1], found[2])
 
 
-def _with_ascii_digits(cell: str) -> str:
+def hours(cell: str) -> float | None:
+    """Return the hours of a duration such as 31:05 or 31:05:30, else None."""
+    found = _DURATION.fullmatch(cell)
+    if found is None:
+        return None
+    minutes, _, seconds = found[2].partition(":")
+    return int(found[1]) + int(minutes) / 60 + float((seconds or "0").replace(",", ".")) / 3600
+
+
+def with_ascii_digits(cell: str) -> str:
     """Return a text with all decimal digits as those from 0 to 9."""
     return "".join(str(int(c)) if c.isdecimal() else c for c in cell)

@@ -9,10 +9,18 @@ from .._optional import optional
 from ..threadpools import register_threadpoolctl
 
 with optional("scikit-learn", "pybackprop.sklearn", modules=("sklearn", "scipy")):
+    from ._bagged import BaggedMLPClassifier, BaggedMLPRegressor
     from ._classifier import MLPClassifier
     from ._regressor import MLPRegressor
+    from ._search import MLPSearchCV
 
-__all__ = ["MLPClassifier", "MLPRegressor"]
+__all__ = [
+    "BaggedMLPClassifier",
+    "BaggedMLPRegressor",
+    "MLPClassifier",
+    "MLPRegressor",
+    "MLPSearchCV",
+]
 
 # scikit-learn has loaded threadpoolctl by now.
 register_threadpoolctl()

@@ -208,12 +208,22 @@ class BaseMLP(BaseEstimator):  # type: ignore[misc]
         self, X: Any, y: Any, sample_weight: Any, validation: tuple[Any, ...], incremental: bool
     ) -> None:
         """Fit, or train for one epoch where `incremental` is set."""
+        fit = self._begin(X, y, sample_weight, validation, incremental)
+        with _limited(self.threads):
+            fit.run()
+
+    def _begin(
+        self, X: Any, y: Any, sample_weight: Any, validation: tuple[Any, ...], incremental: bool
+    ) -> _solvers.Stochastic | _solvers.Lbfgs:
+        """Check the data and make the network; return the training that is to come."""
         arguments = Arguments.of(self)
         going_on = incremental or self.warm_start
         first = not (self.__sklearn_is_fitted__() and going_on)
         X, y = self._check_inputs(X, first, y=y, multi_output=True, y_numeric=self._y_numeric)
         targets = self._check_targets(y, incremental)
-        rows = Rows(X, targets, *self._check_weights(y, X.shape[0], sample_weight, incremental))
+        weights = self._check_weights(y, X.shape[0], sample_weight, incremental)
+        # Before some are held out: a validation part of rows without weight has no score.
+        rows = Rows(X, targets, *weights, np.arange(X.shape[0])).drop_unweighted()
         held_out = self._check_validation(validation)
         self.n_outputs_ = self._count_outputs(targets)
         objective = self._objective()
@@ -222,17 +232,13 @@ class BaseMLP(BaseEstimator):  # type: ignore[misc]
             layers = self._first_layers(arguments, random_state)
         if arguments.solver != "lbfgs" and arguments.early_stopping and held_out is None:
             rows, held_out = self._hold_out(rows, arguments, random_state, incremental, first)
-        rows = rows.drop_unweighted()
         if first:
             self._initialize(arguments, objective, rows, layers, random_state, incremental)
         self._adapt(arguments, objective, rows)
-        with _limited(arguments.threads):
-            if arguments.solver == "lbfgs":
-                _solvers.fit_lbfgs(self, arguments, objective, rows)
-                return
-            self._prepare(arguments, objective, held_out, incremental)
-            fit = _solvers.Stochastic(self, arguments, objective, rows, held_out, incremental)
-            fit.run()
+        if arguments.solver == "lbfgs":
+            return _solvers.Lbfgs(self, arguments, objective, rows)
+        self._prepare(arguments, objective, held_out, incremental)
+        return _solvers.Stochastic(self, arguments, objective, rows, held_out, incremental)
 
     def _check_validation(self, validation: tuple[Any, ...]) -> Rows | None:
         """Return the validation data that the caller gave."""

@@ -25,12 +25,14 @@ class Rows(NamedTuple):
     """Examples: `x` is an ndarray or a CSR matrix, `y` holds the network's targets.
 
     `weights` are those of the loss, class weights included; `sample_weight` those of the score.
+    `numbers` are the caller's of these rows.
     """
 
     x: Any
     y: Array
     weights: Array | None = None
     sample_weight: Array | None = None
+    numbers: Array | None = None
 
     def take(self, index: Array) -> Rows:
         """Return some of the rows."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 import warnings
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import scipy.optimize
@@ -93,38 +93,55 @@ class Stochastic:
             warnings.warn(
                 f"batch_size={arguments.batch_size} is larger than the number of rows to train on, "
                 f"{self.rows}. It is going to be clipped",
-                stacklevel=4,
+                stacklevel=5,
             )
 
     def run(self) -> None:
         """Train until the loss or the score stops improving, or max_iter."""
-        estimator, arguments = self.estimator, self.arguments
-        estimator.n_iter_ = 0
-        estimator.converged_ = False
-        epochs = 1 if self.incremental else arguments.max_iter
+        epochs = self.begin()
         fit = self._fit_sparse if _data.is_sparse(self.training.x) else self._fit_dense
         try:
             fit(epochs)
         except FloatingPointError as error:
-            best = estimator._best_parameters if arguments.early_stopping else None
-            if best is None or self.incremental:
-                raise ValueError(
-                    "Solver produced non-finite parameter weights. The input data may contain "
-                    f"large values and need to be preprocessed: {error}"
-                ) from error
-            self._note_divergence()
+            self.diverge(error)
         except KeyboardInterrupt:
             warnings.warn("Training interrupted by user.", stacklevel=4)
         else:
-            if estimator.n_iter_ == epochs and not (estimator.converged_ or self.incremental):
+            if self.is_unfinished(epochs):
                 warnings.warn(
                     f"Stochastic Optimizer: Maximum iterations ({epochs}) reached and the "
                     "optimization hasn't converged yet.",
                     ConvergenceWarning,
                     stacklevel=4,
                 )
+        self.end()
+
+    def begin(self) -> int:
+        """Begin to count; return for how many epochs to train at most."""
+        self.estimator.n_iter_ = 0
+        self.estimator.converged_ = False
+        return 1 if self.incremental else self.arguments.max_iter
+
+    def is_unfinished(self, epochs: int) -> bool:
+        """Return whether it has been trained for so many epochs without converging."""
+        estimator = self.estimator
+        return estimator.n_iter_ == epochs and not (estimator.converged_ or self.incremental)
+
+    def diverge(self, error: FloatingPointError) -> None:
+        """End with the best weights so far if there are any, else with an error."""
+        best = self.estimator._best_parameters if self.arguments.early_stopping else None
+        if best is None or self.incremental:
+            raise ValueError(
+                "Solver produced non-finite parameter weights. The input data may contain "
+                f"large values and need to be preprocessed: {error}"
+            ) from error
+        self._note_divergence()
+
+    def end(self) -> None:
+        """Put the best weights back, if they are kept."""
+        estimator = self.estimator
         put_back = estimator.converged_ or not self.incremental
-        if arguments.early_stopping and put_back and estimator._best_parameters is not None:
+        if self.arguments.early_stopping and put_back and estimator._best_parameters is not None:
             self.network.parameters = estimator._best_parameters
 
     def _note_divergence(self) -> None:
@@ -141,7 +158,7 @@ class Stochastic:
             "loss is not finite. The weights with the best validation score have been put back. A "
             "smaller learning_rate_init may help.",
             ConvergenceWarning,
-            stacklevel=5,
+            stacklevel=6,
         )
 
     def _fit_dense(self, epochs: int) -> None:
@@ -154,7 +171,7 @@ class Stochastic:
             optimizer=self.optimizer,
             shuffle=self.arguments.shuffle,
             sample_weight=self.training.weights,
-            callbacks=self._end_epoch,
+            callbacks=self.end_epoch,
         )
 
     def _fit_sparse(self, epochs: int) -> None:
@@ -181,10 +198,10 @@ class Stochastic:
             cost, rate = total / weight, self.optimizer._rate()
             seconds = time.perf_counter() - begin
             end = EpochEnd(epoch, cost, None, seconds, rate, network, self.optimizer)
-            if self._end_epoch(end):
+            if self.end_epoch(end):
                 break
 
-    def _end_epoch(self, end: EpochEnd) -> bool:
+    def end_epoch(self, end: EpochEnd) -> bool:
         """Note the figures of an epoch, adapt the learning rate; return whether to stop."""
         estimator, arguments, scale = self.estimator, self.arguments, self.objective.scale
         estimator.n_iter_ += 1
@@ -274,6 +291,19 @@ class Stochastic:
         if buffer is not None:
             buffer *= self._rate() / rate
         self.optimizer.lr = rate * self._rate_scale()
+
+
+class Lbfgs(NamedTuple):
+    """One call of fit with solver lbfgs."""
+
+    estimator: Estimator
+    arguments: Arguments
+    objective: Objective
+    rows: Rows
+
+    def run(self) -> None:
+        """Minimise."""
+        fit_lbfgs(*self)
 
 
 def fit_lbfgs(estimator: Estimator, arguments: Arguments, objective: Objective, rows: Rows) -> None:

@@ -1,4 +1,8 @@
-"""A headless Chromium on a pipe: enough of the DevTools protocol to load a page and work it."""
+"""A headless Chromium on a pipe: enough of the DevTools protocol to load a page and work it.
+
+The fixture `chromium` is one browser for the tests of a module, and the functions at the end read a
+page and press what is on it.
+"""
 
 from __future__ import annotations
 
@@ -10,12 +14,21 @@ import select
 import shutil
 import subprocess
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 PROGRAM = next(
     filter(None, map(shutil.which, ["chromium", "chromium-browser", "google-chrome"])), None
 )
+
+MINUS = "\N{MINUS SIGN}"
+# Of a telephone, and of common screens.
+WIDTHS = [375, 1280, 1440, 1920]
+
+needs_browser = pytest.mark.skipif(PROGRAM is None, reason="needs Chromium")
 
 _FLAGS = [
     "--headless",
@@ -178,3 +191,67 @@ class Chromium:
             for event in self.events
             if event["method"] == "Network.requestWillBeSent"
         ]
+
+
+@pytest.fixture(scope="module")
+def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chromium]:
+    """Return a browser for the tests of a module."""
+    with Chromium(tmp_path_factory.mktemp("profile")) as started:
+        yield started
+
+
+def open_page(browser: Chromium, url: str, width: int = 1280) -> None:
+    """Load a page anew in a window so wide, of a telephone if it is narrow."""
+    browser.resize(width, touch=width < 500)
+    browser.move(1, 1)
+    # A page that differs in what follows # alone would not be loaded.
+    browser.open("about:blank")
+    browser.open(url)
+
+
+def opened(browser: Chromium, url: str, width: int) -> Iterator[Chromium]:
+    """Load a page for a test; afterwards it must not scroll sideways, complain or ask for more."""
+    open_page(browser, url, width)
+    yield browser
+    assert browser.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    assert browser.complaints() == []
+    assert [each for each in browser.requests() if each != "about:blank"] == [url.split("#")[0]]
+
+
+def text_of(browser: Chromium, selector: str) -> str:
+    """Return the text of the first element that a selector finds."""
+    return str(browser.evaluate(f"document.querySelector({selector!r}).textContent"))
+
+
+def texts_of(browser: Chromium, selector: str) -> list[str]:
+    """Return the texts of all elements that a selector finds."""
+    found = browser.evaluate(
+        f"[...document.querySelectorAll({selector!r})].map(each => each.textContent)"
+    )
+    return list(found)
+
+
+def address_of(browser: Chromium) -> str:
+    """Return what follows # in the address, which is written when one has come to rest."""
+    rest = "new Promise(done => setTimeout(done, REST_MS + 20))"
+    return str(browser.evaluate(f"{rest}.then(() => location.hash)"))
+
+
+def touches(browser: Chromium) -> bool:
+    """Tell whether the page is on a telephone."""
+    return bool(browser.evaluate("matchMedia('(pointer: coarse)').matches"))
+
+
+def press_at(browser: Chromium, x: float, y: float) -> None:
+    """Tap on a telephone, click elsewhere."""
+    (browser.tap if touches(browser) else browser.click)(x, y)
+
+
+def press(browser: Chromium, element: str, across: float = 0.5, up: float = 0.5) -> None:
+    """Tap or click an element, given as JavaScript, at a part of its width and height."""
+    x, y = browser.evaluate(
+        f"(element => {{ element.scrollIntoView({{block: 'center', inline: 'center'}});"
+        " const box = element.getBoundingClientRect();"
+        f" return [box.x + {across} * box.width, box.y + {1 - up} * box.height]; }})({element})"
+    )
+    press_at(browser, x, y)

@@ -26,6 +26,7 @@ class Net:
     loss: object = "mse"
     l1: float = 0.0
     l2: float = 0.0
+    label_smoothing: float = 0.0
     scaling: object = None
 
 

@@ -8,15 +8,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from chromium import PROGRAM, Chromium
+from chromium import WIDTHS, Chromium, needs_browser, open_page, opened, press
 
 from pybackprop import Network
 from pybackprop import graph as G
 from pybackprop.graph import Variable, explain
 
-pytestmark = pytest.mark.skipif(PROGRAM is None, reason="needs Chromium")
-
-WIDTHS = [375, 1280, 1440, 1920]
+pytestmark = needs_browser
 
 
 def lecture_example() -> Variable:
@@ -27,15 +25,10 @@ def lecture_example() -> Variable:
     return (b * v).named("J")
 
 
-@pytest.fixture(scope="module")
-def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chromium]:
-    with Chromium(tmp_path_factory.mktemp("profile")) as browser:
-        yield browser
-
-
-def open_page(browser: Chromium, folder: Path, root: Variable, **options: Any) -> None:
-    root.to_html(folder / "graph.html", layout="layers", **options)
-    browser.open((folder / "graph.html").as_uri())
+def written(folder: Path, root: Variable, **options: Any) -> str:
+    path = folder / "graph.html"
+    root.to_html(path, layout="layers", **options)
+    return path.as_uri()
 
 
 @pytest.fixture(params=WIDTHS)
@@ -43,23 +36,7 @@ def browser(
     chromium: Chromium, tmp_path: Path, request: pytest.FixtureRequest
 ) -> Iterator[Chromium]:
     """The example's page as it comes up, in a window of one of the widths."""
-    chromium.resize(request.param, touch=request.param < 500)
-    open_page(chromium, tmp_path, lecture_example())
-    yield chromium
-    assert chromium.evaluate("document.documentElement.scrollWidth <= innerWidth")
-    assert chromium.complaints() == []
-    assert len(chromium.requests()) == 1
-
-
-def press(browser: Chromium, element: str) -> None:
-    """Tap or click the middle of an element."""
-    x, y = browser.evaluate(
-        f"(element => {{ element.scrollIntoView({{block: 'center', inline: 'center'}});"
-        " const box = element.getBoundingClientRect();"
-        f" return [box.x + box.width / 2, box.y + box.height / 2]; }})({element})"
-    )
-    touch = browser.evaluate("matchMedia('(pointer: coarse)').matches")
-    (browser.tap if touch else browser.click)(x, y)
+    yield from opened(chromium, written(tmp_path, lecture_example()), request.param)
 
 
 def shown(browser: Chromium, style: str) -> list[str]:
@@ -73,19 +50,19 @@ def shown(browser: Chromium, style: str) -> list[str]:
 
 
 def words(browser: Chromium) -> str:
-    return str(browser.evaluate("byId('words').textContent"))
+    return str(browser.evaluate("document.querySelector('.words').textContent"))
 
 
 def test_values_come_node_by_node_then_gradients_edge_by_edge(browser: Chromium) -> None:
     everything = shown(browser, "pg-value"), shown(browser, "pg-grad")
-    press(browser, "byId('first')")
+    press(browser, go("first"))
     assert "a = 5" in words(browser)
     assert sorted(shown(browser, "pg-value")) == ["2", "3", "3", "5"]
     assert shown(browser, "pg-grad") == []
     seen = [words(browser)]
-    for _ in range(browser.evaluate("steps.length - 1")):
+    for _ in range(browser.evaluate("graph.steps.length - 1")):
         before = len(shown(browser, "pg-value")), len(shown(browser, "pg-grad"))
-        press(browser, "byId('on')")
+        press(browser, go("on"))
         after = len(shown(browser, "pg-value")), len(shown(browser, "pg-grad"))
         # A step shows one number more, and where it is the last use of a node, the sum as well.
         assert sum(after) - sum(before) in (1, 2)
@@ -100,7 +77,7 @@ def test_values_come_node_by_node_then_gradients_edge_by_edge(browser: Chromium)
     assert "Backward: dJ/dv = b = 3; along this edge dJ/dJ = 1 becomes 3" in seen
     assert "Backward: du/db = c = 2; along this edge dJ/du = 3 becomes 6" in seen
     assert len(seen) == 1 + 3 + 1 + 6
-    assert browser.evaluate("byId('on').disabled")
+    assert browser.evaluate(f"{go('on')}.disabled")
 
 
 def test_keys_and_slider_step(browser: Chromium) -> None:
@@ -110,14 +87,18 @@ def test_keys_and_slider_step(browser: Chromium) -> None:
     assert words(browser) == "Forward: u = b * c = 6"
     browser.press("ArrowLeft")
     browser.press("End")
-    assert browser.evaluate("byId('slider').value") == "10"
-    browser.evaluate("byId('slider').focus()")
+    assert browser.evaluate("graph.slider.value") == "10"
+    browser.evaluate("graph.slider.focus()")
     browser.press("ArrowLeft")
-    assert browser.evaluate("state.step") == 9
+    assert browser.evaluate("graph.step") == 9
+
+
+def go(name: str) -> str:
+    return f"document.querySelector('[data-go={name}]')"
 
 
 def card(name: str) -> str:
-    return f"cards[data.nodes.find(node => node.name === '{name}').card]"
+    return f"graph.cards[data.nodes.find(node => node.name === '{name}').card]"
 
 
 def test_a_press_on_an_input_shows_its_paths(browser: Chromium, capsys: Any) -> None:
@@ -126,7 +107,7 @@ def test_a_press_on_an_input_shows_its_paths(browser: Chromium, capsys: Any) -> 
     wanted = explain(root, b)
     capsys.readouterr()
     press(browser, f"{card('b')}.querySelector('rect')")
-    heading = browser.evaluate("document.querySelector('#paths h2').textContent")
+    heading = browser.evaluate("document.querySelector('.explained h2').textContent")
     assert heading == "dJ/db = 17: 2 paths"
     rows = browser.evaluate("[...document.querySelectorAll('.path')].map(e => e.textContent)")
     assert [row.split(":")[0].split(" → ") for row in rows] == [list(p.nodes) for p in wanted.paths]
@@ -146,7 +127,7 @@ def test_a_press_on_an_input_shows_its_paths(browser: Chromium, capsys: Any) -> 
     assert browser.evaluate("document.querySelectorAll('.away').length") == 0
     browser.evaluate(f"{card('c')}.focus()")
     browser.press("Enter")
-    heading = browser.evaluate("document.querySelector('#paths h2').textContent")
+    heading = browser.evaluate("document.querySelector('.explained h2').textContent")
     assert heading == "dJ/dc = 9: 1 path"
 
 
@@ -154,24 +135,23 @@ def test_a_wide_graph_is_fitted_and_zoomed(chromium: Chromium, tmp_path: Path) -
     net = Network([3, 4, 1], activation="tanh", dtype="float64", seed=0)
     root = G.from_network(net, np.ones((1, 3)), np.ones((1, 1))).cost
     for width in WIDTHS:
-        chromium.resize(width, touch=width < 500)
-        open_page(chromium, tmp_path, root)
-        inside = "picture.scrollWidth <= picture.clientWidth"
-        press(chromium, "byId('fit')")
+        open_page(chromium, written(tmp_path, root), width)
+        inside = "graph.picture.scrollWidth <= graph.picture.clientWidth"
+        press(chromium, go("fit"))
         assert chromium.evaluate(inside)
-        scale = chromium.evaluate("state.scale")
-        press(chromium, "byId('larger')")
-        assert chromium.evaluate("state.scale") == pytest.approx(1.25 * scale)
+        scale = chromium.evaluate("graph.scale")
+        press(chromium, go("larger"))
+        assert chromium.evaluate("graph.scale") == pytest.approx(1.25 * scale)
         chromium.press("+")
         chromium.press("-")
         chromium.press("0")
-        assert chromium.evaluate("state.scale") == pytest.approx(scale)
+        assert chromium.evaluate("graph.scale") == pytest.approx(scale)
         # Wherever a step is, it is in the frame.
-        chromium.evaluate("zoom(2)")
-        for step in range(chromium.evaluate("steps.length")):
-            chromium.evaluate(f"walk({step})")
+        chromium.evaluate("graph.zoom(2)")
+        for step in range(chromium.evaluate("graph.steps.length")):
+            chromium.evaluate(f"graph.walk({step})")
             places = chromium.evaluate(
-                "[...currentCards().map(at => cards[at]), picture]"
+                "[...graph.currentCards().map(at => graph.cards[at]), graph.picture]"
                 ".map(each => each.getBoundingClientRect()).map(box => [box.left, box.right])"
             )
             for left, right in places[:-1]:
@@ -188,11 +168,11 @@ def test_any_graph_can_be_stepped_through(chromium: Chromium, tmp_path: Path) ->
         deep = deep * 0.99 + (0.1 if number % 2 else deep)
     for root in (x**2, (x**2).sum(), Variable(2.0, "alone"), deep):
         for direction in ("right", "down"):
-            open_page(chromium, tmp_path, root, direction=direction)
-            count = chromium.evaluate("steps.length")
+            open_page(chromium, written(tmp_path, root, direction=direction))
+            count = chromium.evaluate("graph.steps.length")
             for step in range(0, count, max(1, count // 20)):
-                chromium.evaluate(f"walk({step})")
+                chromium.evaluate(f"graph.walk({step})")
                 assert words(chromium)
             for node in range(chromium.evaluate("Math.min(8, data.nodes.length)")):
-                chromium.evaluate(f"choose({node})")
+                chromium.evaluate(f"graph.choose({node})")
             assert chromium.complaints() == []

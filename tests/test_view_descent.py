@@ -9,15 +9,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from chromium import PROGRAM, Chromium
+from chromium import WIDTHS, Chromium, needs_browser, open_page, opened, press, texts_of
 
 from pybackprop import Adagrad, Adam, Network, RMSprop
 from pybackprop.graph import exp, minimize
 from pybackprop.view import make_descent, write_descent
 
-needs_browser = pytest.mark.skipif(PROGRAM is None, reason="needs Chromium")
-
-WIDTHS = [375, 1280, 1440, 1920]
 NET = Network([3, 5, 4, 2], activation="tanh", dtype="float64", l2=0.01, seed=1)
 RNG = np.random.default_rng(3)
 X, Y = RNG.standard_normal((40, 3)), RNG.standard_normal((40, 2))
@@ -32,27 +29,11 @@ BOOTH = {"sgd": [0.02, 0.11, 0.112], "momentum": 0.02, "nesterov": [0.02], "adam
 
 
 @pytest.fixture(scope="module")
-def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chromium]:
-    with Chromium(tmp_path_factory.mktemp("profile")) as browser:
-        yield browser
-
-
-@pytest.fixture(scope="module")
 def pages(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:
     folder = tmp_path_factory.mktemp("pages")
     write_descent(booth, [-6, 6], folder / "booth.html", rules=BOOTH, title="Booth <&> function")
     NET.show(X, Y, folder / "net.html")
     return (folder / "booth.html").as_uri(), f"{(folder / 'net.html').as_uri()}#tab=descent"
-
-
-def opened(chromium: Chromium, url: str, width: int) -> Iterator[Chromium]:
-    chromium.resize(width, touch=width < 500)
-    chromium.open("about:blank")
-    chromium.open(url)
-    yield chromium
-    assert chromium.evaluate("document.documentElement.scrollWidth <= innerWidth")
-    assert chromium.complaints() == []
-    assert [each for each in chromium.requests() if each[:5] != "about"] == [url.split("#")[0]]
 
 
 @pytest.fixture(params=WIDTHS)
@@ -69,30 +50,12 @@ def network_page(
     yield from opened(chromium, pages[1], request.param)
 
 
-def press(browser: Chromium, element: str, across: float = 0.5, up: float = 0.5) -> None:
-    """Tap or click an element at a part of its width and height."""
-    x, y = browser.evaluate(
-        f"(element => {{ element.scrollIntoView({{block: 'center', inline: 'center'}});"
-        " const box = element.getBoundingClientRect();"
-        f" return [box.x + {across} * box.width, box.y + {1 - up} * box.height]; }})({element})"
-    )
-    touch = browser.evaluate("matchMedia('(pointer: coarse)').matches")
-    (browser.tap if touch else browser.click)(x, y)
-
-
-def texts(browser: Chromium, selector: str) -> list[str]:
-    found = browser.evaluate(
-        f"[...document.querySelectorAll({selector!r})].map(each => each.textContent)"
-    )
-    return list(found)
-
-
 @needs_browser
 def test_booth_converges_below_two_by_lambda_only(function_page: Chromium) -> None:
-    assert texts(function_page, "h1") == ["Booth <&> function"]
-    verdicts = texts(function_page, ".runs td:nth-child(3)")
+    assert texts_of(function_page, "h1") == ["Booth <&> function"]
+    verdicts = texts_of(function_page, ".runs td:nth-child(3)")
     assert verdicts == ["converges", "converges", "diverges", *["converges"] * 3]
-    limit = texts(function_page, ".limit")[0]
+    limit = texts_of(function_page, ".limit")[0]
     assert "the eigenvalues 18 and 2" in limit
     assert "2/λ = 0.1111" in limit
     line, good, bad = function_page.evaluate(
@@ -126,7 +89,7 @@ def test_every_rule_has_its_path_and_its_name(chromium: Chromium, tmp_path: Path
         for run, rule in zip(runs[4:], (RMSprop(0.1), Adagrad(2.0)), strict=True):
             path = minimize(booth, [-6, 6], optimizer=rule, steps=60)
             np.testing.assert_allclose(run["path"], path, rtol=1e-5, atol=1e-5)
-        shown = " ".join(texts(browser, ".runs tr"))
+        shown = " ".join(texts_of(browser, ".runs tr"))
         for name in ("gradient descent", "momentum", "Nesterov", "Adam", "RMSprop", "Adagrad"):
             assert name in shown
 
@@ -135,12 +98,12 @@ def test_every_rule_has_its_path_and_its_name(chromium: Chromium, tmp_path: Path
 def test_slider_play_and_boxes(function_page: Chromium) -> None:
     browser = function_page
     function_page.evaluate("document.querySelector('[type=range]').focus()")
-    assert texts(browser, "output") == ["step 60 of 60"]
+    assert texts_of(browser, "output") == ["step 60 of 60"]
     browser.press("ArrowLeft")
-    assert texts(browser, "output") == ["step 59 of 60"]
+    assert texts_of(browser, "output") == ["step 59 of 60"]
     press(browser, "document.querySelector('[type=range]')", 0.01)
-    assert texts(browser, "output") == ["step 0 of 60"]
-    assert set(texts(browser, ".value")) == {"122"}
+    assert texts_of(browser, "output") == ["step 0 of 60"]
+    assert set(texts_of(browser, ".value")) == {"122"}
     assert browser.evaluate("document.querySelectorAll('.path-of-run').length") == 6
     press(browser, "document.querySelector('[data-run=\"2\"]')")
     assert browser.evaluate("document.querySelectorAll('.path-of-run').length") == 5
@@ -151,9 +114,9 @@ def test_slider_play_and_boxes(function_page: Chromium) -> None:
         " look(); })"
     )
     press(browser, "document.querySelector('.play')")
-    now = texts(browser, "output")
+    now = texts_of(browser, "output")
     browser.evaluate("new Promise(done => setTimeout(done, 150))")
-    assert texts(browser, "output") == now
+    assert texts_of(browser, "output") == now
 
 
 @needs_browser
@@ -312,8 +275,7 @@ def test_rates_may_be_an_array_and_the_start_a_point_without_curvature() -> None
 def test_networks_of_few_weights_descend_too(chromium: Chromium, tmp_path, widths) -> None:
     net = Network(widths, dtype="float64", seed=1)
     net.show(X[:, : widths[0]], Y[:, :1], tmp_path / "net.html")
-    chromium.open("about:blank")
-    chromium.open(f"{(tmp_path / 'net.html').as_uri()}#weight=1.0.0")
+    open_page(chromium, f"{(tmp_path / 'net.html').as_uri()}#weight=1.0.0")
     chromium.evaluate("openTab('descent')")
     if widths == [1, 1]:
         assert "one weight" in chromium.evaluate("byId('descent').textContent")

@@ -5,18 +5,19 @@ from __future__ import annotations
 import itertools
 import json
 from collections.abc import Iterator
+from dataclasses import dataclass
 from importlib.resources import files
 from typing import Any
 
 import numpy as np
 import pytest
-from chromium import PROGRAM, Chromium
+from chromium import Chromium, needs_browser
 
 import pybackprop as bp
 from pybackprop._core import ACTIVATIONS, random_permutation
 from pybackprop.kernels import activation, activation_derivative
 
-pytestmark = pytest.mark.skipif(PROGRAM is None, reason="needs Chromium")
+pytestmark = needs_browser
 
 FILES = ("activations", "losses", "network", "optimizers", "random")
 HIDDEN = [name for name in ACTIVATIONS if name != "softmax"]
@@ -33,20 +34,21 @@ OPTIMIZERS: list[tuple[type[bp.Optimizer], dict[str, Any]]] = [
     (bp.Adagrad, {"lr": 0.02, "lr_decay": 0.01, "weight_decay": 0.02, "eps": 0.01}),
 ]
 STEPS, BATCH = 400, 4
-# With other data some training comes so near a kink of a loss that rounding decides where it goes.
-DATA_SEED = 4
+TOLERANCE = 1e-12
+# Near the kink of a loss, or at a rate that is too high for it, rounding decides where a training
+# goes. The core itself tells: where it ends up from starts that differ in the last bits.
+NEAR_STARTS, MOST_MOVED, DATA_SETS = 4, TOLERANCE / 20, 8
 
 
 @pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chromium]:
+def browser(chromium: Chromium, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chromium]:
     folder = files("pybackprop.view") / "engine"
     scripts = "\n".join((folder / f"{name}.js").read_text("utf-8") for name in FILES)
     page = tmp_path_factory.mktemp("page") / "engine.html"
     page.write_text(f'<meta charset="utf-8"><script>{scripts}{RUN}</script>', "utf-8")
-    with Chromium(tmp_path_factory.mktemp("profile")) as started:
-        started.open(page.as_uri())
-        yield started
-        assert started.complaints() == []
+    chromium.open(page.as_uri())
+    yield chromium
+    assert chromium.complaints() == []
 
 
 # Each case is trained on batches of its rows, in order and round about.
@@ -79,15 +81,46 @@ def pairs() -> Iterator[dict[str, Any]]:
         yield {"activation": hidden, "output": "sigmoid", "loss": "binary_cross_entropy"}
 
 
-def make_cases() -> Iterator[tuple[bp.Network, bp.Optimizer, dict[str, Any]]]:
+@dataclass(frozen=True)
+class Case:
+    """A combination with data on which rounding does not decide, and where the core ends up."""
+
+    net: bp.Network
+    about: dict[str, Any]
+    data: int
+    end: Any
+
+
+def make_cases() -> Iterator[Case]:
     for settings, (kind, options) in itertools.product(pairs(), OPTIMIZERS):
+        yield next(settled(settings, kind, options))
+
+
+def settled(settings: dict[str, Any], kind: Any, options: dict[str, Any]) -> Iterator[Case]:
+    """Yield the combination with each of the data sets that one can compare the engine on."""
+    for data in range(DATA_SETS):
         net = bp.Network([3, 5, 4, 2], dtype="float64", l1=1e-3, l2=1e-2, seed=3, **settings)
-        rng = np.random.default_rng(DATA_SEED)
+        rng = np.random.default_rng(data)
         x, y = rng.standard_normal((12, 3)), rng.standard_normal((12, 2))
         if "entropy" in net.loss:
             share = 1 / (1 + np.exp(-y[:, :1]))
             y = np.hstack([share, 1 - share])
-        yield net, kind(**options), describe(net, kind, options, x, y)
+        start = net.parameters.copy()
+        end = trained(net, kind(**options), start, x, y)
+        last_bits = rng.choice([-1, 1], (NEAR_STARTS, len(start))) * 2.0**-52
+        near = [trained(net, kind(**options), start * (1 + bits), x, y) for bits in last_bits]
+        if all(distance(other, end) <= MOST_MOVED for other in near):
+            net.parameters = start
+            yield Case(net, describe(net, kind, options, x, y), data, end)
+
+
+def trained(net: bp.Network, optimizer: bp.Optimizer, start: Any, x: Any, y: Any) -> Any:
+    """Return the parameters after all steps of the core on batches in order and round about."""
+    net.parameters = start
+    for step in range(STEPS):
+        rows = slice(step * BATCH % len(x), step * BATCH % len(x) + BATCH)
+        net.step(x[rows], y[rows], optimizer)
+    return net.parameters.copy()
 
 
 def describe(net: bp.Network, kind: Any, options: Any, x: Any, y: Any) -> dict[str, Any]:
@@ -112,21 +145,20 @@ def distance(got: Any, wanted: Any) -> float:
 def test_400_steps_are_those_of_the_core(browser: Chromium) -> None:
     cases = list(make_cases())
     assert len(cases) == (2 * 11 * 4 + 4 + 2 * 11) * len(OPTIMIZERS)
-    got = browser.evaluate(f"{json.dumps([case for *_, case in cases])}.map(train)")
-    for (net, optimizer, case), found in zip(cases, got, strict=True):
-        x, y = np.reshape(case["x"], (-1, 3)), np.reshape(case["y"], (-1, 2))
-        start = net.parameters.copy()
-        for step in range(STEPS):
-            rows = slice(step * BATCH % len(x), step * BATCH % len(x) + BATCH)
-            net.step(x[rows], y[rows], optimizer)
-        assert distance(net.parameters, start) > 1e-2, "it has learnt nothing"
-        name = f"{net}, {case['optimizer']} {case['settings']}"
-        assert distance(found["parameters"], net.parameters) <= 1e-12, name
+    first = sum(case.data == 0 for case in cases)
+    assert first > 0.95 * len(cases), "rounding decides more often than it should"
+    got = browser.evaluate(f"{json.dumps([case.about for case in cases])}.map(train)")
+    for case, found in zip(cases, got, strict=True):
+        net = case.net
+        x, y = np.reshape(case.about["x"], (-1, 3)), np.reshape(case.about["y"], (-1, 2))
+        assert distance(case.end, net.parameters) > 1e-2, "it has learnt nothing"
+        name = f"{net}, {case.about['optimizer']} {case.about['settings']}"
+        assert distance(found["parameters"], case.end) <= TOLERANCE, name
         # Cost and gradient of both, from the very same parameters.
         net.parameters = np.array(found["parameters"])
         wanted = net.backprop(x, y)
         assert found["cost"] == pytest.approx(wanted.cost, rel=1e-13)
-        assert distance(found["gradient"], wanted.flat) <= 1e-12, name
+        assert distance(found["gradient"], wanted.flat) <= TOLERANCE, name
 
 
 def test_activations_are_those_of_the_core_far_out_too(browser: Chromium) -> None:

@@ -8,14 +8,23 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
-from chromium import PROGRAM, Chromium
+from chromium import (
+    MINUS,
+    WIDTHS,
+    Chromium,
+    address_of,
+    needs_browser,
+    open_page,
+    opened,
+    press_at,
+    text_of,
+    touches,
+)
 
 from pybackprop import Network
 
-pytestmark = pytest.mark.skipif(PROGRAM is None, reason="needs Chromium")
+pytestmark = needs_browser
 
-MINUS = "\N{MINUS SIGN}"
-WIDTHS = [375, 1280, 1440, 1920]
 NET = Network([64, 12, 12, 10], activation="tanh", dtype="float64", l2=0.05, seed=1)
 RNG = np.random.default_rng(3)
 X, Y = RNG.standard_normal((10, 64)), RNG.standard_normal((10, 10))
@@ -23,27 +32,16 @@ GRADIENTS = [NET.backprop(X[:1], Y[:1]).weights[layer] for layer in range(3)]
 
 
 @pytest.fixture(scope="module")
-def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Chromium, str]]:
-    page = tmp_path_factory.mktemp("page") / "page.html"
-    NET.show(X, Y, page, examples=10)
-    with Chromium(tmp_path_factory.mktemp("profile")) as browser:
-        yield browser, page.as_uri()
+def page(tmp_path_factory: pytest.TempPathFactory) -> str:
+    path = tmp_path_factory.mktemp("page") / "page.html"
+    NET.show(X, Y, path, examples=10)
+    return path.as_uri()
 
 
 @pytest.fixture(params=WIDTHS)
-def browser(started: tuple[Chromium, str], request: pytest.FixtureRequest) -> Iterator[Chromium]:
+def browser(chromium: Chromium, page: str, request: pytest.FixtureRequest) -> Iterator[Chromium]:
     """The page as it comes up, in a window of one of the widths."""
-    browser, url = started
-    browser.resize(request.param, touch=request.param < 500)
-    browser.move(1, 1)
-    browser.open("about:blank")
-    browser.open(url)
-    yield browser
-    assert browser.complaints() == []
-
-
-def text_of(browser: Chromium, selector: str) -> str:
-    return str(browser.evaluate(f"document.querySelector({selector!r}).textContent"))
+    yield from opened(chromium, page, request.param)
 
 
 def title(browser: Chromium) -> str:
@@ -73,15 +71,6 @@ def on_edge(browser: Chromium, layer: int, k: int, j: int, part: float) -> tuple
     return x, y
 
 
-def touches(browser: Chromium) -> bool:
-    return bool(browser.evaluate("matchMedia('(pointer: coarse)').matches"))
-
-
-def press(browser: Chromium, x: float, y: float) -> None:
-    """Tap on a telephone, click elsewhere."""
-    (browser.tap if touches(browser) else browser.click)(x, y)
-
-
 def test_a_press_on_a_neuron_moves_nothing_and_shows_it(browser: Chromium) -> None:
     browser.evaluate("walk(2)")
     for layer, at in [(1, 1), (2, 3), (2, 11), (1, 0), (3, 2)]:
@@ -89,7 +78,7 @@ def test_a_press_on_a_neuron_moves_nothing_and_shows_it(browser: Chromium) -> No
         browser.evaluate(f"{element}.scrollIntoView({{block: 'center', inline: 'center'}})")
         place = middle(browser, element)
         scrolled = browser.evaluate("picture.parentElement.scrollLeft")
-        press(browser, *place)
+        press_at(browser, *place)
         assert title(browser) == (f"Layer {layer}, neuron {at}" if layer < 3 else f"Output {at}")
         assert middle(browser, element) == place
         assert browser.evaluate("picture.parentElement.scrollLeft") == scrolled
@@ -104,10 +93,19 @@ def test_every_step_brings_its_layer_into_view(browser: Chromium) -> None:
         assert left < x < right
 
 
+def test_a_picture_is_whole_in_a_column(chromium: Chromium, page: str) -> None:
+    for width in (800, 1280, 1440, 1920):
+        open_page(chromium, page, width)
+        chromium.evaluate("walk(4)")
+        assert chromium.evaluate(
+            "picture.parentElement.scrollWidth <= picture.parentElement.clientWidth"
+        )
+
+
 def test_a_key_counts_for_more_than_a_mouse_that_rests(browser: Chromium) -> None:
     browser.evaluate("walk(3)")
     browser.evaluate("neurons[1][1].shape.scrollIntoView({block: 'center', inline: 'center'})")
-    press(browser, *middle(browser, "neurons[1][1].shape"))
+    press_at(browser, *middle(browser, "neurons[1][1].shape"))
     browser.press("ArrowDown")
     assert browser.evaluate("document.activeElement.id") == "n1-2"
     assert title(browser) == "Layer 1, neuron 2"
@@ -142,9 +140,9 @@ def shown_gradient(browser: Chromium) -> float:
 def test_a_press_pins_a_weight_until_it_is_let_go(browser: Chromium) -> None:
     browser.evaluate("walk(6)")
     place = on_edge(browser, 2, 3, 5, 0.09)
-    press(browser, *place)
+    press_at(browser, *place)
     assert title(browser) == "Weight from 5 to 3, layer 2"
-    assert browser.evaluate("location.hash").endswith("weight=2.3.5")
+    assert address_of(browser).endswith("weight=2.3.5")
     assert shown_gradient(browser) == pytest.approx(GRADIENTS[1][3, 5], rel=5e-6)
     # The numbers of the formula give the derivative, with the penalty.
     chain = browser.evaluate("[...document.querySelectorAll('.chain')].at(-1).textContent")
@@ -161,20 +159,20 @@ def test_a_press_pins_a_weight_until_it_is_let_go(browser: Chromium) -> None:
         browser.move(*middle(browser, "neurons[1][4].shape"))
         assert title(browser) == "Weight from 5 to 3, layer 2"
     browser.evaluate("byId('release').scrollIntoView({block: 'center'})")
-    press(browser, *middle(browser, "byId('release')"))
+    press_at(browser, *middle(browser, "byId('release')"))
     assert browser.evaluate("state.pinned") is None
-    assert "weight" not in browser.evaluate("location.hash")
+    assert "weight" not in address_of(browser)
     # Once more, and let go by a second press on it, by one beside it, and by Escape.
     for way in ("again", "beside", "Escape"):
-        press(browser, *on_edge(browser, 2, 3, 5, 0.09))
+        press_at(browser, *on_edge(browser, 2, 3, 5, 0.09))
         assert title(browser) == "Weight from 5 to 3, layer 2"
         if way == "Escape":
             browser.press("Escape")
         elif way == "again":
-            press(browser, *on_edge(browser, 2, 3, 5, 0.09))
+            press_at(browser, *on_edge(browser, 2, 3, 5, 0.09))
         else:
             x, y = middle(browser, "heads[2]")
-            press(browser, x, y - 8)
+            press_at(browser, x, y - 8)
         assert browser.evaluate("state.pinned") is None
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from chromium import PROGRAM, Chromium
+from chromium import WIDTHS, Chromium, address_of, needs_browser, open_page, opened, press, text_of
 
 import pybackprop as bp
 from pybackprop import datasets
@@ -16,10 +16,8 @@ from pybackprop.doctor import EXPLODING, VANISHING
 from pybackprop.view import make_page
 from pybackprop.view._learning import _pack, rows_to_learn
 
-pytestmark = pytest.mark.skipif(PROGRAM is None, reason="needs Chromium")
+pytestmark = needs_browser
 
-MINUS = "\N{MINUS SIGN}"
-WIDTHS = [375, 1280, 1440, 1920]
 SPIRALS = datasets.spirals(100, seed=1)
 SETTINGS: dict[str, Any] = {
     "activation": "tanh",
@@ -35,44 +33,20 @@ RUN = "school.columns[0].run"
 
 
 @pytest.fixture(scope="module")
-def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Chromium, str]]:
-    page = tmp_path_factory.mktemp("page") / "page.html"
-    NET.show(SPIRALS.x, SPIRALS.y, page)
-    with Chromium(tmp_path_factory.mktemp("profile")) as browser:
-        yield browser, f"{page.as_uri()}#tab=train"
+def page(tmp_path_factory: pytest.TempPathFactory) -> str:
+    path = tmp_path_factory.mktemp("page") / "page.html"
+    NET.show(SPIRALS.x, SPIRALS.y, path)
+    return f"{path.as_uri()}#tab=train"
 
 
 @pytest.fixture(params=WIDTHS)
-def browser(started: tuple[Chromium, str], request: pytest.FixtureRequest) -> Iterator[Chromium]:
+def browser(chromium: Chromium, page: str, request: pytest.FixtureRequest) -> Iterator[Chromium]:
     """The tab as a link opens it, in a window of one of the widths."""
-    browser, url = started
-    browser.resize(request.param, touch=request.param < 500)
-    browser.open("about:blank")
-    browser.open(url)
-    yield browser
-    assert browser.evaluate("document.documentElement.scrollWidth <= innerWidth")
-    assert browser.complaints() == []
+    yield from opened(chromium, page, request.param)
 
 
-def open_train(browser: Chromium, page: Path) -> None:
-    browser.resize(1280)
-    browser.open("about:blank")
-    browser.open(f"{page.as_uri()}#tab=train")
-
-
-def text_of(browser: Chromium, selector: str) -> str:
-    return str(browser.evaluate(f"document.querySelector({selector!r}).textContent"))
-
-
-def press(browser: Chromium, element: str) -> None:
-    """Tap or click the middle of an element."""
-    x, y = browser.evaluate(
-        f"(element => {{ element.scrollIntoView({{block: 'center', inline: 'center'}});"
-        " const box = element.getBoundingClientRect();"
-        f" return [box.x + box.width / 2, box.y + box.height / 2]; }})({element})"
-    )
-    touch = browser.evaluate("matchMedia('(pointer: coarse)').matches")
-    (browser.tap if touch else browser.click)(x, y)
+def open_train(browser: Chromium, path: Path) -> None:
+    open_page(browser, f"{path.as_uri()}#tab=train")
 
 
 def choose(browser: Chromium, element: str, value: Any) -> None:
@@ -102,25 +76,22 @@ RULES = [
 
 
 @pytest.mark.parametrize(("rule", "optimizer"), RULES)
-def test_a_run_is_that_of_fit(started, rule, optimizer) -> None:
+def test_a_run_is_that_of_fit(chromium, page, rule, optimizer) -> None:
     """The same start, batches, updates and costs, from the rows of the page."""
-    browser, url = started
-    browser.resize(1280)
-    browser.open("about:blank")
-    browser.open(url)
-    choose(browser, "byId('rule')", rule)
-    choose(browser, "document.querySelector('[data-own=lr]')", optimizer.lr)
-    x, y = browser.evaluate("[[...school.rows.learnt.x], [...school.rows.learnt.y]]")
+    open_page(chromium, page)
+    choose(chromium, "byId('rule')", rule)
+    choose(chromium, "document.querySelector('[data-own=lr]')", optimizer.lr)
+    x, y = chromium.evaluate("[[...school.rows.learnt.x], [...school.rows.learnt.y]]")
     x, y = np.reshape(x, (-1, 2)), np.reshape(y, (-1, 2))
     assert len(x) == 75
     net = bp.Network([2, 8, 6, 2], **SETTINGS)
-    np.testing.assert_array_equal(parameters(browser), net.parameters)
-    assert browser.evaluate(f"{RUN}.cost") == pytest.approx(net.cost(x, y), rel=1e-13)
+    np.testing.assert_array_equal(parameters(chromium), net.parameters)
+    assert chromium.evaluate(f"{RUN}.cost") == pytest.approx(net.cost(x, y), rel=1e-13)
     net.fit(x, y, epochs=4, batch_size=16, optimizer=optimizer)
-    browser.evaluate("for (let i = 0; i < 4 * 5; i++) stepAll(1)")
-    np.testing.assert_allclose(parameters(browser), net.parameters, rtol=1e-11, atol=1e-13)
-    assert browser.evaluate(f"{RUN}.epoch") == 4
-    assert browser.evaluate(f"{RUN}.cost") == pytest.approx(net.cost(x, y), rel=1e-12)
+    chromium.evaluate("for (let i = 0; i < 4 * 5; i++) stepAll(1)")
+    np.testing.assert_allclose(parameters(chromium), net.parameters, rtol=1e-11, atol=1e-13)
+    assert chromium.evaluate(f"{RUN}.epoch") == 4
+    assert chromium.evaluate(f"{RUN}.cost") == pytest.approx(net.cost(x, y), rel=1e-12)
 
 
 def test_buttons_play_step_and_rewind(browser: Chromium) -> None:
@@ -253,8 +224,7 @@ def quartic(a: Any, y: Any) -> tuple[Any, Any]:
     return ((a - y) ** 4).sum(axis=1), 4 * (a - y) ** 3
 
 
-def test_what_cannot_learn_in_the_page_says_why(started, tmp_path) -> None:
-    browser, _ = started
+def test_what_cannot_learn_in_the_page_says_why(chromium, tmp_path) -> None:
     broken = bp.Network([3, 4, 2], seed=0)
     broken.set_layer(0, np.full((4, 3), np.nan), np.zeros(4))
     for net, word in [
@@ -263,29 +233,30 @@ def test_what_cannot_learn_in_the_page_says_why(started, tmp_path) -> None:
         (broken, "not finite"),
     ]:
         net.show(np.ones((4, 3)), np.ones((4, 2)), tmp_path / "page.html")
-        open_train(browser, tmp_path / "page.html")
-        assert word in text_of(browser, "#train")
-        press(browser, "byId('tab-walk')")
-        browser.evaluate("walk(5); pin({ layer: 1, k: 0, j: 0 })")
-        assert browser.evaluate("byId('tune').checkVisibility()") is False
-        assert browser.complaints() == []
+        open_train(chromium, tmp_path / "page.html")
+        assert word in text_of(chromium, "#train")
+        press(chromium, "byId('tab-walk')")
+        chromium.evaluate("walk(5); pin({ layer: 1, k: 0, j: 0 })")
+        assert chromium.evaluate("byId('tune').checkVisibility()") is False
+        assert chromium.complaints() == []
 
 
-def test_regression_learns_from_few_rows_without_holding_any_out(started, tmp_path) -> None:
-    browser, _ = started
+def test_regression_learns_from_few_rows_without_holding_any_out(chromium, tmp_path) -> None:
     rng = np.random.default_rng(0)
-    net = bp.Network([3, 6, 2], activation="gelu", dropout=0.2, seed=2)
+    factors = [[1.0, 0.5], [1.0, 2.0]]
+    net = bp.Network([3, 6, 2], activation="gelu", dropout=0.2, lr_factors=factors, seed=2)
     net.show(rng.standard_normal((12, 3)), rng.standard_normal((12, 2)), tmp_path / "page.html")
-    open_train(browser, tmp_path / "page.html")
-    assert "12 examples to learn from, in float64" in text_of(browser, "#train .note")
-    assert "Dropout is left out" in text_of(browser, "#train .note")
-    cost = browser.evaluate(f"{RUN}.cost")
-    browser.evaluate("for (let i = 0; i < 100; i++) stepAll(1); paintTrain()")
-    assert browser.evaluate(f"{RUN}.cost") < 0.5 * cost
-    assert browser.evaluate("document.querySelector('.map')") is None
-    choose(browser, "document.querySelector('[data-own=init]')", "given")
-    np.testing.assert_array_equal(parameters(browser), net.parameters)
-    assert browser.complaints() == []
+    open_train(chromium, tmp_path / "page.html")
+    assert "12 examples to learn from, in float64" in text_of(chromium, "#train .note")
+    assert "Dropout is left out" in text_of(chromium, "#train .note")
+    assert "The layers' factors of rates are left out" in text_of(chromium, "#train .note")
+    cost = chromium.evaluate(f"{RUN}.cost")
+    chromium.evaluate("for (let i = 0; i < 100; i++) stepAll(1); paintTrain()")
+    assert chromium.evaluate(f"{RUN}.cost") < 0.5 * cost
+    assert chromium.evaluate("document.querySelector('.map')") is None
+    choose(chromium, "document.querySelector('[data-own=init]')", "given")
+    np.testing.assert_array_equal(parameters(chromium), net.parameters)
+    assert chromium.complaints() == []
 
 
 def test_keys_move_between_tabs(browser: Chromium) -> None:
@@ -293,9 +264,9 @@ def test_keys_move_between_tabs(browser: Chromium) -> None:
     browser.press("ArrowLeft")
     assert browser.evaluate("document.activeElement.id") == "tab-walk"
     assert browser.evaluate("byId('walk').checkVisibility()")
-    assert "tab=" not in browser.evaluate("location.hash")
+    assert "tab=" not in address_of(browser)
     browser.press("ArrowRight")
-    assert "tab=" in browser.evaluate("location.hash")
+    assert "tab=" in address_of(browser)
     assert browser.evaluate("byId('walk').checkVisibility()") is False
 
 

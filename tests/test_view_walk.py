@@ -9,14 +9,23 @@ from typing import Any
 
 import numpy as np
 import pytest
-from chromium import PROGRAM, Chromium
+from chromium import (
+    MINUS,
+    WIDTHS,
+    Chromium,
+    address_of,
+    needs_browser,
+    open_page,
+    opened,
+    press,
+    text_of,
+)
 
 from pybackprop import Network
 
-pytestmark = pytest.mark.skipif(PROGRAM is None, reason="needs Chromium")
+pytestmark = needs_browser
 
-TIMES, MINUS = "\N{MULTIPLICATION SIGN}", "\N{MINUS SIGN}"
-WIDTHS = [375, 1280, 1440, 1920]
+TIMES = "\N{MULTIPLICATION SIGN}"
 NET = Network([20, 6, 5, 4, 3], activation="tanh", dtype="float64", l2=0.05, seed=1)
 NAMES = [f"measurement of {each}" for each in "abcdefghijklmnopqrst"]
 NET.metadata = {"feature_names": NAMES, "target_names": ["one", "two", "three"]}
@@ -26,42 +35,20 @@ X, Y = RNG.standard_normal((10, 20)), RNG.standard_normal((10, 3))
 
 
 @pytest.fixture(scope="module")
-def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Chromium, str]]:
-    page = tmp_path_factory.mktemp("page") / "page.html"
-    NET.show(X, Y, page, neurons=20)
-    with Chromium(tmp_path_factory.mktemp("profile")) as browser:
-        yield browser, page.as_uri()
+def page(tmp_path_factory: pytest.TempPathFactory) -> str:
+    path = tmp_path_factory.mktemp("page") / "page.html"
+    NET.show(X, Y, path, neurons=20)
+    return path.as_uri()
 
 
 @pytest.fixture(params=WIDTHS)
-def browser(started: tuple[Chromium, str], request: pytest.FixtureRequest) -> Iterator[Chromium]:
+def browser(chromium: Chromium, page: str, request: pytest.FixtureRequest) -> Iterator[Chromium]:
     """The page as it comes up, in a window of one of the widths."""
-    browser, url = started
-    browser.resize(request.param, touch=request.param < 500)
-    browser.open("about:blank")
-    browser.open(url)
-    yield browser
-    assert browser.evaluate("document.documentElement.scrollWidth <= innerWidth")
-    assert browser.complaints() == []
-
-
-def text_of(browser: Chromium, selector: str) -> str:
-    return str(browser.evaluate(f"document.querySelector({selector!r}).textContent"))
+    yield from opened(chromium, page, request.param)
 
 
 def number(text: str) -> float:
     return float(text.replace(MINUS, "-"))
-
-
-def press(browser: Chromium, element: str, part: float = 0.5) -> None:
-    """Tap or click an element, a part of its width from its left."""
-    x, y = browser.evaluate(
-        f"(element => {{ element.scrollIntoView({{block: 'center', inline: 'center'}});"
-        " const box = element.getBoundingClientRect();"
-        f" return [box.x + {part} * box.width, box.y + box.height / 2]; }})({element})"
-    )
-    touch = browser.evaluate("matchMedia('(pointer: coarse)').matches")
-    (browser.tap if touch else browser.click)(x, y)
 
 
 def set_weight(net: Network, layer: int, k: int, j: int, value: float) -> None:
@@ -79,16 +66,15 @@ CASES: list[tuple[dict[str, Any], str]] = [
 
 
 @pytest.mark.parametrize(("settings", "kind"), CASES)
-def test_the_page_computes_what_python_wrote(started, tmp_path, settings, kind) -> None:
-    browser, _ = started
+def test_the_page_computes_what_python_wrote(chromium, tmp_path, settings, kind) -> None:
     net = Network([4, 6, 5, 3], dtype="float64", seed=1, **settings)
     net.set_scaling(np.full(4, 0.5), np.full(4, 2.0))
     y: Any = RNG.standard_normal((3, 3))
     y = {"real": y, "label": np.array([2, 0, 1]), "zero or one": (y > 0) * 1.0}[kind]
     net.show(RNG.standard_normal((3, 4)), y, tmp_path / "page.html")
-    browser.open((tmp_path / "page.html").as_uri())
-    found = browser.evaluate("data.examples.map((_, at) => (pick(at), computeExample()))")
-    for given, got in zip(browser.evaluate("data.examples"), found, strict=True):
+    open_page(chromium, (tmp_path / "page.html").as_uri())
+    found = chromium.evaluate("data.examples.map((_, at) => (pick(at), computeExample()))")
+    for given, got in zip(chromium.evaluate("data.examples"), found, strict=True):
         assert sorted(got) == sorted(given)
         for name in ("a", "z", "delta", "pulled", "slope"):
             for wanted, seen in zip(given[name], got[name], strict=True):
@@ -203,7 +189,7 @@ def test_edges_going_back_show_gradients_or_signals(browser: Chromium) -> None:
         assert np.argmax(widths) == np.argmax(np.abs(wanted))
         signs = browser.evaluate("edges[3].map(row => row.map(e => e.classList.contains('minus')))")
         assert signs == (wanted < 0).tolist()
-        assert ("edges=signal" in browser.evaluate("location.hash")) == (choice == "signal")
+        assert ("edges=signal" in address_of(browser)) == (choice == "signal")
 
 
 def test_a_press_on_a_matrix_pins_the_weight(browser: Chromium) -> None:

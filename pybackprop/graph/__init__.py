@@ -49,18 +49,21 @@ from ._elementwise import (
 from ._explain import Explanation, explain
 from ._functional import grad, jacobian, minimize, numerical_gradient
 from ._network import NetworkGraph, from_network
+from ._part import Section, draw_section
 from ._variable import Variable
 from ._weight import explain_weight
 
 __all__ = [
     "Explanation",
     "NetworkGraph",
+    "Section",
     "Variable",
     "abs",
     "add",
     "concatenate",
     "cos",
     "divide",
+    "draw_section",
     "erf",
     "exp",
     "explain",

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import json
-import re
 from collections import Counter, deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from html import escape
-from importlib.resources import files
 from typing import Any
 
 import numpy as np
 
+from ..pages.shell import fill, make
 from ._explain import explained, product
 from ._labels import Labels, local_derivative, short
 from ._layout import Box, Edge, Layout, Point, arrange
@@ -51,6 +49,9 @@ STYLE = """
 .pg .pg-arrow { fill: #8b949e }
 }
 """
+
+# Files of a page with graphs.
+STYLES, SCRIPTS = ("graph/graph.css",), ("graph/graph.js",)
 
 # A page writes out paths from at most this many inputs to the result, and this many for each.
 MOST_EXPLAINED = 64
@@ -403,23 +404,26 @@ def draw_html(root: Variable, layout: str = "auto", direction: str = "right") ->
     """Return the picture as a web page that steps through it; see `Variable.to_html`."""
     picture = Picture(root)
     rows = [_table_row(picture, node) for node in _in_order(picture)]
-    # Inside a script element, only "<" could end it.
-    text = json.dumps(_page_data(picture), separators=(",", ":")).replace("<", "\\u003c")
-    page, style, script = map(_read, ("graph.html", "graph.css", "graph.js"))
-    parts = {
-        "title": f"Computational graph of {escape(picture.labels[root])}",
-        "style": style,
-        "svg": _svg(picture, layout, direction),
-        "rows": "".join(rows),
-        "data": text,
-        "script": script,
-    }
-    # Replace all marks in one pass, so that nothing in a part is taken for a mark.
-    return re.sub(r"\{\{(\w+)\}\}", lambda mark: parts[mark[1]], page)
+    title = f"Computational graph of {picture.labels[root]}"
+    body = fill(
+        "graph/page.html",
+        title=escape(title),
+        graph=_section(picture, layout, direction),
+        rows="".join(rows),
+    )
+    scripts = (*SCRIPTS, "graph/page.js")
+    return make(title, body, STYLES, scripts, _page_data(picture))
 
 
-def _read(name: str) -> str:
-    return (files(__package__) / name).read_text("utf-8")
+def draw_part(root: Variable, direction: str) -> tuple[str, dict[str, Any]]:
+    """Return a part of a web page that steps through the picture, and what its script needs."""
+    picture = Picture(root)
+    return _section(picture, "layers", direction), _page_data(picture)
+
+
+def _section(picture: Picture, layout: str, direction: str) -> str:
+    title = escape(f"graph of {picture.labels[picture.root]}", quote=True)
+    return fill("graph/graph.html", title=title, svg=_svg(picture, layout, direction))
 
 
 def _in_order(picture: Picture) -> list[Variable]:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from ..losses import smoothed
 from ._arrays import index, sum
 from ._elementwise import abs
 from ._formulas import ACTIVATIONS, LOSSES
@@ -100,7 +101,7 @@ def from_network(
             raise ValueError(f"net must use known activations {sorted(ACTIVATIONS)}, got {name!r}")
         z.append((a[-1] @ W.T + b).named(f"z{i}"))
         a.append(ACTIVATIONS[name].value(z[-1]).named(f"a{i}"))
-    targets = _targets(y, len(batch), n_out, net.loss)
+    targets = smoothed(_targets(y, len(batch), n_out, net.loss), net.label_smoothing)
     losses = _per_example(net.loss, a[-1], z[-1], constant(targets, "y")).named("losses")
     cost = _weighted_mean(losses, sample_weight)
     cost = _with_penalties(cost, weights, net.l1, net.l2).named("C")

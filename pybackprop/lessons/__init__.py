@@ -1,6 +1,7 @@
 """Twelve lessons on backpropagation, whose questions are checked by computing the answer.
 
-`pybackprop learn` runs them in a terminal; ``docs/course`` has the same lessons as pages.
+`pybackprop learn` runs them in a terminal or writes them as web pages; ``docs/course`` has them to
+read.
 
 >>> from pybackprop.lessons import LESSONS
 >>> lesson = LESSONS[1].build()
@@ -10,9 +11,18 @@
 'The 3 that comes down from the last gate is missing.'
 """
 
-from . import _backward, _descent, _foundations
+from ._list import LESSONS
+from ._page import make_lesson_page, write_course, write_lesson_page
 from ._question import Content, Lesson, Question, Reply, Slip
 
-__all__ = ["LESSONS", "Content", "Lesson", "Question", "Reply", "Slip"]
-
-LESSONS: tuple[Lesson, ...] = (*_foundations.LESSONS, *_backward.LESSONS, *_descent.LESSONS)
+__all__ = [
+    "LESSONS",
+    "Content",
+    "Lesson",
+    "Question",
+    "Reply",
+    "Slip",
+    "make_lesson_page",
+    "write_course",
+    "write_lesson_page",
+]

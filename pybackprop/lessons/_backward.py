@@ -9,6 +9,7 @@ import numpy as np
 from .. import graph
 from ..graph import Variable
 from ..network import Network
+from ..view import Screens
 from ._question import Content, Lesson, Question, Slip, missing_factors, number, silent
 
 
@@ -38,6 +39,7 @@ def _neuron() -> Content:
                     Slip(number(z.value), "That is z; the sigmoid is still to be applied."),
                     Slip(number(1 - a.value), "That is 1 / (1 + exp(z)): the sign of z."),
                 ),
+                see="tab=walk&step=1&neuron=1.0",
             ),
             Question(
                 "What are da/dw0 and da/dx0?",
@@ -47,6 +49,7 @@ def _neuron() -> Content:
                     Slip(number([x0.value, w0.value]), "The slope a (1 - a) is missing."),
                     Slip(number([x0.grad, w0.grad]), "A multiply gate swaps its inputs."),
                 ),
+                see="tab=graph",
             ),
             Question(
                 "What is da/dw1?",
@@ -56,9 +59,27 @@ def _neuron() -> Content:
                     Slip(number(x1.value), "The slope a (1 - a) is missing."),
                     Slip(number(x1.grad), "That is da/dx1; beside w1 stands x1."),
                 ),
+                see="tab=graph",
             ),
         ),
+        Screens(
+            "Graph and Walk have the same neuron. On Walk, w0 and w1 are its weights, and w2 is "
+            "its bias. A slider changes a weight or an input, and everything is computed anew.",
+            graphs=(("a = sigmoid(w0 x0 + w1 x1 + w2)", a),),
+            network=_sigmoid_neuron(),
+            x=[[float(x0.value), float(x1.value)]],
+            y=[[1.0]],
+            uses=("walk", "descent"),
+        ),
     )
+
+
+def _sigmoid_neuron() -> Network:
+    """Return the neuron of lesson 5."""
+    net = Network([2, 1], output="sigmoid", loss="squared_error", dtype="float64", init="zeros")
+    net.set_layer(0, [[2, -3]], [-3])
+    net.metadata = {"feature_names": ["x0", "x1"]}
+    return net
 
 
 def _cost() -> Content:
@@ -85,6 +106,7 @@ def _cost() -> Content:
                 number(cost),
                 "the mean of both losses.",
                 (Slip(number(2 * cost), "That is the sum; the cost is the mean."),),
+                see="tab=graph",
             ),
             Question(
                 "What is the derivative of C in the output a of the first example?",
@@ -94,6 +116,7 @@ def _cost() -> Content:
                     Slip(number(2 * error[0]), "The factor 1/2 of the mean is missing."),
                     Slip(number(error[0] / 2), "The factor 2 of the square is missing."),
                 ),
+                see="tab=graph",
             ),
             Question(
                 "A network that guesses gives each of 10 classes the same probability. What is its "
@@ -102,6 +125,15 @@ def _cost() -> Content:
                 "-log(1/10), with the natural logarithm.",
                 (Slip((1.0,), "The logarithm is the natural one."),),
             ),
+        ),
+        Screens(
+            "Walk has one example at a time, each with its own loss. Graph has both, and their "
+            "mean. Descent draws the cost over the two weights.",
+            graphs=(("the cost of both examples, as arrays", built.cost),),
+            network=net,
+            x=X,
+            y=Y,
+            opens="tab=walk&step=2",
         ),
     )
 
@@ -116,11 +148,6 @@ def _output_layer() -> Content:
     z, a, delta = trace.z[0][0, 0], trace.a[1][0, 0], trace.delta[0][0, 0]
     loss = 2 * (a - 0.25)
     second = silent(net.explain, X, Y, 0, 0, 1)
-    classes = Network([1, 3], output="softmax", loss="cross_entropy", dtype="float64", init="zeros")
-    classes.set_layer(0, [[0.0], [1.0], [2.0]], [0, 0, 0])
-    passes = classes.trace([[1.0]], [1])
-    assert passes.delta is not None
-    p = passes.a[1][0]
     text = (
         "A tanh neuron with w = (0.5, 0.15), x = (1, 2), y = 0.25, and the loss (a - y)**2.\n"
         f"The derivative in w11, its first weight:\n\n{found}"
@@ -137,23 +164,46 @@ def _output_layer() -> Content:
                     Slip(number(loss * (1 - z**2)), "The slope is 1 - a**2, and not 1 - z**2."),
                     Slip(number(delta / 2), "The factor 2 of the square is missing."),
                 ),
+                see="tab=walk&step=3&neuron=1.0",
             ),
             Question(
                 "What is the derivative of C in the second weight?",
                 number(second.gradient),
                 "delta times the second input, 2.",
                 missing_factors(second),
+                weight=(0, 0, 1),
             ),
-            Question(
-                f"Softmax gives {p[0]:.3f}, {p[1]:.3f}, {p[2]:.3f}, and class 2 of 3 is right. "
-                "With cross-entropy, what is delta of class 2?",
-                number(passes.delta[0][0, 1]),
-                "p - y, with y = 1 for the right class.",
-                (
-                    Slip(number(p[1]), "y = 1 is still to be subtracted."),
-                    Slip(number(p[2]), "That is another class, for which y = 0."),
-                ),
-            ),
+            _softmax(),
+        ),
+        Screens(
+            "Walk stands before the backward pass. Answer first. Then step on: the panel has the "
+            "chain rule of the pinned weight with its numbers, and a difference quotient to check "
+            "it.",
+            graphs=(("the cost, as arrays", net.graph(X, Y).cost),),
+            network=net,
+            x=X,
+            y=Y,
+            uses=("walk", "descent"),
+            opens="tab=walk&step=2&weight=1.0.1",
+        ),
+    )
+
+
+def _softmax() -> Question:
+    """Ask for delta of a softmax with cross-entropy."""
+    net = Network([1, 3], output="softmax", loss="cross_entropy", dtype="float64", init="zeros")
+    net.set_layer(0, [[0.0], [1.0], [2.0]], [0, 0, 0])
+    trace = net.trace([[1.0]], [1])
+    assert trace.delta is not None
+    p = trace.a[1][0]
+    return Question(
+        f"Softmax gives {p[0]:.3f}, {p[1]:.3f}, {p[2]:.3f}, and class 2 of 3 is right. "
+        "With cross-entropy, what is delta of class 2?",
+        number(trace.delta[0][0, 1]),
+        "p - y, with y = 1 for the right class.",
+        (
+            Slip(number(p[1]), "y = 1 is still to be subtracted."),
+            Slip(number(p[2]), "That is another class, for which y = 0."),
         ),
     )
 
@@ -183,7 +233,17 @@ def _hidden_layers() -> Content:
         f"\n\n{example}\n\n"
         f"Besides: z1[0] = {trace.z[0][0, 0]:.4f}, a1[0] = {trace.a[1][0, 0]:.4f}."
     )
-    return Content(text, (_first_weight(net, X, Y), _other_weight(net, X, Y), _transposed()))
+    screens = Screens(
+        "Walk stands before layer 1 goes back, and w11 is pinned. Answer first. Then step on: its "
+        "path to the cost lights up, and the panel has every factor.",
+        graphs=(("the cost, as arrays", net.graph(X, Y).cost),),
+        network=net,
+        x=X,
+        y=Y,
+        opens="tab=walk&step=4&weight=1.0.0",
+    )
+    questions = (_first_weight(net, X, Y), _other_weight(net, X, Y), _transposed())
+    return Content(text, questions, screens)
 
 
 def _first_weight(net: Network, X: Any, Y: Any) -> Question:
@@ -216,6 +276,7 @@ def _first_weight(net: Network, X: Any, Y: Any) -> Question:
                 "That is dL/dw22, which stands above.",
             ),
         ),
+        weight=(0, 0, 0),
     )
 
 
@@ -236,6 +297,7 @@ def _other_weight(net: Network, X: Any, Y: Any) -> Question:
             Slip(number(dW[0, 0]), "That is dL/dw11; the second input is -0.5."),
             Slip(number(deltas[0][0, 0]), "The input beside the weight is missing."),
         ),
+        weight=(0, 0, 1),
     )
 
 

@@ -6,10 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from .. import graph
+from .. import datasets, graph
 from ..kernels import activation, activation_derivative
 from ..network import Network
 from ..optimizers import SGD
+from ..view import Screens
 from ._question import Content, Lesson, Question, Slip, number, silent, yes
 
 
@@ -41,6 +42,7 @@ def _gradient_descent() -> Content:
                 number(path[1]),
                 "x - lr * gradient.",
                 (Slip(number(-slope), "The rate lr is missing."),),
+                see="tab=descent",
             ),
             Question(
                 "Below which rate does gradient descent converge?",
@@ -50,31 +52,54 @@ def _gradient_descent() -> Content:
                     Slip(number(1 / high), "That is half of it: 1 - lr * eigenvalue may be -1."),
                     Slip(number(2 / low), "The largest eigenvalue decides, and not the smallest."),
                 ),
+                see="tab=descent",
             ),
             Question(
                 "Does it converge with lr = 0.112?",
                 yes(far < np.linalg.norm(start - lowest)),
                 f"after 200 steps it is {far:.3g} from the minimum.",
                 choices=("yes", "no"),
+                see="tab=descent",
             ),
         ),
+        _descents(start),
     )
 
 
-def _regularisation() -> Content:
-    def network(l2: float) -> Network:
-        net = Network([2, 1], loss="squared_error", dtype="float64", init="zeros", l2=l2)
-        net.set_layer(0, [[1, 4]], [-1.5])
-        return net
+def _descents(start: Any) -> Screens:
+    """Return paths down Booth's function on both sides of its limit, and a network that learns."""
+    data = datasets.moons(200, seed=0)
+    net = Network([2, 8, 2], activation="tanh", output="softmax", loss="cross_entropy", seed=0)
+    rules = {"sgd": [0.02, 0.1, 0.11, 0.112], "adam": 0.3}
+    options = {"rules": rules, "steps": 20, "title": "Booth's function"}
+    return Screens(
+        "Descent has paths on both sides of the limit; play them step by step. On Train a network "
+        "learns at the rate that you choose. Put two side by side, and find the rate at which the "
+        "cost no longer falls.",
+        network=net,
+        x=data.x,
+        y=data.y,
+        descent=(_booth, start, options),
+        opens="tab=descent",
+    )
 
+
+def _penalised(l2: float) -> Network:
+    """Return the network of lesson 10."""
+    net = Network([2, 1], loss="squared_error", dtype="float64", init="zeros", l2=l2)
+    net.set_layer(0, [[1, 4]], [-1.5])
+    return net
+
+
+def _regularisation() -> Content:
     X, Y = [[1.0, 1.0]], [[3.0]]
-    plain, net = network(0.0), network(0.5)
+    plain, net = _penalised(0.0), _penalised(0.5)
     without, penalised = plain.backprop(X, Y), net.backprop(X, Y)
     penalty = net.cost(X, Y) - plain.cost(X, Y)
     w = float(net.weights[0][0, 1])
     found = silent(net.explain, X, Y, 0, 0, 0)
     changed = not np.array_equal(without.biases[0], penalised.biases[0])
-    decayed = network(0.5)
+    decayed = _penalised(0.5)
     decayed.step([[0.0, 0.0]], [[-1.5]], SGD(lr=0.1))
     text = (
         "L2 adds l2/2 * sum of W**2 to the cost. Here W = (1, 4), b = -1.5 and l2 = 0.5.\n"
@@ -93,6 +118,7 @@ def _regularisation() -> Content:
                     Slip(number(2 * penalty), "The half is missing: l2/2 multiplies the sum."),
                     Slip(number(4 * penalty), "The factor l2/2 is missing."),
                 ),
+                see="tab=graph",
             ),
             Question(
                 "What is the derivative of the cost in the second weight, 4?",
@@ -103,13 +129,25 @@ def _regularisation() -> Content:
                     Slip(number(0.5 * w), "That is the penalty alone; the loss is missing."),
                     Slip(number(1 + w), "The factor l2 is missing."),
                 ),
+                weight=(0, 0, 1),
             ),
             Question(
                 "Does the penalty change the derivative in the bias?",
                 yes(changed),
                 "only weights are penalised.",
                 choices=("yes", "no"),
+                see="tab=walk&step=3&neuron=1.0",
             ),
+        ),
+        Screens(
+            "Graph has the path past the neuron. On Train choose another l2: the larger it is, the "
+            "smaller the weights, and the larger the loss that is left. Descent draws the sum of "
+            "loss and penalty.",
+            graphs=(("the cost with its penalty, as arrays", net.graph(X, Y).cost),),
+            network=net,
+            x=X,
+            y=Y,
+            opens="tab=walk&step=2&weight=1.0.1",
         ),
     )
 
@@ -168,6 +206,22 @@ def _activations() -> Content:
                 (Slip(number(as_if_on), "The slope of the neuron is missing: its z is -4."),),
             ),
         ),
+        _deep(net),
+    )
+
+
+def _deep(net: Network) -> Screens:
+    """Return the deep network with examples to learn from; it comes up at the first gradient."""
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((64, net.widths[0]))
+    y = np.tanh(x @ rng.standard_normal((net.widths[0], net.widths[-1])) / 2)
+    return Screens(
+        "Walk back through the layers, and compare the norms of delta. On Train put two networks "
+        "side by side, one of tanh and one of sigmoid, and compare |delta| of their first layers.",
+        network=net,
+        x=x,
+        y=y,
+        opens=f"tab=walk&step={2 * len(net.weights) + 1}",
     )
 
 
@@ -226,6 +280,29 @@ def _depth() -> Content:
                 choices=("yes", "no"),
             ),
         ),
+        _stripes(3),
+    )
+
+
+def _stripes(k: int) -> Screens:
+    """Return the tents over the first of two inputs, so that a map shows the pieces as stripes."""
+    net, flat = (
+        Network([2, *k * [2], 1], activation="relu", dtype="float64", init="zeros"),
+        _tents(k),
+    )
+    net.set_layer(0, np.hstack([flat.weights[0], np.zeros((2, 1))]), flat.biases[0])
+    for layer in range(1, k + 1):
+        net.set_layer(layer, flat.weights[layer], flat.biases[layer])
+    x = np.random.default_rng(0).uniform(size=(128, 2))
+    return Screens(
+        "Train shows the network of three layers as it is given, over two inputs of which the "
+        "second does not count: across the map the output goes up and down in 8 pieces. Choose "
+        "another start, and see whether training finds them.",
+        network=net,
+        x=x,
+        y=flat.predict(x[:, :1]),
+        train={"init": "given"},
+        opens="tab=train",
     )
 
 

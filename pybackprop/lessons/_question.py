@@ -7,12 +7,13 @@ import io
 import math
 import re
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, TypeVar
 
 import numpy as np
 
 from ..graph import Explanation
+from ..view import Screens
 
 Result = TypeVar("Result")
 
@@ -60,6 +61,11 @@ class Question:
         Wrong answers that are recognised.
     choices : tuple of str
         The words to choose from; () if the answer is numbers.
+    see : str
+        Where the lesson's page shows the answer, such as ``"tab=walk&step=3"``; "" if nowhere.
+    weight : (int, int, int) or None
+        The layer, row and column, counted from 0, of the weight of the lesson's network whose
+        derivative is the answer. The page then computes the answer and further slips itself.
     """
 
     text: str
@@ -67,6 +73,8 @@ class Question:
     because: str
     slips: tuple[Slip, ...] = ()
     choices: tuple[str, ...] = ()
+    see: str = ""
+    weight: tuple[int, int, int] | None = None
 
     @property
     def answer_text(self) -> str:
@@ -130,10 +138,13 @@ class Content:
         The example, with its numbers.
     questions : tuple of Question
         Two or three.
+    screens : Screens
+        What its page is made of.
     """
 
     text: str
     questions: tuple[Question, ...]
+    screens: Screens = field(compare=False)
 
 
 @dataclass(frozen=True)

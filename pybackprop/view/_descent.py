@@ -12,15 +12,16 @@ from ..files.write import write_atomically
 from ..graph import Variable, grad, jacobian, minimize
 from ..inputs import as_count, as_real
 from ..optimizers import SGD, Adagrad, Adam, RMSprop
-from ._assets import fill
+from ..pages.shell import make
 
 __all__ = ["make_descent", "write_descent"]
 
 # Points along each side of the grid that contours are drawn from.
 _COUNT = 61
 _DIGITS = 6
-_STYLES = ("page.css", "descent/descent.css")
-_SCRIPTS = ("common.js", "descent/contours.js", "descent/picture.js", "descent/function.js")
+# Files of a page with a descent on a function.
+STYLES = ("view/descent/descent.css",)
+SCRIPTS = tuple(f"view/descent/{name}.js" for name in ("contours", "picture", "function"))
 
 # What `rules` may name: the optimizer at a rate. The page has words for each name.
 _RULES: dict[str, Callable[[float], Any]] = {
@@ -90,6 +91,22 @@ def make_descent(
     >>> page.startswith("<!DOCTYPE html>")
     True
     """
+    data = descent_data(f, start, rules=rules, steps=steps, bounds=bounds, names=names, title=title)
+    body = '<h1 id="title"></h1>\n<div id="descent"></div>'
+    return make(title, body, STYLES, (*SCRIPTS, "view/descent/page.js"), data)
+
+
+def descent_data(
+    f: Callable[[Variable], Any],
+    start: Any,
+    *,
+    rules: Mapping[str, float | Sequence[float]] | None = None,
+    steps: int = 60,
+    bounds: Any = None,
+    names: tuple[str, str] = ("x", "y"),
+    title: str = "Descent",
+) -> dict[str, Any]:
+    """Return what the page of `make_descent` draws."""
     point = _as_point(start)
     count = as_count(steps, "steps", low=1)
     if not isinstance(title, str):
@@ -101,7 +118,7 @@ def make_descent(
     window = _around(runs) if bounds is None else _as_bounds(bounds)
     end = _lowest(runs)
     hessian = _hessian(f, end)
-    data = {
+    return {
         "title": title,
         "names": list(names),
         "count": _COUNT,
@@ -111,7 +128,6 @@ def make_descent(
         "at": end.tolist(),
         "hessian": None if hessian is None else hessian.tolist(),
     }
-    return fill("descent/descent.html", title, _STYLES, _SCRIPTS, data)
 
 
 def _as_point(value: Any) -> Array:

@@ -11,27 +11,30 @@ from ..doctor import evenly
 from ..files.write import write_atomically
 from ..inputs import as_count, as_inputs, as_targets
 from ..kernels import activation_derivative
-from ._assets import fill
+from ..losses import smoothed
+from ..pages.shell import fill, make
 from ._learning import learning, rows_to_learn
+from ._screens import FIRST_SCRIPTS, LAST_SCRIPT, TABS_STYLE, screens
 
 if TYPE_CHECKING:
     from ..model import Model
 
 __all__ = ["make_page", "write_page"]
 
+_ENGINE = ("activations", "losses", "network", "optimizers", "random")
+_WALK = ("steps", "live", "panel", "paths", "draw", "matrix", "tune", "controls", "input")
+
 # Digits kept of every number: more than float32 has, fewer than would make the page heavy.
 _DIGITS = 9
 
-_STYLES = ("page.css", "train/train.css", "descent/descent.css")
-_SCRIPTS = (
-    "common.js",
-    *(f"engine/{name}.js" for name in ("activations", "losses", "network", "optimizers", "random")),
-    *(f"walk/{name}.js" for name in ("steps", "live", "panel", "paths", "draw", "matrix", "tune")),
-    *(f"walk/{name}.js" for name in ("controls", "input")),
-    "tabs.js",
-    *(f"train/{name}.js" for name in ("run", "charts", "map", "column", "train")),
-    *(f"descent/{name}.js" for name in ("contours", "picture", "weights")),
-    "start.js",
+# Files of a page with a network; what begins the page comes last.
+STYLES = tuple(f"view/{part}/{part}.css" for part in ("walk", "train", "descent"))
+SCRIPTS = (
+    *(f"view/engine/{name}.js" for name in _ENGINE),
+    *(f"view/walk/{name}.js" for name in _WALK),
+    *(f"view/train/{name}.js" for name in ("run", "charts", "map", "column", "train")),
+    *(f"view/descent/{name}.js" for name in ("contours", "picture", "weights")),
+    "view/walk/start.js",
 )
 
 
@@ -70,8 +73,9 @@ def make_page(
     are those in ``net.metadata``, if there are any.
 
     Train trains in the page on up to 256 rows of X, with a float64 engine whose steps are those of
-    the package; dropout is left out. It is available for the built-in losses and up to 20,000
-    parameters. The same holds for changing weights and inputs by hand.
+    the package; dropout and factors of the learning rate are left out. It is available for the
+    built-in losses and up to 20,000 parameters. The same holds for changing weights and inputs by
+    hand.
 
     Parameters
     ----------
@@ -97,6 +101,28 @@ def make_page(
     """
     if title is not None and not isinstance(title, str):
         raise TypeError(f"title must be a string, got {title!r}")
+    data = network_data(net, X, y, examples=examples, neurons=neurons, image_shape=image_shape)
+    head = repr(net) if title is None else f"{title}: {net!r}"
+    body = fill("view/header.html") + screens({"walk": walk(), "train": "", "descent": ""})
+    scripts = (*FIRST_SCRIPTS, *SCRIPTS, "view/header.js", LAST_SCRIPT)
+    return make(head, body, (TABS_STYLE, *STYLES), scripts, {**data, "name": title, "opens": ""})
+
+
+def walk() -> str:
+    """Return what stands on Walk, before its script fills it."""
+    return fill("view/walk/walk.html")
+
+
+def network_data(
+    net: Model,
+    X: Any,
+    y: Any,
+    *,
+    examples: int = 8,
+    neurons: int = 12,
+    image_shape: tuple[int, int] | None = None,
+) -> dict[str, Any]:
+    """Return what a page draws of a network and computes with; see `make_page`."""
     count = as_count(examples, "examples", low=1)
     most = as_count(neurons, "neurons", low=2)
     x = as_inputs(X, net.widths[0], net.dtype)
@@ -105,18 +131,16 @@ def make_page(
     shown = [evenly(width, most) for width in net.widths]
     walked = min(count, len(x))
     kept = rows_to_learn(net, x, targets, walked)
-    data = {
-        **_network(net, shown),
-        "name": title,
+    learnt = learning(net, x[kept], _of_loss(net, targets[kept]))
+    return {
+        **_network(net, shown, with_weights="reason" in learnt),
         "examples": [
             _example(net, x[row : row + 1], targets[row : row + 1], shown, shape)
             for row in range(walked)
         ],
         "imageShape": shape,
-        "learning": learning(net, x[kept], targets[kept]),
+        "learning": learnt,
     }
-    head = repr(net) if title is None else f"{title}: {net!r}"
-    return fill("page.html", head, _STYLES, _SCRIPTS, data)
 
 
 def _as_image_shape(value: Any, width: int) -> list[int]:
@@ -137,8 +161,8 @@ def _numbers(values: Any) -> Any:
     return [float(f"{value:.{_DIGITS}g}") for value in array.tolist()]
 
 
-def _network(net: Model, shown: list[Array]) -> dict[str, Any]:
-    """Return what does not depend on the example."""
+def _network(net: Model, shown: list[Array], *, with_weights: bool) -> dict[str, Any]:
+    """Return what does not depend on the example; with the weights, if nothing else has them."""
     layers = []
     for at, (width, indices) in enumerate(zip(net.widths, shown, strict=True)):
         name = net.activations[at - 1] if at else ""
@@ -146,7 +170,7 @@ def _network(net: Model, shown: list[Array]) -> dict[str, Any]:
         layers.append({"width": width, "shown": indices.tolist(), "act": name, "names": names})
     weights = [
         {
-            "W": _numbers(w[np.ix_(shown[at + 1], shown[at])]),
+            "W": _numbers(w[np.ix_(shown[at + 1], shown[at])]) if with_weights else None,
             "b": _numbers(b[shown[at + 1]]),
             "largest": float(np.abs(w).max()),
         }
@@ -160,6 +184,7 @@ def _network(net: Model, shown: list[Array]) -> dict[str, Any]:
         "l2": net.l2,
         "scaled": net.scaling is not None,
         "dropout": any(net.dropout),
+        "rates": net._has_factors,
         "parameters": net.n_parameters,
         "dtype": str(net.dtype),
     }
@@ -184,7 +209,7 @@ def _example(
     a, z, delta = ([each[0] for each in part] for part in (trace.a, trace.z, trace.delta))
     # W^T delta, with the derivative in the inputs, as layer 1 sees them, at its front.
     pulled = [w.T @ d for w, d in zip(net.weights, delta, strict=True)]
-    target = np.eye(net.widths[-1])[y[0, 0]] if _is_label(net, y) else y[0].astype(np.float64)
+    target = _rows_of(net, y)[0]
     pulled.append(_output_derivative(net.loss, a[-1], target))
     result = {
         "a": [_numbers(part[at]) for part, at in zip(a, shown, strict=True)],
@@ -208,6 +233,17 @@ def _example(
     if image is not None:
         result["image"] = _grey(x[0])
     return result
+
+
+def _of_loss(net: Model, y: Array) -> Array:
+    """Return targets as the loss takes them: with label smoothing, rows in place of labels."""
+    return _rows_of(net, y) if net.label_smoothing else y
+
+
+def _rows_of(net: Model, y: Array) -> Array:
+    """Return targets as rows of float64, smoothed."""
+    rows = np.eye(net.widths[-1])[y[:, 0]] if _is_label(net, y) else y.astype(np.float64)
+    return smoothed(rows, net.label_smoothing)
 
 
 def _is_label(net: Model, y: Array) -> bool:

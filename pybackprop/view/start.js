@@ -1,14 +1,4 @@
-// The page comes up.
-writeHeader();
-buildExamples();
-buildTicks();
-buildEdgeChoice();
-build();
-listen();
+// The page comes up, at the place that its address names.
 listenToTabs();
-tabs.enter.walk = () => {
-  render();
-  reveal(step().layer);
-};
-readAddress();
-openTab(tabs.current);
+window.addEventListener("hashchange", () => goTo());
+goTo(location.hash.slice(1) || data.opens);

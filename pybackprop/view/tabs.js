@@ -1,6 +1,6 @@
 // The tabs: one part of the page at a time. Each part is told when it comes up and when it goes.
 
-const tabs = { current: "walk", enter: {}, leave: {} };
+const tabs = { current: null, enter: {}, leave: {} };
 
 function openTab(name) {
   if (tabs.current !== name && tabs.leave[tabs.current]) tabs.leave[tabs.current]();
@@ -25,6 +25,9 @@ function moveTab(event) {
   event.preventDefault();
   event.stopPropagation();
 }
+
+// What is typed into a field is no command.
+const isWritten = (target) => target.matches("input[type=text]");
 
 function listenToTabs() {
   for (const name of tabNames()) byId(`tab-${name}`).addEventListener("click", () => openTab(name));

@@ -1,8 +1,10 @@
-// The page of the descent on a function, whose values and paths Python has computed.
+// The descent on a function, whose values and paths Python has computed.
 
-byId("title").textContent = data.title;
-new DescentPicture(byId("descent")).show({
-  ...data, grid: { count: data.count, values: data.values.map((value) => (value === null ? NaN : value)) },
-  runs: data.runs.map((run) => ({ ...run, values: run.values.map((value) => (value === null ? NaN : value)) })),
-  limit: data.hessian && limitOf(data.hessian, data.at),
-});
+function showFunction(box, given) {
+  const numbers = (values) => values.map((value) => (value === null ? NaN : value));
+  new DescentPicture(box).show({
+    ...given, grid: { count: given.count, values: numbers(given.values) },
+    runs: given.runs.map((run) => ({ ...run, values: numbers(run.values) })),
+    limit: given.hessian && limitOf(given.hessian, given.at),
+  });
+}

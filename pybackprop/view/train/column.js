@@ -11,7 +11,7 @@ function columnHtml(letter, own) {
     `aria-label="${title.replace(/<[^>]*>/g, "")}"></svg>`;
   const map = data.layers[0].width === 2
     ? '<h3>Outputs over the two inputs</h3><canvas class="map" width="320" height="320" role="img" aria-label="map of the outputs"></canvas>' : "";
-  return `<h2>Network ${letter}</h2><p class="choices">` +
+  return `<h2>Network ${letter}</h2><p class="controls">` +
     choice("lr", "rate", RATES.map((rate) => [rate, rounded(rate, 1)])) +
     choice("activation", "hidden layers", activations) + choice("init", "start", Object.entries(STARTS)) +
     choice("seed", "seed", [0, 1, 2, 3, 4].map((seed) => [seed, seed])) + "</p>" +

@@ -27,7 +27,8 @@ function trainHtml() {
 function trainNote() {
   const { learnt, held } = school.rows;
   return `${learnt.rows} examples to learn from${held.rows ? `, ${held.rows} held out` : ""}, in float64. ` +
-    "Two side by side see the same batches." + (data.dropout ? " Dropout is left out." : "");
+    "Two side by side see the same batches." + (data.dropout ? " Dropout is left out." : "") +
+    (data.rates ? " The layers' factors of rates are left out." : "");
 }
 
 // Made when the tab first comes up.
@@ -40,7 +41,7 @@ function buildTrain() {
   school.rows = splitRows(live.rows, data.layers[0].width, data.layers[last].width);
   byId("train").innerHTML = trainHtml();
   new ResizeObserver(paintTrain).observe(byId("columns"));
-  addColumn("A", { activation: "given", init: "auto", seed: 0, lr: 0.01 });
+  addColumn("A", { activation: "given", init: "auto", seed: 0, lr: 0.01, ...data.train });
   listenToTrain();
   paintTrain();
 }
@@ -128,7 +129,8 @@ function frame() {
 }
 
 function onTrainKey(event) {
-  if (tabs.current !== "train" || event.altKey || event.ctrlKey || event.metaKey || event.target.matches("select")) return;
+  if (tabs.current !== "train" || event.altKey || event.ctrlKey || event.metaKey) return;
+  if (event.target.matches("select") || isWritten(event.target)) return;
   const act = { p: () => play(!school.playing), s: oneStep, r: rewindAll }[event.key.toLowerCase()];
   if (act) act();
 }

@@ -1,4 +1,4 @@
-// The controls around the picture: examples, steps, and the header.
+// The controls around the picture: examples, steps, and what edges show.
 
 function buildExamples() {
   const outputs = data.layers[last];
@@ -61,21 +61,7 @@ function labelTicks() {
   });
 }
 
-function writeHeader() {
-  const layers = data.layers.map(({ width, act }) => `${width}${act ? ` ${act}` : ""}`);
-  // Equal layers in a row are counted.
-  const runs = layers.filter((layer, at) => layer !== layers[at - 1]);
-  let from = 0;
-  const parts = runs.map((layer) => {
-    let to = from;
-    while (layers[to] === layer) to++;
-    const count = to - from;
-    from = to;
-    return count > 2 ? `${count} × ${layer}` : Array(count).fill(layer).join(" → ");
-  });
-  byId("title").textContent = (data.name ? `${data.name}: ` : "") + parts.join(" → ");
-  byId("about").textContent = `${data.parameters.toLocaleString("en")} parameters, ${data.dtype}, loss ${data.loss}. ` +
-    "Walk: one example at a time, with the cost of that example.";
+function writeLegend() {
   byId("legend").innerHTML = 'Neurons: <span class="swatch round"></span> round and blue above 0, ' +
     '<span class="swatch square"></span> square and orange below 0, empty at 0; the stronger the fill, the larger in its column. ' +
     "Edges: solid above 0, dashed below 0; the thicker, the larger. Going forward they show weights.";

@@ -3,8 +3,11 @@
 const tallest = Math.max(...data.layers.map((layer) => layer.shown.length));
 // Small networks are drawn larger.
 const ROW = Math.max(38, Math.min(76, 420 / tallest)), RADIUS = ROW < 56 ? 16 : 23;
-const TOP = 62, LEFT = data.layers[0].names ? 120 : 74, RIGHT = 190;
-const GAP = Math.max(120, Math.min(230, (960 - LEFT - RIGHT) / last));
+// On a telephone the layers of a small network stand closer together, so that it needs no scrolling. Among many
+// edges a fingertip needs the room.
+const IS_CLOSE = NARROW && tallest <= 4;
+const TOP = 62, LEFT = data.layers[0].names ? 120 : IS_CLOSE ? 54 : 74, RIGHT = 190;
+const GAP = IS_CLOSE ? 90 : Math.max(120, Math.min(230, (960 - LEFT - RIGHT) / last));
 const HEIGHT = TOP + tallest * ROW + 26, WIDTH = LEFT + last * GAP + RIGHT;
 const picture = byId("picture");
 const neurons = [], edges = [], heads = [];
@@ -19,10 +22,13 @@ function rowY(layer, at) {
 function build() {
   picture.setAttribute("viewBox", `0 0 ${WIDTH} ${HEIGHT}`);
   // A frame a little narrower than the picture shrinks it; in a much narrower one it scrolls.
-  Object.assign(picture.style, { width: "100%", minWidth: `${0.8 * WIDTH}px`, maxWidth: `${WIDTH}px` });
+  Object.assign(picture.style, { width: "100%", minWidth: `${0.75 * WIDTH}px`, maxWidth: `${WIDTH}px` });
   data.layers.forEach((layer, l) => {
     make("rect", { class: "band", x: columnX(l) - RADIUS - 11, y: 6, width: 2 * RADIUS + 22, height: HEIGHT - 12, rx: 10 }, picture);
-    heads.push(make("text", { class: "head", x: columnX(l), y: 24 }, picture));
+    const head = make("text", { class: "head", x: columnX(l), y: 24 }, picture);
+    heads.push(head);
+    make("tspan", { "font-weight": 700 }, head);
+    make("tspan", { "font-size": 9.5, dy: -5 }, head);
     const count = layer.shown.length < layer.width ? `${layer.shown.length} of ${layer.width}` : `${layer.width}`;
     make("text", { class: "sub", x: columnX(l), y: 40 }, picture, l ? `${layer.act}` : "inputs");
     make("text", { class: "sub", x: columnX(l), y: 54 }, picture, count);
@@ -52,7 +58,7 @@ function buildNeuron(layer, at) {
   const square = (radius) => ({ x: x - radius, y: y - radius, width: 2 * radius, height: 2 * radius });
   const ring = make("rect", { class: "ring", ...square(RADIUS + 3) }, group);
   const shape = make("rect", { class: "shape", ...square(RADIUS) }, group);
-  const text = make("text", { class: "value", x, y: y + 3.5 }, group);
+  const text = make("text", { class: RADIUS < 20 ? "value small" : "value", x, y: y + 3.5 }, group);
   const name = data.layers[layer].names ? labels[layer][at] : "", far = RADIUS + 18;
   if (layer === 0) {
     const label = name || `${data.layers[0].shown[at]}`;
@@ -109,20 +115,20 @@ function paintNeurons(layer) {
     group.classList.toggle("idle", idle);
     group.classList.toggle("chosen", isEnd(focus, layer, at));
     group.classList.toggle("on-path", Boolean(paths) && isUnitOnPath(state.pinned, picked, layer, at));
-    shape.setAttribute("rx", number < 0 ? 3 : RADIUS);
-    ring.setAttribute("rx", number < 0 ? 6 : RADIUS + 3);
-    shape.setAttribute("fill-opacity", number ? (0.1 + 0.9 * strength).toFixed(3) : 1);
-    text.textContent = what ? brief(number) : "";
+    setAttribute(shape, "rx", number < 0 ? 3 : RADIUS);
+    setAttribute(ring, "rx", number < 0 ? 6 : RADIUS + 3);
+    setAttribute(shape, "fill-opacity", number ? (0.1 + 0.9 * strength).toFixed(3) : 1);
+    const label = what ? brief(number) : "";
+    setText(text, label);
     // Numbers with an exponent, such as −2e−12, get smaller letters.
-    const letters = text.textContent.includes("e") ? 0.82 : 1;
-    text.style.fontSize = `${(RADIUS < 20 ? 10 : 12.5) * letters}px`;
-    group.setAttribute("aria-label", describe(layer, at));
+    text.classList.toggle("long", label.includes("e"));
+    setAttribute(group, "aria-label", describe(layer, at));
     if (target) paintTarget(target, at);
   });
   const symbol = { a: "a", delta: layer ? "δ" : "∂C/∂a" }[what];
-  heads[layer].innerHTML = "";
-  make("tspan", { "font-weight": 700 }, heads[layer], symbol || "·");
-  if (symbol) make("tspan", { "font-size": 9.5, dy: -5 }, heads[layer], `${layer}`);
+  const [name, index] = heads[layer].children;
+  setText(name, symbol || "·");
+  setText(index, symbol ? `${layer}` : "");
 }
 
 // Whether a neuron is the one in focus, or an end of the weight in focus.
@@ -133,7 +139,7 @@ function isEnd(focus, layer, at) {
 
 function paintTarget(text, at) {
   const known = state.step > last;
-  text.textContent = known ? `y = ${brief(example().y[at])}` : "";
+  setText(text, known ? `y = ${brief(example().y[at])}` : "");
   text.classList.toggle("hit", known && example().label === data.layers[last].shown[at]);
 }
 
@@ -150,15 +156,21 @@ function paintEdges(layer) {
   const active = step().layer === layer && step().kind !== "cost" || (step().kind === "inputs" && layer === 1);
   edges[layer].forEach((row, k) => row.forEach((edge, j) => {
     const amount = known ? number(k, j) : 0, strength = Math.abs(amount) / largest;
-    setSign(edge, amount, 0);
     const lit = isLit(focus, layer, k, j), pinned = state.pinned !== null && lit;
-    edge.classList.toggle("lit", known && lit);
-    edge.classList.toggle("pinned", pinned);
-    edge.classList.toggle("on-path", Boolean(paths) && isOnPath(state.pinned, picked, layer, k, j));
     const base = active ? 0.2 : 0.1, most = active ? 0.75 : 0.3;
-    edge.style.strokeWidth = known && !pinned ? (0.5 + 2.6 * strength + (lit ? 0.6 : 0)).toFixed(2) : "";
-    edge.style.strokeOpacity = !known || pinned ? "" : lit ? (0.35 + 0.65 * strength).toFixed(2) : (base + (most - base) * strength).toFixed(2);
+    paintEdge(edge, amount, {
+      lit: known && lit, pinned, path: Boolean(paths) && isOnPath(state.pinned, picked, layer, k, j),
+      width: known && !pinned ? (0.5 + 2.6 * strength + (lit ? 0.6 : 0)).toFixed(2) : "",
+      opacity: !known || pinned ? "" : lit ? (0.35 + 0.65 * strength).toFixed(2) : (base + (most - base) * strength).toFixed(2),
+    });
   }));
+}
+
+// There are hundreds of edges, most of which stay as they are from step to step.
+function paintEdge(edge, amount, { lit, pinned, path, width, opacity }) {
+  const sign = amount > 0 ? " plus" : amount < 0 ? " minus" : "";
+  setAttribute(edge, "class", `edge${sign}${lit ? " lit" : ""}${pinned ? " pinned" : ""}${path ? " on-path" : ""}`);
+  setAttribute(edge, "style", `${width && `stroke-width: ${width};`}${opacity && `stroke-opacity: ${opacity}`}`);
 }
 
 // The one of the pinned weight's paths that is to be seen alone.
@@ -221,7 +233,7 @@ function render() {
     button.tabIndex = at === state.example ? 0 : -1;
   });
   const focus = state.chosen || { layer: step().layer, at: 0 };
-  neurons.flat().forEach(({ group }) => group.setAttribute("tabindex", group.id === `n${focus.layer}-${focus.at}` ? 0 : -1));
+  neurons.flat().forEach(({ group }) => setAttribute(group, "tabindex", group.id === `n${focus.layer}-${focus.at}` ? 0 : -1));
   paintTune();
   paintEdgeChoice();
   writeAddress();
@@ -238,22 +250,17 @@ function reveal(layer) {
   if (!shown) frame.scrollLeft = x - frame.clientWidth / 2;
 }
 
-// The address holds where one is, so that a view can be linked to.
-function writeAddress() {
-  // A page within a notebook has no address of its own, and may not change the notebook's.
-  if (location.protocol === "about:") return;
+// What the address keeps of the walk.
+function addressOfWalk() {
   const parts = [`step=${state.step}`, `example=${state.example}`];
-  if (tabs.current !== "walk") parts.unshift(`tab=${tabs.current}`);
   if (state.edges !== "gradient") parts.push(`edges=${state.edges}`);
   if (state.pinned) parts.push(`weight=${state.pinned.layer}.${state.pinned.k}.${state.pinned.j}`);
   else if (state.chosen) parts.push(`neuron=${state.chosen.layer}.${state.chosen.at}`);
-  history.replaceState(null, "", `#${parts.join("&")}`);
+  return parts;
 }
 
-function readAddress() {
-  const given = new URLSearchParams(location.hash.slice(1));
+function readWalk(given) {
   const number = (name, most) => Math.max(0, Math.min(most, Number.parseInt(given.get(name), 10) || 0));
-  tabs.current = tabNames().includes(given.get("tab")) ? given.get("tab") : "walk";
   state.step = number("step", steps.length - 1);
   const example = number("example", data.examples.length - 1);
   if (example !== state.example) live.inputs.clear();  // they were those of the other example

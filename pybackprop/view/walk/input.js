@@ -114,7 +114,7 @@ function edgeKey(event) {
 }
 
 function onKey(event) {
-  if (event.altKey || event.ctrlKey || event.metaKey || byId("walk").hidden) return;
+  if (event.altKey || event.ctrlKey || event.metaKey || byId("walk").hidden || isWritten(event.target)) return;
   let used = edgeKey(event) || neuronKey(event);
   if (!used && !event.shiftKey && !event.target.matches("input, select")) {
     const move = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
@@ -136,13 +136,6 @@ function listen() {
   byId("slider").addEventListener("input", (event) => walk(Number(event.target.value)));
   byId("back").addEventListener("click", () => walk(state.step - 1));
   byId("on").addEventListener("click", () => walk(state.step + 1));
-  window.addEventListener("hashchange", () => {
-    const { current } = tabs;
-    readAddress();
-    const wanted = tabs.current;
-    tabs.current = current;
-    openTab(wanted);
-  });
   picture.addEventListener("pointermove", onMove);
   picture.addEventListener("pointerleave", () => point(null));
   picture.addEventListener("click", onClick);

@@ -39,7 +39,9 @@ function describe(layer, at) {
 }
 
 function table(caption, heads, rows, total) {
-  const cells = (row) => row.map((cell) => `<td>${typeof cell === "number" ? exact(cell) : cell}</td>`).join("");
+  // Five columns have to fit beside each other.
+  const written = (cell) => (typeof cell === "number" ? rounded(cell, NARROW ? 4 : 6) : cell);
+  const cells = (row) => row.map((cell) => `<td>${written(cell)}</td>`).join("");
   return `<table><caption>${caption}</caption><thead><tr>${heads.map((h) => `<th>${h}</th>`).join("")}</tr></thead>` +
     `<tbody>${rows.map((row) => `<tr>${cells(row)}</tr>`).join("")}<tr class="total">${cells(total)}</tr></tbody></table>`;
 }

@@ -1,6 +1,8 @@
 // The walk: which step the page is at, what is known then, and the words and formulas beside it.
 
 const last = data.layers.length - 1;
+// Whether the page comes up on a telephone, or in a window no wider.
+const NARROW = document.documentElement.clientWidth < 700;
 const steps = [{ kind: "input", layer: 0 }];
 for (let l = 1; l <= last; l++) steps.push({ kind: "forward", layer: l });
 steps.push({ kind: "cost", layer: last });
@@ -30,7 +32,8 @@ function value(layer, at, what) {
   return layer === 0 ? now.pulled[0][at] : now.delta[layer][at];
 }
 
-const weight = (layer, k, j) => (live.changed ? liveWeight(layer, k, j) : data.weights[layer - 1].W[k][j]);
+// A page that computes has all weights, exactly; another one has those that are drawn.
+const weight = (layer, k, j) => (canLearn ? liveWeight(layer, k, j) : data.weights[layer - 1].W[k][j]);
 
 // dC/dW of layer l from its neuron k to neuron j below: delta a^T and the derivative of the penalties.
 function gradient(layer, k, j) {
@@ -88,7 +91,7 @@ function words() {
     formulas.push(LOSS_FORMULAS[data.loss] + (data.l1 || data.l2 ? " + penalties" : ""));
     formulas.push(`<i>C</i> = <span id="cost">${exact(example().cost)}</span>`);
     text = "One number says how far the outputs are from the targets. From here the derivatives flow back.";
-    sizes = `n = ${size(last)} outputs`;
+    sizes = `n = ${size(last)} ${size(last) > 1 ? "outputs" : "output"}`;
   } else if (kind === "backward") {
     heading = `Backward, layer ${l} of ${last}`;
     const incoming = `${activation(l)}′(${vector("z", l)}) ∘ ${matrix("W", l + 1, true)} ${vector("δ", l + 1)}`;

@@ -34,6 +34,15 @@ function make(name, attributes, parent, text) {
   return element;
 }
 
+// Text and attributes are written only where they change: every write has the page laid out anew.
+function setText(element, text) {
+  if (element.textContent !== text) element.textContent = text;
+}
+
+function setAttribute(element, name, value) {
+  if (element.getAttribute(name) !== String(value)) element.setAttribute(name, value);
+}
+
 // An element of a picture that is put in later.
 function svg(name, attributes, text) {
   return make(name, attributes, null, text);

@@ -1,0 +1,1 @@
+"""What all web pages have in common: the shell, its colours, and how numbers are written."""

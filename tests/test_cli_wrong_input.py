@@ -1,6 +1,8 @@
 """The command line in the hands of a newcomer: lists before DATA, wrong input, failed training."""
 
 import json
+import re
+import sys
 
 import numpy as np
 import pytest
@@ -25,12 +27,12 @@ def run(capsys):
 def table(tmp_path):
     path = tmp_path / "data.csv"
     rows = [f"{at},{at % 7},{'pq'[at % 2]},{at * 0.5}" for at in range(60)]
-    path.write_text("\n".join(["id,b,kind,y", *rows]))
+    path.write_text("\n".join(["a,b,kind,y", *rows]))
     return path
 
 
 def widths(out):
-    return out.splitlines()[1].split("; ")[0]
+    return re.search(r"^(Network\(.*?); ", out, re.M)[1]
 
 
 @pytest.mark.parametrize(
@@ -48,12 +50,12 @@ def widths(out):
         (["--hidden"], [], "4 -> 1"),
         ([], ["--hidden"], "4 -> 1"),
         ([], ["--hidden", "8", "6"], "4 -> 8 relu -> 6 relu -> 1"),
-        (["--hidden", "8", "--ignore", "id"], [], "3 -> 8 relu -> 1"),
-        (["--ignore", "id", "kind"], ["--hidden", "8", "6"], "1 -> 8 relu -> 6 relu -> 1"),
-        (["--ignore", "id"], ["--categorical", "b"], "9 -> 128"),
-        (["--ignore", "id,kind"], ["--hidden", "8"], "1 -> 8 relu -> 1"),
-        ([], ["--hidden", "8", "--ignore", "id", "kind"], "1 -> 8 relu -> 1"),
-        (["--ignore", "id", "--ignore", "kind", "--hidden", "8"], [], "1 -> 8 relu -> 1"),
+        (["--hidden", "8", "--ignore", "a"], [], "3 -> 8 relu -> 1"),
+        (["--ignore", "a", "kind"], ["--hidden", "8", "6"], "1 -> 8 relu -> 6 relu -> 1"),
+        (["--ignore", "a"], ["--categorical", "b"], "9 -> 128"),
+        (["--ignore", "a,kind"], ["--hidden", "8"], "1 -> 8 relu -> 1"),
+        ([], ["--hidden", "8", "--ignore", "a", "kind"], "1 -> 8 relu -> 1"),
+        (["--ignore", "a", "--ignore", "kind", "--hidden", "8"], [], "1 -> 8 relu -> 1"),
     ],
 )
 def test_lists_end_before_the_name_of_the_file(run, table, before, after, expected):
@@ -67,19 +69,19 @@ def test_a_name_with_a_comma_stands_in_quotes(run, tmp_path):
     rows = [f"{at},{at % 7},{at * 0.5}" for at in range(40)]
     table.write_text("\n".join(['"size, m",b,y', *rows]))
     code, out, _ = run("train", "--epochs", 1, "--ignore", '"size, m"', table)
-    assert (code, "left out: size, m" in out, ", 1 features" in out) == (0, True, True)
+    assert (code, "left out: size, m" in out, ", 1 feature (" in out) == (0, True, True)
 
 
 @pytest.mark.parametrize(
     ("argv", "word"),
     [
         (["train", "--hidden", "64"], "required: DATA"),
-        (["train", "--ignore", "id"], "required: DATA"),
+        (["train", "--ignore", "a"], "required: DATA"),
         (["train", "{table}", "--ignore"], "--ignore: expected at least one value"),
-        (["train", "{table}", "--ignore", "id,,b"], "--ignore: expected values between commas"),
+        (["train", "{table}", "--ignore", "a,,b"], "--ignore: expected values between commas"),
         (["train", "{table}", "--hidden", "64,x"], "--hidden: expected an integer >= 1, got 'x'"),
         (["train", "{table}", "--hidden", "8", "more.csv"], "got 'more.csv'"),
-        (["train", "{table}", "--ignore", "id", "other"], "column 'other': there is no such"),
+        (["train", "{table}", "--ignore", "a", "other"], "column 'other': there is no such"),
         (["train", "{table}", "--ignore", "y"], "column 'y': the column is the target"),
         (["train", "{table}", "--epochs", "99999999999"], "--epochs: expected an integer <="),
         (["train", "{table}", "--patience", "9" * 30], "--patience: expected an integer <="),
@@ -89,7 +91,7 @@ def test_a_name_with_a_comma_stands_in_quotes(run, tmp_path):
         (["train", "{rows}"], "rows.npz: 40 different values in 40 rows, 40 of them in one row"),
         (["show", "{constant}", "--save", "s.html"], "every example has the same target, 3.5"),
         (["show", "{one}", "--save", "s.html"], "one.csv: held-out part: fraction 0.2 of 1"),
-        (["show", "{rows}", "--ignore", "id", "--save", "s.html"], "are for tables"),
+        (["show", "{rows}", "--ignore", "a", "--save", "s.html"], "are for tables"),
         (
             ["show", "{model}", "--data", "{table}", "--target", "b", "--save", "s.html"],
             "--target does not apply with --data",
@@ -124,10 +126,10 @@ def test_wrong_input_gets_one_line_and_changes_no_file(run, tmp_path, table, arg
 
 def test_too_few_examples_for_patience(run, tmp_path):
     few = tmp_path / "few.csv"
-    few.write_text("a,y\n" + "".join(f"{at},{at / 7}\n" for at in range(4)))
+    few.write_text("a,y\n" + "".join(f"{at},{at / 7}\n" for at in range(3)))
     code, _, err = run("train", few, "--patience", 2)
     assert (code, err.count("\n")) == (2, 1)
-    assert f"{few}: --patience: fraction 0.1 of 3 examples leaves one part empty" in err
+    assert f"{few}: --patience: fraction 0.2 of 2 examples leaves one part empty" in err
 
 
 def test_a_model_is_tried_on_examples_of_a_class_each(run, tmp_path):
@@ -172,11 +174,11 @@ def test_a_cost_that_is_not_finite_is_a_result_too(run, table, tmp_path):
 
 def test_show_reads_tables_by_the_options_of_train(run, table, tmp_path):
     page = tmp_path / "page.html"
-    arguments = ["show", "--save", page, "--examples", 1, "--ignore", "id", "--categorical", "b"]
+    arguments = ["show", "--save", page, "--examples", 1, "--ignore", "a", "--categorical", "b"]
     code, out, err = run(*arguments, table, "--target", "y")
     assert (code, err) == (0, "")
     assert out.startswith("Network(9 -> ")
-    code, out, _ = run("show", table, "--target", "id", "--task", "regression", "--save", page)
+    code, out, _ = run("show", table, "--target", "a", "--task", "regression", "--save", page)
     assert (code, out.startswith("Network(4 -> ")) == (0, True)
 
 
@@ -194,7 +196,7 @@ def test_check_takes_the_widths_after_the_rows_of_a_table(run, rows):
 )
 def test_training_worse_than_a_constant_is_said(run, table, data, seed, what):
     arguments = ["train", data.format(table=table), "--lr", "1e-30", "--epochs", 1]
-    arguments += ["--hidden", 8, "--seed", seed]
+    arguments += ["--hidden", 8, "--seed", seed, "--patience", 0]
     code, out, _ = run(*arguments)
     assert code == 0
     assert "warning: training did not work: " in out
@@ -236,3 +238,13 @@ def test_held_out_rows_change_nothing_in_the_model(run, tmp_path, options, task)
         # It stopped early, so the examples that decide did decide.
         assert found["epochs"] < 200
         assert found["history"]["val_cost"] == changed["history"]["val_cost"]
+
+
+def test_processes_that_cannot_share(run, monkeypatch):
+    code, _, err = run("train", "iris", "--shards", "3")
+    assert code == 2
+    assert "shards must be a power of two, got 3" in err
+    monkeypatch.setitem(sys.modules, "mpi4py", None)
+    code, _, err = run("train", "iris", "--data-parallel")
+    assert code == 2
+    assert "--data-parallel needs mpi4py: pip install mpi4py" in err

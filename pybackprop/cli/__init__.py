@@ -10,7 +10,19 @@ import sys
 from collections.abc import Sequence
 
 from .._version import __version__
-from . import _bench, _check, _evaluate, _export, _info, _learn, _predict, _show, _train
+from . import (
+    _bench,
+    _check,
+    _evaluate,
+    _export,
+    _info,
+    _learn,
+    _mpi,
+    _predict,
+    _search,
+    _show,
+    _train,
+)
 from ._output import any_character, flush, mute, tell
 from ._parser import Parser
 
@@ -20,6 +32,7 @@ _EPILOG = """\
 examples:
   pybackprop train digits                      learn handwritten digits, in seconds
   pybackprop train houses.csv --target price --save houses.npz
+  pybackprop search digits                     find settings, by training many networks
   pybackprop predict houses.npz new.csv --output prices.csv
   pybackprop evaluate houses.npz test.csv      cost and scores on data with targets
   pybackprop export houses.npz --to c          one C file; also onnx, safetensors, npz
@@ -28,6 +41,7 @@ examples:
   pybackprop check 4-8-8-3                     compare gradients with differences
   pybackprop bench steps --quick               time training steps against peers
   pybackprop info                              version, CPU, instruction set, threads
+  mpiexec -n 4 pybackprop mpi-info             library, ranks, speed of messages
 
 `pybackprop COMMAND --help` explains one command.
 """
@@ -50,10 +64,18 @@ def main(argv: Sequence[str] | None = None) -> int:
         0 for success, 1 if a check failed or the cost diverged, 2 for wrong arguments, a bad file
         or a missing package (one line on standard error says what is wrong), 130 after Ctrl-C.
     """
+    words = list(sys.argv[1:] if argv is None else argv)
+    if _mpi.is_other_rank(words):
+        return _mpi.hushed(_main, words)
+    return _main(words)
+
+
+def _main(words: list[str]) -> int:
+    """Run the command line; a failure to write standard output is reported like any other."""
     code = 0
     with any_character():
         try:
-            code = _run(argv)
+            code = _run(words)
             flush()
         except BrokenPipeError:  # the reader, such as `head`, has gone
             mute(sys.stdout)
@@ -63,7 +85,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     return code
 
 
-def _run(argv: Sequence[str] | None) -> int:
+def _run(words: list[str]) -> int:
     """Run a command; only a failure to write standard output is left to the caller."""
     parser = Parser(
         prog="pybackprop",
@@ -72,10 +94,22 @@ def _run(argv: Sequence[str] | None) -> int:
     )
     parser.add_argument("--version", action="version", version=f"pybackprop {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    for module in (_train, _predict, _evaluate, _export, _show, _learn, _check, _bench, _info):
+    for module in (
+        _train,
+        _search,
+        _predict,
+        _evaluate,
+        _export,
+        _show,
+        _learn,
+        _check,
+        _bench,
+        _info,
+        _mpi,
+    ):
         module.add_parser(commands)
     try:
-        args = parser.parse_args(argv)
+        args = parser.parse_args(words)
     except SystemExit as leave:
         return int(leave.code or 0)
     try:

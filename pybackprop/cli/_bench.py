@@ -19,16 +19,19 @@ examples:
   pybackprop bench steps --markdown > steps.md
   pybackprop bench epoch mnist/ --peers torch
   pybackprop bench kernels --threads 1 --json kernels.json
+  pybackprop bench tables --quick
 """
 
 _SUBJECTS = {
     "steps": "a training step, called one by one and inside `fit`",
     "epoch": "an epoch of MNIST",
     "accuracy": "how well MNIST is learned in each precision of products",
+    "many": "training steps of many small nets, side by side",
     "predict": "the outputs for one batch",
     "derivatives": "derivatives of outputs and cost, in inputs and parameters",
     "kernels": "matrix products and activations, as shares of the machine's peak",
     "model": "steps and predictions against what operations and bytes alone would take",
+    "tables": "how well real tables are learnt, beside trees and other networks",
     "memory": "the memory that training takes besides program and data",
     "scaling": "a step as batch, width, depth and threads grow",
 }
@@ -56,20 +59,31 @@ def _add_options(parser: Parser, subject: str) -> None:
             "folder", nargs="?", help="with MNIST's IDX files (environment: PYBACKPROP_MNIST)"
         )
     else:
-        what = "sweep" if subject == "scaling" else "workload"
+        what = {"scaling": "sweep", "tables": "table"}.get(subject, "workload")
         parser.add_argument(
             "--only", action="append", default=[], metavar="NAME", help=f"{what}; may be repeated"
         )
+    if subject == "tables":
+        _add_options_of_tables(parser)
+    if subject == "many":
+        parser.add_list(
+            parser,
+            "--k",
+            count(1),
+            default=[],
+            metavar="K",
+            help="numbers of nets (1 16 128 1024; with --quick 1 16)",
+        )
     if subject in ("steps", "epoch"):
         parser.add_argument("--compile", action="store_true", help="include torch.compile")
-    if subject not in ("accuracy", "memory", "model"):
+    if subject not in ("accuracy", "memory", "model", "tables"):
         parser.add_argument(
             "--peers",
             metavar="A,B",
             help="libraries to compare with, or none "
             + ("(none)" if subject == "scaling" else "(all available)"),
         )
-    if subject not in ("scaling", "accuracy", "memory"):
+    if subject not in ("scaling", "accuracy", "memory", "tables"):
         parser.add_list(
             parser,
             "--threads",
@@ -78,11 +92,38 @@ def _add_options(parser: Parser, subject: str) -> None:
             metavar="N",
             help="numbers of threads, or default (1 default)",
         )
-    default, rounds = _ROUNDS.get(subject, (None, "most rounds (21, or fewer if slow)"))
-    parser.add_argument("--rounds", type=count(2), default=default, help=rounds)
+    if subject != "tables":
+        default, rounds = _ROUNDS.get(subject, (None, "most rounds (21, or fewer if slow)"))
+        parser.add_argument("--rounds", type=count(2), default=default, help=rounds)
     parser.add_argument("--quick", action="store_true", help="a short run, to see that it works")
     parser.add_argument("--markdown", action="store_true", help="print the summary as Markdown")
     parser.add_argument("--json", metavar="FILE", help="write all figures to a file; - to print")
+
+
+def _add_options_of_tables(parser: Parser) -> None:
+    """Describe who learns, and from how many divisions of the rows."""
+    parser.add_argument("--models", metavar="A,B", help="who learns (all that are installed)")
+    parser.add_argument(
+        "--splits",
+        type=count(1),
+        metavar="N",
+        help="in how many ways the rows are divided (10; with --quick 1)",
+    )
+    parser.add_argument(
+        "--folds",
+        type=count(2),
+        metavar="K",
+        help="average K estimators of every model, each of which has another part of the rows to "
+        "say when to stop",
+    )
+    parser.add_argument(
+        "--threads",
+        type=_threads,
+        nargs=1,
+        default=[None],
+        metavar="N",
+        help="number of threads of every model (default: as many as each takes)",
+    )
 
 
 def _threads(text: str) -> int | None:
@@ -120,7 +161,7 @@ def _options(args: argparse.Namespace) -> Any:
     from ..bench.session import Options
 
     plan = QUICK if args.quick else Plan()
-    if args.rounds is not None:
+    if getattr(args, "rounds", None) is not None:
         plan = replace(plan, rounds=args.rounds, least=min(plan.least, args.rounds))
     peers = None
     if getattr(args, "peers", None) is not None:
@@ -133,6 +174,10 @@ def _options(args: argparse.Namespace) -> Any:
         quick=args.quick,
         compiled=getattr(args, "compile", False),
         folder=getattr(args, "folder", None),
+        members=tuple(dict.fromkeys(getattr(args, "k", ()))),
+        models=tuple(filter(None, (getattr(args, "models", None) or "").split(","))),
+        splits=getattr(args, "splits", None),
+        folds=getattr(args, "folds", None),
     )
 
 

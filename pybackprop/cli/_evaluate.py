@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
+from ..scores import accuracy, r_squared
 from ._parser import Commands, add_json, command, print_json
-from ._scores import accuracy, r_squared
 
 _EPILOG = """\
 DATA is what `predict` takes, with targets. For classes: accuracy over all examples, and for each

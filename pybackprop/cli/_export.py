@@ -6,6 +6,7 @@ import argparse
 import os
 from typing import Any
 
+from ._output import tell
 from ._parser import Commands, add_json, command, print_json, refuse_same_file
 
 _EPILOG = """\
@@ -15,7 +16,9 @@ _EPILOG = """\
   safetensors   weights that PyTorch reads (needs the package safetensors)
   npz           NumPy's own format, which `train --save` writes
 
-MODEL is a file of one of the last three.
+MODEL is a file of one of the last three. The exported network takes inputs in raw units, numbers of
+a table as they are and 0 or 1 for its categories, except after `train --scaling robust`: then it
+takes what this scaling makes of them, as pybackprop.datasets.Encoding.read returns them.
 
 examples:
   pybackprop export houses.npz --to onnx
@@ -61,6 +64,9 @@ def run(args: argparse.Namespace) -> int:
         net.to_onnx(output)
     else:
         net.save(output)
+    encoding = net.metadata.get("encoding")
+    if isinstance(encoding, dict) and encoding.get("scaling") is not None:
+        tell("note: the exported network takes inputs after the robust scaling of the table")
     size = os.path.getsize(output)
     if args.json:
         measured = None if loss is None else loss._asdict()

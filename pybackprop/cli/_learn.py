@@ -1,4 +1,4 @@
-"""``pybackprop learn``: twelve lessons with questions, in the terminal."""
+"""``pybackprop learn``: twelve lessons with questions, in the terminal or as web pages."""
 
 from __future__ import annotations
 
@@ -18,10 +18,16 @@ by computing it; if it is wrong, the lesson says what is missing when it can tel
 enough. An empty line shows the answer, q quits. Answers may also come from a file or a pipe, one
 per line. The lessons are those of docs/course.
 
+With --save the lesson becomes a web page, which loads nothing: the example and the questions stand
+above the screens on which they can be seen, networks to walk through, change and train, graphs and
+descents. Without a number, all lessons are written into a folder.
+
 examples:
-  pybackprop learn              list the lessons
-  pybackprop learn 8            run lesson 8
-  pybackprop learn 8 --answers  show it with the answers, and ask nothing
+  pybackprop learn                       list the lessons
+  pybackprop learn 8                     run lesson 8
+  pybackprop learn 8 --answers           show it with the answers, and ask nothing
+  pybackprop learn 8 --save lesson.html  write it as a page
+  pybackprop learn --save course         write all pages into the folder course
 """
 
 _LESSONS = 12
@@ -36,13 +42,20 @@ def add_parser(commands: Commands) -> None:
     parser.add_argument(
         "lesson", metavar="N", type=count(1, _LESSONS), nargs="?", help="the lesson, 1 to 12"
     )
-    parser.add_argument("--answers", action="store_true", help="show the answers, and ask nothing")
+    either = parser.add_mutually_exclusive_group()
+    either.add_argument("--answers", action="store_true", help="show the answers, and ask nothing")
+    either.add_argument(
+        "--save", metavar="PATH", help="write the page of the lesson, or a folder with all pages"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
     """List the lessons, or run one."""
     from ..lessons import LESSONS
 
+    if args.save is not None:
+        _save(args.lesson, args.save)
+        return 0
     if args.lesson is None:
         if args.answers:
             raise ValueError("--answers needs the number of a lesson, as in learn 8 --answers")
@@ -52,6 +65,22 @@ def run(args: argparse.Namespace) -> int:
         return 0
     _run_lesson(args.lesson, LESSONS[args.lesson - 1], args.answers)
     return 0
+
+
+def _save(lesson: int | None, path: str) -> None:
+    """Write the page of a lesson, or all pages."""
+    from ..lessons import write_course, write_lesson_page
+
+    is_page = path.lower().endswith((".html", ".htm"))
+    if lesson is None:
+        if is_page:
+            raise ValueError(f"--save must name a folder for all lessons, got {path}")
+        print(f"saved as {write_course(path)[0]} and {_LESSONS - 1} pages beside it")
+        return
+    if not is_page:
+        raise ValueError(f"--save must end with .html, got {path}")
+    write_lesson_page(lesson, path)
+    print(f"saved as {path}")
 
 
 def _run_lesson(number: int, lesson: Lesson, answers: bool) -> None:

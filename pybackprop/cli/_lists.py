@@ -10,10 +10,13 @@ from __future__ import annotations
 import argparse
 import csv
 import os
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 Convert = Callable[[str], Any]
+# A number, or numbers between commas, of which the first is negative.
+_NEGATIVE = re.compile(r"-(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?(?:,.*)?")
 
 
 class ListOption(NamedTuple):
@@ -83,7 +86,7 @@ def join_lists(
             runs.append((flag, [value]))
         elif flag in lists:
             later = range(at, len(arguments))
-            end = next((i for i in later if _is_option(arguments[i])), len(arguments))
+            end = next((i for i in later if _ends_list(arguments[i])), len(arguments))
             runs.append((flag, list(arguments[at:end])))
             ends.append(runs[-1])
             at = end
@@ -105,6 +108,11 @@ def join_lists(
 
 def _is_option(word: str) -> bool:
     return len(word) > 1 and word.startswith("-")
+
+
+def _ends_list(word: str) -> bool:
+    """Tell whether a word is no value of a list: an option, but not a number such as -999."""
+    return _is_option(word) and _NEGATIVE.fullmatch(word) is None
 
 
 def _optional(option: argparse.Action, arguments: Sequence[str], at: int) -> tuple[str, int]:

@@ -89,6 +89,15 @@ def is_same_file(one: str, other: str) -> bool:
         return len({os.path.normcase(os.path.realpath(path)) for path in (one, other)}) == 1
 
 
+def check_writable(path: str | None, option: str) -> None:
+    """Refuse a path at which no file can be written, before there is anything to write."""
+    if path is None:
+        return
+    folder = os.path.dirname(os.path.abspath(path))
+    if os.path.isdir(path) or not os.access(folder, os.W_OK):
+        raise ValueError(f"{option}: no file can be written at {path}")
+
+
 def add_json(parser: Parser) -> None:
     """Add the option for output that machines read."""
     parser.add_argument("--json", action="store_true", help="print the result as one JSON object")

@@ -1,4 +1,4 @@
-"""How good predictions are, and whether training worked at all."""
+"""How good predictions are, against the best constant, and whether training worked at all."""
 
 from __future__ import annotations
 
@@ -7,42 +7,40 @@ from typing import Any
 
 # Dropout and a few noisy steps may raise the cost a little; nothing that learns doubles it.
 _DIVERGED = 2.0
+# How far below 0 rounding may take the R² of a network that predicts the mean.
+_ROUNDING_OF_MEAN = 1e-6
+
+# Titles of the scores, and how each is printed.
+TITLES = {
+    "cost": ("cost", ".4g"),
+    "accuracy": ("accuracy", ".2%"),
+    "log_loss": ("log loss", ".4f"),
+    "weighted_log_loss": ("weighted log loss", ".4f"),
+    "auc": ("AUC", ".4f"),
+    "balanced_accuracy": ("balanced accuracy", ".2%"),
+    "f1": ("F1 (macro)", ".4f"),
+    "r_squared": ("R²", ".4f"),
+    "rmse": ("RMSE", ".5g"),
+    "mae": ("MAE", ".5g"),
+}
 
 
-def accuracy(outputs: Any, y: Any) -> float:
-    """Return the share of rows whose largest output is that of their class.
+def constant_outputs(
+    y_train: Any, n_outputs: int, of_classes: bool, rows: int, weights: Any = None
+) -> Any:
+    """Return what the best constant predicts: the share of each class, or the mean of numbers.
 
-    Parameters
-    ----------
-    outputs : ndarray, shape (N, k)
-        An output for each class.
-    y : ndarray of int, shape (N,)
-        Indices of the classes.
-    """
-    return float((outputs.argmax(axis=1) == y).mean())
-
-
-def r_squared(outputs: Any, y: Any) -> float:
-    """Return the coefficient of determination: the mean over the targets of 1 - SSE / SST.
-
-    SSE is the sum of squared errors, SST that of the squares about the mean. A target that does
-    not vary counts 1 if it is met exactly, else 0.
-
-    Parameters
-    ----------
-    outputs : ndarray, shape (N, k)
-        Predicted numbers.
-    y : ndarray, shape (N,) or (N, k)
-        The targets.
+    With the weights of the classes, the shares are those of the sums of weights.
     """
     import numpy as np
 
-    y = y.reshape(outputs.shape)
-    residual = ((outputs - y) ** 2).sum(axis=0)
-    total = ((y - y.mean(axis=0)) ** 2).sum(axis=0)
-    varies = total > 0.0
-    scores = np.where(varies, 1.0 - residual / np.where(varies, total, 1.0), residual == 0.0)
-    return float(scores.mean())
+    if of_classes:
+        constant = np.bincount(y_train, minlength=n_outputs) / len(y_train)
+        if weights is not None:
+            constant = constant * weights / (constant * weights).sum()
+    else:
+        constant = y_train.reshape(len(y_train), -1).mean(axis=0)
+    return np.broadcast_to(constant, (rows, n_outputs))
 
 
 def not_finite(error: FloatingPointError) -> str:
@@ -54,17 +52,23 @@ def not_finite(error: FloatingPointError) -> str:
     return text.replace(TRAINING, "A lower --lr may help")
 
 
-def judged(figures: dict[str, Any], untrained: float, commonest: float) -> dict[str, Any]:
+def judged(
+    figures: dict[str, Any], untrained: float, commonest: float, constant: float = 0.0
+) -> dict[str, Any]:
     """Return whether training diverged, and what to say if it did not work.
 
     Parameters
     ----------
     figures : dict
-        Of the training part under "train": cost, and accuracy or r_squared.
+        Of the training part under "train": cost, and accuracy or r_squared. Under "held_out" and
+        "baseline" the scores on the held-out part of the network and of the best constant.
     untrained : float
-        The cost of the same part before the first step.
+        The cost of the training part before the first step.
     commonest : float
         Share of the examples that are of the commonest class.
+    constant : float
+        The log loss of the best constant on the training part. A network below it has learnt,
+        even if the commonest class is the likeliest for all examples.
 
     Returns
     -------
@@ -79,12 +83,18 @@ def judged(figures: dict[str, Any], untrained: float, commonest: float) -> dict[
             f"training diverged: the cost rose from {untrained:.4g} of the untrained network to "
             f"{train['cost']:.4g}; try a lower --lr"
         )
-    elif "r_squared" in train and not train["r_squared"] >= 0.0:
+    elif figures.get("kept_constant"):
+        warning = against_constant(figures)
+    elif "r_squared" in train and not train["r_squared"] >= -_ROUNDING_OF_MEAN:
         warning = (
             "training did not work: the network predicts its own training examples worse than "
             "their mean would (R² below 0); try more --epochs or another --lr"
         )
-    elif "accuracy" in train and not train["accuracy"] >= commonest:
+    elif (
+        "accuracy" in train
+        and not train["accuracy"] >= commonest
+        and not train["log_loss"] < constant
+    ):
         warning = (
             "training did not work: the network is right on its own training examples less often "
             f"than the commonest class alone would be ({commonest:.2%}); try more --epochs or "
@@ -95,4 +105,35 @@ def judged(figures: dict[str, Any], untrained: float, commonest: float) -> dict[
             f"training did not work: the cost has not fallen from {untrained:.4g} of the untrained "
             "network; try another --lr"
         )
+    else:
+        warning = against_constant(figures)
     return {"untrained": {"cost": untrained}, "diverged": diverged, "warning": warning}
+
+
+def shown(name: str, value: float) -> str:
+    """Return a score as it is printed; large numbers have no exponents."""
+    form = TITLES[name][1]
+    return f"{value:,.0f}" if form == ".5g" and 1e5 <= abs(value) < 1e12 else f"{value:{form}}"
+
+
+def compared_by(scores: dict[str, float]) -> str:
+    """Return the score by which a network is compared with the best constant."""
+    return next(name for name in ("weighted_log_loss", "log_loss", "rmse") if name in scores)
+
+
+def against_constant(figures: dict[str, Any]) -> str | None:
+    """Return a warning if the best constant does as well on held-out rows as the network."""
+    if figures.get("kept_constant"):
+        return (
+            "the inputs tell nothing about the target: no epoch was better than the best constant "
+            "on the rows that decide when to stop, so the model predicts that constant"
+        )
+    held, baseline = figures["held_out"], figures["baseline"]
+    name = compared_by(held)
+    if held[name] < baseline[name]:
+        return None
+    title = TITLES[name][0]
+    return (
+        f"the model does not beat the best constant on held-out rows: {title} "
+        f"{shown(name, held[name])}, that of the constant is {shown(name, baseline[name])}"
+    )

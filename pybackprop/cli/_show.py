@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..initializers import NAMES as INITS
+from ._data import TABLE_OPTIONS, add_data_options, load_data, metadata_of, split
+from ._fitting import targets_of
+from ._output import tell
 from ._parser import ACTIVATIONS, Commands, Parser, command, count, seed
-from ._train import add_data_options, load_data, metadata_of, split, targets_of
 
 if TYPE_CHECKING:
     from .. import Network
@@ -76,10 +78,11 @@ def run(args: argparse.Namespace) -> int:
     if args.data is None:
         net, x, y = _train(args)
     else:
-        for name in ("target", "task", "ignore", "categorical"):
+        for name in ("target", "task", *TABLE_OPTIONS):
             if getattr(args, name):
+                option = name.replace("_", "-")
                 raise ValueError(
-                    f"--{name} does not apply with --data: the model says how to read it"
+                    f"--{option} does not apply with --data: the model says how to read it"
                 )
         for name in ("hidden", "activation", "init", "epochs", "seed"):
             if getattr(args, name) is not None:
@@ -110,7 +113,10 @@ def _load(model: str, source: str) -> tuple[Network, Any, Any]:
 
     net = Network.load(model)
     about = _About(net, model)
-    x, y = _read(source, about)
+    found = _read(source, about)
+    x, y = found.x, found.y
+    for note in found.notes:
+        tell(f"note: {note}")
     if x.shape[1] != net.widths[0]:
         raise ValueError(
             f"{source}: has {x.shape[1]} inputs an example, but the model takes {net.widths[0]}"
@@ -129,7 +135,7 @@ def _train(args: argparse.Namespace) -> tuple[Network, Any, Any]:
     source, seed = args.source, args.seed or 0
     if source.endswith(".npz") and _is_model(source):
         raise ValueError(f"{source}: a saved model needs --data, the data set to take examples of")
-    data = load_data(source, args)
+    data = load_data(source, args, 0.2, seed, "held-out part")
     if data.x_test is None:
         data = split(data, 0.2, seed, "held-out part")
     for_classes = data.class_names is not None

@@ -3,10 +3,22 @@
 from __future__ import annotations
 
 import argparse
-import os
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from ..recipes import RECIPES
+from ..scores import OF_CLASSES, OF_NUMBERS
+from ..words import counted
+from . import _fitting, _parallel
+from ._data import (
+    add_data_options,
+    checked_metadata,
+    describe,
+    load_data,
+    load_divided,
+    say_columns,
+    split,
+)
 from ._output import say
 from ._parser import (
     ACTIVATIONS,
@@ -14,6 +26,7 @@ from ._parser import (
     Commands,
     Parser,
     add_json,
+    check_writable,
     command,
     count,
     is_same_file,
@@ -21,42 +34,45 @@ from ._parser import (
     print_json,
     seed,
 )
-from ._scores import accuracy, judged, not_finite, r_squared
+from ._plan import OPTIMIZERS, SCHEDULES, plan_of
+from ._report import figures_of, summary_of, table_of
+from ._scores import TITLES, compared_by, not_finite, shown
 
 if TYPE_CHECKING:
-    from .. import History, Network
+    from .. import Network
     from ..datasets import Dataset
 
 _EPILOG = """\
-DATA is digits, iris, moons or spirals; or a path: a table (.csv, .tsv, .txt, .data, also .gz),
-an .npz with arrays x and y (or x_train, y_train, x_test, y_test), an .npy file whose partner has y
-in place of x in its name, or a folder of .npy or IDX (MNIST) files. A text column in a table is a
-category, with one input for each of its values. Dates are refused, because only you know whether
-the day of the week or the elapsed time matters: convert them to numbers, or leave them out.
+DATA is digits, iris, moons or spirals; or a path: a table (.csv, .tsv, .txt, .data, also .gz, .bz2
+and .xz; .parquet, .feather and .xlsx if pandas, polars or pyarrow is installed), an .npz with
+arrays x and y (or x_train, y_train, x_test, y_test), an .npy file whose partner has y in place of x
+in its name, or a folder of .npy or IDX (MNIST) files.
 
-Inputs are standardised, and so are the targets of a regression; the saved model takes and gives
-raw units. A part of the examples is held out and never trained on, unless the data come with such a
-part. With --patience, a tenth of the training examples decides when to stop; the held-out part is
-used only for the report. Exit code 1 if the cost ends far above that of the untrained network.
+A table is taken as it comes: texts are categories, dates become numbers, missing cells are filled
+in and marked, and a table tells what each column became, and why. The saved model does the same
+with the tables that it predicts from. Rows without a target are left out.
+
+Inputs are standardised (but see --scaling), and so are the targets of a regression; the saved model
+takes and gives raw units. A part of the examples is held out and never trained on, unless the data
+come with such a part. Training on a table stops when a part of the training examples, set aside for
+this, is predicted no better, and the best network is kept. The closing table shows what the best
+constant would score, too. Exit code 1 if the cost ends far above that of the untrained network.
 
 WIDTHS and COLUMNS are lists: 64 32, or 64,32. A name that contains a comma must be in double
 quotes within the list. If an option is given again, COLUMNS add up, but only the last WIDTHS count.
-A column without a name that only numbers the rows of a table is left out.
 
 examples:
   pybackprop train digits
   pybackprop train iris --hidden 16 --activation tanh --seed 7
   pybackprop train houses.csv --target price --save houses.npz
-  pybackprop train houses.csv --ignore id sold_on --categorical zip_code
+  pybackprop train houses.csv --ignore id sold_on --categorical zip_code --on-missing refuse
+  pybackprop train customers.csv --target churn --class-weight balanced --metric auc
+  pybackprop train houses.csv --target price --folds 5 --save houses.npz
+  pybackprop train houses.csv --target price --recipe realmlp-s --save houses.npz
   pybackprop train mnist/ --hidden 256 128 --epochs 10
   pybackprop train mnist/ --checkpoint mnist.npz --checkpoint-every "5 min" --resume
-  pybackprop train table.csv --task regression --epochs 500 --patience 20
+  mpiexec -n 4 pybackprop train mnist/ --data-parallel --batch-size 4096 --save mnist.npz
 """
-
-OPTIMIZERS = {"adam": 3e-3, "adamw": 3e-3, "rmsprop": 1e-3, "adagrad": 2e-2, "sgd": 5e-2}
-
-_OUTPUTS = {"cross_entropy": "softmax", "binary_cross_entropy": "sigmoid"}
-_STOPPING_PART = 0.1
 
 
 def add_parser(commands: Commands) -> None:
@@ -71,8 +87,31 @@ def add_parser(commands: Commands) -> None:
         metavar="FRACTION",
         help="share of the examples to hold out (0.2)",
     )
+    group.add_argument("--test", metavar="FILE", help="table whose rows are held out instead")
+    group.add_argument(
+        "--folds",
+        type=count(2, 100),
+        metavar="K",
+        help="cross-validate: hold out each of K parts in turn; the model to be saved then learns "
+        "from all rows",
+    )
+    group.add_argument(
+        "--scaling",
+        choices=("standard", "robust"),
+        help="of the inputs of a table: standard brings numbers to mean 0 and deviation 1; robust "
+        "brings all inputs to median 0 and interquartile range 1, and bends outliers to within "
+        "-3 and 3 (standard)",
+    )
+    group.add_argument(
+        "--recipe",
+        choices=RECIPES,
+        default="plain",
+        help="the defaults of the options below: plain, those that are named; or realmlp-s, for "
+        "tables, with three layers of 256, robust scaling and 256 epochs (plain)",
+    )
     _add_network_options(parser)
     _add_training_options(parser)
+    _parallel.add_options(parser)
 
 
 def _add_network_options(parser: Parser) -> None:
@@ -83,18 +122,26 @@ def _add_network_options(parser: Parser) -> None:
         "--hidden",
         count(1),
         least=0,
-        default=[128, 128],
+        default=None,
         metavar="WIDTHS",
         help="widths of the hidden layers (128 128); none for a linear model",
     )
-    group.add_argument(
-        "--activation", choices=ACTIVATIONS, default="relu", help="of the hidden layers (relu)"
-    )
+    group.add_argument("--activation", choices=ACTIVATIONS, help="of the hidden layers (relu)")
     group.add_argument("--loss", choices=LOSSES, help="loss (cross_entropy for classes, else mse)")
+    group.add_argument(
+        "--label-smoothing",
+        type=number(0.0, 1.0),
+        metavar="SHARE",
+        help="share of each target that is spread over all classes; only for cross_entropy (0)",
+    )
     group.add_argument(
         "--l2", type=number(0.0), help="penalty on weights (10 / examples for regression, else 0)"
     )
-    group.add_argument("--dropout", type=number(0.0, 1.0), help="dropout (0.1 for classes, else 0)")
+    group.add_argument(
+        "--dropout",
+        type=number(0.0, 1.0),
+        help="dropout (0.3 for classes of tables, 0.1 for other classes, else 0)",
+    )
     group.add_argument("--dtype", choices=("float32", "float64"), default="float32")
     group.add_argument(
         "--precision",
@@ -107,25 +154,24 @@ def _add_network_options(parser: Parser) -> None:
 def _add_training_options(parser: Parser) -> None:
     """Describe the options of training."""
     group = parser.add_argument_group("training")
-    group.add_argument("--optimizer", choices=tuple(OPTIMIZERS), default="adam", help="(adam)")
+    group.add_argument("--optimizer", choices=tuple(OPTIMIZERS), help="(adam)")
     group.add_argument(
-        "--lr", type=number(0.0, open_low=True), help="first learning rate (by optimizer)"
+        "--lr",
+        type=number(0.0, open_low=True),
+        help="first or highest learning rate (by optimizer; 0.001 for adam on classes of tables; "
+        "0.04 for classes and 0.07 for numbers in realmlp-s)",
     )
     group.add_argument(
         "--schedule",
-        choices=("cosine", "constant"),
-        default="cosine",
-        help="cosine: the learning rate falls to 0 along a cosine (cosine)",
+        choices=SCHEDULES,
+        help="of the learning rate: cosine falls to 0 along a cosine, flat_cos does so from the "
+        "middle on, coslog4 makes four waves, each twice as long (cosine, coslog4 for realmlp-s)",
     )
     group.add_argument("--batch-size", type=count(1), help="(32; 128 for 10,000 examples or more)")
-    group.add_argument("--epochs", type=count(1), help="(60,000 / examples, from 10 to 500)")
     group.add_argument(
-        "--patience",
-        type=count(1),
-        metavar="EPOCHS",
-        help="stop after this many epochs without improvement on a tenth of the training examples, "
-        "set aside for this; the held-out part is not used",
+        "--epochs", type=count(1), help="(60,000 / examples, of tables 200,000; from 10 to 500)"
     )
+    _add_stopping_options(parser, group)
     group.add_argument("--seed", type=seed, default=0, help="seed of all random draws (0)")
     group.add_argument(
         "--checkpoint",
@@ -148,341 +194,205 @@ def _add_training_options(parser: Parser) -> None:
     add_json(parser)
 
 
-def add_data_options(parser: Parser) -> Any:
-    """Add the options that say how data are read, and return their group."""
-    group = parser.add_argument_group("data")
+def _add_stopping_options(parser: Parser, group: Any) -> None:
+    """Describe the options that say when training stops, and on what the model is trained."""
     group.add_argument(
-        "--target", help="name or position (from 0) of the target column (last); file for .npy"
+        "--patience",
+        type=count(0),
+        metavar="EPOCHS",
+        help="stop after this many epochs without improvement on a part of the training examples, "
+        "set aside for this, and keep the best; 0 trains all epochs (30 for tables, else 0)",
     )
     group.add_argument(
-        "--task", choices=("classification", "regression"), help="what the targets are, if unclear"
+        "--metric",
+        choices=(*OF_CLASSES, *OF_NUMBERS),
+        help="score that decides which epoch is the best (log_loss for classes, else rmse)",
     )
     parser.add_list(
         group,
-        "--ignore",
+        "--class-weight",
         str,
         default=(),
         adds_up=True,
-        metavar="COLUMNS",
-        help="columns of a table to leave out",
+        metavar="WEIGHTS",
+        help="balanced, or NAME=WEIGHT for classes: how much their rows count",
     )
-    parser.add_list(
-        group,
-        "--categorical",
-        str,
-        default=(),
-        adds_up=True,
-        metavar="COLUMNS",
-        help="columns of a table whose numbers or dates stand for categories",
+    group.add_argument(
+        "--refit",
+        action="store_true",
+        help="train the model to be saved anew on all rows, those held out included, for the "
+        "number of epochs that was best",
     )
-    return group
 
 
 def run(args: argparse.Namespace) -> int:
-    """Load, train, save and report."""
+    """Load, train, save and report; on every rank, if there are several."""
+    return _parallel.on_ranks(_run, args)
+
+
+def _run(args: argparse.Namespace) -> int:
+    _parallel.agreed(_check, args)
+    if args.folds is not None:
+        return _cross_validate(args)
+    data = load_divided(args) if args.test is None else _with_test(args)
+    metadata = {} if args.save is None else checked_metadata(data)
+    loss = _fitting.loss_of(args, data)
+    plan = plan_of(args, data)
+    net = _fitting.network(args, data, loss)
+    about = _say_what(args, data, net)
+    try:
+        trained = _fitting.train(args, data, loss, plan)
+    except FloatingPointError as error:
+        untrained = net.cost(data.x, _fitting.targets_of(data, net, data.y))
+        return _say_not_finite(args, about, untrained, error)
+    if args.save is not None and not args.refit:  # before anything else can go wrong
+        _save(args, _fitting.in_raw_units(trained.net, data), metadata)
+    figures = figures_of(data, trained, plan.weights)
+    if figures["warning"] is not None and not figures["kept_constant"]:
+        figures["warning"] += _fitting.likely_cause(args, data, trained.net)
+    history = trained.history
+    figures["history"] = {"cost": history.cost, "val_cost": history.val_cost}
+    what = ""
+    if args.refit:
+        model = _fitting.refit(args, data, loss, plan, trained.epochs)
+        what = _how_refitted(_rows(data), trained.epochs)
+        if args.save is not None:
+            _save(args, model, metadata)
+    return _say_figures(args, about, figures, table_of(figures), what)
+
+
+def _check(args: argparse.Namespace) -> None:
+    """Check options that exclude each other, and that the model can be written."""
     from ..exchange.files import check_target
 
     if args.resume and args.checkpoint is None:
         raise ValueError("--resume needs --checkpoint, the file to go on from")
-    if args.save is not None:
-        check_target(args.save, "--save")
-        folder = os.path.dirname(os.path.abspath(args.save))
-        if os.path.isdir(args.save) or not os.access(folder, os.W_OK):
-            raise ValueError(f"--save: no file can be written at {args.save}")
-        if args.checkpoint is not None and is_same_file(args.save, args.checkpoint):
-            raise ValueError(f"--save and --checkpoint must be different files, got {args.save}")
-    data = _load(args)
-    metadata = {} if args.save is None else _checked_metadata(data)
-    loss = _loss(args, data)
-    net = _network(args, data, loss)
-    about = {"data": _describe(data), "network": str(net)}
+    for option, value in (("--validation", args.validation), ("--folds", args.folds)):
+        if args.test is not None and value is not None:
+            raise ValueError(f"{option} does not apply: --test names the held-out part")
+    if args.folds is not None:
+        for name in ("validation", "checkpoint", "resume"):
+            if getattr(args, name):
+                raise ValueError(f"--{name} does not apply with --folds")
+    if args.save is None or not args.writes:
+        return
+    check_target(args.save, "--save")
+    check_writable(args.save, "--save")
+    if args.checkpoint is not None and is_same_file(args.save, args.checkpoint):
+        raise ValueError(f"--save and --checkpoint must be different files, got {args.save}")
+
+
+def _with_test(args: argparse.Namespace) -> Dataset:
+    """Load the data set with another table as the held-out part."""
+    data, path = load_data(args.data, args), args.test
+    if data.encoding is None:
+        raise ValueError(f"--test is for tables, but {data.name} is none")
+    found = data.encoding.read(path)
+    if found.y is None:
+        raise ValueError(f"{path}: --test needs the target {data.encoding.target!r} in every row")
+    notes = tuple(f"{path}: {note}" for note in found.notes)
+    return replace(data, x_test=found.x, y_test=found.y, notes=data.notes + notes)
+
+
+def _say_what(args: argparse.Namespace, data: Dataset, net: Network) -> dict[str, Any]:
+    """Print what is trained on what; return it for JSON."""
+    about: dict[str, Any] = {"data": describe(data), "network": str(net)}
     if not args.json:
         say(about["data"])
+        say_columns(data)
         say(about["network"])
-    untrained = net.cost(data.x, targets_of(data, net, data.y))
-    try:
-        history, rate = _fit(args, data, net)
-    except FloatingPointError as error:
-        warning = not_finite(error)
-        if not args.json:
-            raise FloatingPointError(warning) from None
-        found = {"untrained": {"cost": untrained}, "diverged": True, "warning": warning}
-        print_json({**about, "saved": None, **found})
-        return 1
-    if args.save is not None:  # before anything else can go wrong
-        trained = _in_raw_units(net, data) if data.class_names is None else net
-        trained.metadata = metadata
-        trained.save(args.save)
-    figures = _figures(data, net, history, rate)
-    figures.update(judged(figures, untrained, _share_of_commonest(data)))
-    if figures["warning"] is not None:
-        figures["warning"] += _likely_cause(args, data, net)
-    code = 1 if figures["diverged"] else 0
-    if args.json:
-        history_of = {"cost": history.cost, "val_cost": history.val_cost}
-        print_json({**about, "saved": args.save, **figures, "history": history_of})
-        return code
-    say("")
-    say(_report(figures))
-    if args.save is not None:
-        say(f"saved as {args.save}")
-    return code
-
-
-def load_data(source: str, args: argparse.Namespace) -> Dataset:
-    """Load a data set by the options of `add_data_options`, and make sure that it varies."""
-    from ..datasets import is_table, load, load_csv
-
-    if args.ignore or args.categorical:
-        if not is_table(source):
-            raise ValueError(f"{source}: --ignore and --categorical are for tables")
-        data = load_csv(
-            source,
-            args.target,
-            task=args.task,
-            categorical=args.categorical,
-            ignore=args.ignore,
-        )
-    else:
-        data = load(source, args.target, task=args.task)
-    data.check_learnable()
-    return data
-
-
-def _load(args: argparse.Namespace) -> Dataset:
-    """Load the data set and make sure that it has a held-out part."""
-    data = load_data(args.data, args)
-    if data.x_test is None:
-        fraction = 0.2 if args.validation is None else args.validation
-        return split(data, fraction, args.seed, "--validation")
-    if args.validation is not None:
-        raise ValueError("--validation does not apply: the data come with a held-out part")
-    return data
-
-
-def split(data: Dataset, fraction: float, seed: int, option: str) -> Dataset:
-    """Hold out a part, or say for which option there are too few examples."""
-    try:
-        return data.split(fraction, seed)
-    except ValueError as error:
-        raise ValueError(f"{data.name}: {option}: {error}; give more examples") from None
-
-
-def _loss(args: argparse.Namespace, data: Dataset) -> str:
-    """Return the loss, which must fit the task."""
-    if args.loss is None:
-        return "mse" if data.class_names is None else "cross_entropy"
-    if data.class_names is None and args.loss in _OUTPUTS:
-        raise ValueError(f"--loss {args.loss} is for classes, but the targets are numbers")
-    return str(args.loss)
-
-
-def _network(args: argparse.Namespace, data: Dataset, loss: str) -> Network:
-    """Make the untrained network, which standardises its inputs itself.
-
-    Classes trained with another loss than cross-entropy get sigmoid outputs.
-    """
-    from .. import Network
-
-    output = "identity" if data.class_names is None else _OUTPUTS.get(loss, "sigmoid")
-    dropout, l2 = args.dropout, args.l2
-    if dropout is None:
-        dropout = 0.0 if data.class_names is None else 0.1
-    if l2 is None:
-        l2 = 10.0 / data.n_examples if data.class_names is None else 0.0
-    net = Network(
-        [data.n_features, *args.hidden, data.n_outputs],
-        activation=args.activation,
-        output=output,
-        loss=loss,
-        dropout=dropout if args.hidden else 0.0,
-        l2=l2,
-        dtype=args.dtype,
-        precision=args.precision,
-        seed=args.seed,
-    )
-    net.set_scaling(*data.scaling())
-    return net
-
-
-def targets_of(data: Dataset, net: Network, y: Any) -> Any:
-    """Return targets as the loss takes them: labels, rows of 0 and 1, or standardised numbers."""
-    import numpy as np
-
-    if data.class_names is None:
-        mean, std = _target_scaling(data)
-        return (y.reshape(len(y), -1) - mean) / std
-    if net.loss == "cross_entropy":
-        return y
-    return np.eye(data.n_outputs, dtype=net.dtype)[y]
-
-
-def _target_scaling(data: Dataset) -> tuple[Any, Any]:
-    """Return mean and standard deviation of the training targets, each of shape (k,)."""
-    import numpy as np
-
-    y = data.y.reshape(len(data.y), -1)
-    std = y.std(axis=0)
-    return y.mean(axis=0), np.where(np.ptp(y, axis=0) > 0.0, std, 1.0)
-
-
-def _in_raw_units(net: Network, data: Dataset) -> Network:
-    """Return a network that predicts raw targets: its linear output takes in their scaling.
-
-    The penalty of the training was on the weights for standardised targets, and is left out.
-    """
-    from .. import Network
-
-    raw = Network(
-        net.widths,
-        activation=net.activations[:-1],
-        output=net.activations[-1],
-        loss=net.loss,
-        dropout=net.dropout,
-        dtype=net.dtype,
-        precision=net.precision,
-        seed=net.seed,
-    )
-    raw.parameters = net.parameters
-    if net.scaling is not None:
-        raw.set_scaling(*net.scaling)
-    mean, std = _target_scaling(data)
-    raw.set_layer(len(raw.weights) - 1, net.weights[-1] * std[:, None], net.biases[-1] * std + mean)
-    return raw
-
-
-def _fit(args: argparse.Namespace, data: Dataset, net: Network) -> tuple[History, float]:
-    """Train with progress shown; return the history and the examples trained on per second."""
-    part = data
-    if args.patience is not None:
-        # Early stopping on the held-out part would make its reported figures too good.
-        part = split(
-            replace(data, x_test=None, y_test=None), _STOPPING_PART, args.seed, "--patience"
-        )
-    n = part.n_examples
-    batch_size = args.batch_size or (32 if n < 10_000 else 128)
-    epochs = args.epochs or min(max(round(60_000 / n), 10), 500)
-    history = net.fit(
-        part.x,
-        targets_of(data, net, part.y),
-        epochs=epochs,
-        batch_size=batch_size,
-        optimizer=_optimizer(args, epochs * -(-n // batch_size)),
-        validation=(part.x_test, targets_of(data, net, part.y_test)),
-        patience=args.patience,
-        progress=not args.json,
-        checkpoint=args.checkpoint,
-        checkpoint_every=args.checkpoint_every,
-        resume=True if args.resume else None,
-    )
-    return history, len(history.cost) * n / max(sum(history.seconds), 1e-9)
-
-
-def _optimizer(args: argparse.Namespace, steps: int) -> Any:
-    """Make the optimizer with its learning-rate schedule."""
-    from .. import SGD, Adagrad, Adam, AdamW, RMSprop, schedules
-
-    lr: Any = OPTIMIZERS[args.optimizer] if args.lr is None else args.lr
-    if args.schedule == "cosine":
-        lr = schedules.Cosine(lr, steps)
-    if args.optimizer == "sgd":
-        return SGD(lr, momentum=0.9, nesterov=True)
-    return {"adam": Adam, "adamw": AdamW, "rmsprop": RMSprop, "adagrad": Adagrad}[args.optimizer](
-        lr
-    )
-
-
-def _likely_cause(args: argparse.Namespace, data: Dataset, net: Network) -> str:
-    """Return the end of a warning: what an examination of the trained network finds."""
-    from ..doctor import first_cause
-    from ..inputs import as_inputs, as_targets
-
-    # The last rates of a schedule say nothing about the steps that were made.
-    optimizer = _optimizer(argparse.Namespace(**{**vars(args), "schedule": "constant"}), 1)
-    x = as_inputs(data.x, net.widths[0], net.dtype)
-    y = as_targets(targets_of(data, net, data.y), len(x), net.widths[-1], net.loss, net.dtype)
-    found = first_cause(net, x, y, optimizer)
-    return "" if found is None else f". A likely cause is {found.cause}: {found.text}"
-
-
-def _describe(data: Dataset) -> str:
-    """Describe the training data in one line."""
-    n_test = 0 if data.x_test is None else len(data.x_test)
-    kind = f"{data.n_outputs} classes"
-    if data.class_names is None:
-        kind = f"regression of {', '.join(data.target_names)}"
-    about = (
-        f"{data.name}: {data.n_examples:,} training and {n_test:,} held-out examples, "
-        f"{data.n_features:,} features ({data.x.dtype}), {kind}"
-    )
     if data.encoding is not None:
-        used = {column.name for column in data.encoding.features} | {data.encoding.target}
-        unused = [name for name in data.encoding.names if name not in used]
-        about += f"; left out: {', '.join(unused)}" if unused else ""
+        keys = ("name", "kind", "inputs", "why")
+        about["columns"] = [dict(zip(keys, row, strict=True)) for row in data.encoding.report()]
+        about["notes"] = list(data.notes)
     return about
 
 
-def _share_of_commonest(data: Dataset) -> float:
-    """Return the share of the training examples that are of the commonest class; 0 without any."""
-    import numpy as np
-
-    if data.class_names is None:
-        return 0.0
-    return float(np.bincount(data.y).max() / len(data.y))
-
-
-def _figures(data: Dataset, net: Network, history: History, rate: float) -> dict[str, Any]:
-    """Return cost and score on both parts of the data, and what the training took."""
-    figures: dict[str, Any] = {}
-    for part, x, y in (("train", data.x, data.y), ("held_out", data.x_test, data.y_test)):
-        targets = targets_of(data, net, y)
-        found = {"cost": net.cost(x, targets)}
-        if data.class_names is not None:
-            found["accuracy"] = accuracy(net.predict(x), y)
-        else:
-            found["r_squared"] = r_squared(net.predict(x), targets)
-        figures[part] = found
-    figures["epochs"] = len(history.cost)
-    figures["seconds"] = sum(history.seconds)
-    figures["examples_per_second"] = rate
-    return figures
+def _say_not_finite(
+    args: argparse.Namespace, about: dict[str, Any], untrained: float, error: FloatingPointError
+) -> int:
+    """Report a cost that stopped being finite."""
+    warning = not_finite(error)
+    if not args.json:
+        raise FloatingPointError(warning) from None
+    found = {"untrained": {"cost": untrained}, "diverged": True, "warning": warning}
+    print_json({**about, "saved": None, **found})
+    return 1
 
 
-def _report(figures: dict[str, Any]) -> str:
-    """Return the closing table."""
-    train, test = figures["train"], figures["held_out"]
-    lines = [f"{'':<22}{'train':>10}{'held out':>10}"]
-    for name, key, form in (
-        ("cost", "cost", ".4g"),
-        ("accuracy", "accuracy", ".2%"),
-        ("R²", "r_squared", ".4f"),
-    ):
-        if key in train:
-            lines.append(f"{name:<22}{train[key]:>10{form}}{test[key]:>10{form}}")
-    lines.append(f"{'epochs':<22}{figures['epochs']:>10}")
-    lines.append(f"{'seconds':<22}{figures['seconds']:>10.2f}")
-    lines.append(f"{'examples per second':<22}{figures['examples_per_second']:>10,.0f}")
-    if figures["warning"] is not None:
-        lines += ["", f"warning: {figures['warning']}"]
-    return "\n".join(lines)
+def _save(args: argparse.Namespace, model: Network, metadata: dict[str, Any]) -> None:
+    model.metadata = metadata
+    if args.writes:
+        model.save(args.save)
 
 
-def _checked_metadata(data: Dataset) -> dict[str, Any]:
-    """Return the metadata of a model to be saved, or say before training that they are too many."""
-    from ..settings import as_metadata
-
-    try:
-        return as_metadata(metadata_of(data))
-    except ValueError as error:
-        raise ValueError(f"{data.name}: --save: {error}") from error
+def _rows(data: Dataset) -> int:
+    return data.n_examples + (0 if data.x_test is None else len(data.x_test))
 
 
-def metadata_of(data: Dataset) -> dict[str, Any]:
-    """Return what `pybackprop predict` needs to know besides the network."""
-    return {
-        "task": data.task,
-        "class_names": data.class_names and list(data.class_names),
-        "feature_names": list(data.feature_names),
-        "target_names": list(data.target_names),
-        "encoding": data.encoding and data.encoding.to_json(),
-    }
+def _how_refitted(rows: int, epochs: int) -> str:
+    return f" after training on all {rows:,} rows for {counted(epochs, 'epoch')}"
+
+
+def _say_figures(
+    args: argparse.Namespace,
+    about: dict[str, Any],
+    figures: dict[str, Any],
+    table: str,
+    how_saved: str,
+) -> int:
+    """Print the closing table, or everything as JSON; return the exit code."""
+    code = 1 if figures["diverged"] else 0
+    if args.json:
+        print_json({**about, "saved": args.save, **figures})
+        return code
+    say("")
+    say(table)
+    if args.save is not None:
+        say(f"saved as {args.save}{how_saved}")
+    return code
+
+
+def _cross_validate(args: argparse.Namespace) -> int:
+    """Hold out each part in turn, and train the model to be saved on all rows."""
+    found = []
+    about: dict[str, Any] = {}
+    for fold in range(args.folds):
+        hold_out = (fold, args.folds)
+        data = load_data(args.data, args, hold_out, args.seed)
+        if data.x_test is None:
+            data = split(data, hold_out, args.seed, "--folds")
+        elif data.encoding is None:
+            raise ValueError("--folds does not apply: the data come with a held-out part")
+        loss = _fitting.loss_of(args, data)
+        plan = plan_of(args, data)
+        if fold == 0:
+            about = _say_what(args, data, _fitting.network(args, data, loss))
+        trained = _fitting.train(args, data, loss, plan)
+        found.append(figures_of(data, trained, plan.weights))
+        if not args.json:
+            say(_one_fold(fold, args.folds, found[-1]))
+    figures = summary_of(found)
+    what = ""
+    if args.save is not None:
+        whole = load_data(args.data, args)
+        # Of the larger table, a plan has fewer epochs: the learning rate would reach 0 too early.
+        plan = plan_of(args, whole).as_long_as(plan)
+        model = _fitting.refit(args, whole, loss, plan, figures["best_epoch"])
+        _save(args, model, checked_metadata(whole))
+        what = _how_refitted(_rows(whole), figures["best_epoch"])
+    parts = ("train", "held_out", "spread")
+    return _say_figures(args, about, figures, table_of(figures, parts), what)
+
+
+def _one_fold(fold: int, folds: int, figures: dict[str, Any]) -> str:
+    """Describe the result of a part in one line."""
+    name = compared_by(figures["held_out"])
+    title = TITLES[name][0]
+    score = shown(name, figures["held_out"][name])
+    constant = shown(name, figures["baseline"][name])
+    epochs = counted(figures["epochs"], "epoch")
+    return (
+        f"part {fold + 1} of {folds}: {title} {score} held out, {constant} of the "
+        f"best constant; best after {figures['best_epoch']} of {epochs}"
+    )

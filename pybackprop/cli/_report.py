@@ -1,0 +1,143 @@
+"""What `train` reports: figures on training and held-out rows beside those of the best constant."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ..scores import log_loss, probabilities, scores_of_classes, scores_of_numbers
+from ._fitting import Trained, in_raw_units, targets_of
+from ._scores import TITLES, against_constant, constant_outputs, judged, shown
+
+if TYPE_CHECKING:
+    from .. import Network
+    from ..datasets import Dataset
+
+
+def figures_of(data: Dataset, trained: Trained, weights: Any = None) -> dict[str, Any]:
+    """Return the scores on both parts of the data, and what the training took.
+
+    With weights of the classes, the network is compared by the weighted log loss with the constant
+    that is best by it, not with the commonest class.
+    """
+    net = trained.net
+    figures: dict[str, Any] = {
+        "train": _scores(data, net, data.x, data.y),
+        "held_out": _scores(data, net, data.x_test, data.y_test),
+        "baseline": baseline_of(data, data.y_test),
+        "epochs": len(trained.history.cost),
+        "best_epoch": trained.epochs,
+        "kept_constant": trained.kept_constant,
+        "seconds": sum(trained.history.seconds),
+        "examples_per_second": trained.rate,
+    }
+    if weights is not None:
+        _add_weighted(figures, data, net, weights)
+    commonest = 0.0 if weights is not None else share_of_commonest(data)
+    constant = baseline_of(data, data.y).get("log_loss", 0.0)
+    figures.update(judged(figures, trained.untrained, commonest, constant))
+    return figures
+
+
+def _scores(data: Dataset, net: Network, x: Any, y: Any) -> dict[str, float]:
+    """Return cost and scores of a network on some rows."""
+    found = {"cost": net.cost(x, targets_of(data, net, y))}
+    if data.class_names is not None:
+        return {**found, **scores_of_classes(net.predict(x), y)}
+    return {**found, **scores_of_numbers(in_raw_units(net, data).predict(x), y)}
+
+
+def _add_weighted(figures: dict[str, Any], data: Dataset, net: Network, weights: Any) -> None:
+    """Add the weighted log loss of the network, and of the constant that is best by it."""
+    y_test: Any = data.y_test
+    constant = constant_outputs(data.y, data.n_outputs, True, len(y_test), weights)
+    for part, outputs, y in (
+        ("train", net.predict(data.x), data.y),
+        ("held_out", net.predict(data.x_test), y_test),
+        ("baseline", constant, y_test),
+    ):
+        if weights[y].any():
+            loss = log_loss(probabilities(outputs), y, weights[y])
+            figures[part]["weighted_log_loss"] = loss
+
+
+def baseline_of(data: Dataset, y: Any) -> dict[str, float]:
+    """Return the scores of the constant that is best on the training rows."""
+    of_classes = data.class_names is not None
+    outputs = constant_outputs(data.y, data.n_outputs, of_classes, len(y))
+    return scores_of_classes(outputs, y) if of_classes else scores_of_numbers(outputs, y)
+
+
+def share_of_commonest(data: Dataset) -> float:
+    """Return the share of the training examples that are of the commonest class; 0 without any."""
+    import numpy as np
+
+    if data.class_names is None:
+        return 0.0
+    return float(np.bincount(data.y).max() / len(data.y))
+
+
+def summary_of(found: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return the means of the figures of several parts held out in turn, and their spread."""
+    import numpy as np
+
+    means: dict[str, Any] = {
+        part: {
+            key: _mean([each[part][key] for each in found])
+            for key in found[0][part]
+            if all(key in each[part] for each in found)
+        }
+        for part in ("train", "held_out", "baseline")
+    }
+    means["spread"] = {
+        key: _spread([each["held_out"][key] for each in found]) for key in means["held_out"]
+    }
+    means["epochs"] = round(float(np.mean([each["epochs"] for each in found])))
+    means["best_epoch"] = round(float(np.median([each["best_epoch"] for each in found])))
+    means["kept_constant"] = all(each["kept_constant"] for each in found)
+    means["diverged"] = any(each["diverged"] for each in found)
+    means["seconds"] = sum(each["seconds"] for each in found)
+    means["examples_per_second"] = float(np.mean([each["examples_per_second"] for each in found]))
+    first = next((each["warning"] for each in found if each["diverged"]), None)
+    means["warning"] = first or against_constant(means)
+    means["folds"] = [{part: each[part] for part in ("train", "held_out")} for each in found]
+    return means
+
+
+def _mean(values: list[float]) -> float:
+    """Return the mean of the scores that are defined; AUC is not where a part has one class."""
+    import numpy as np
+
+    known = [value for value in values if not np.isnan(value)]
+    return float(np.mean(known)) if known else float("nan")
+
+
+def _spread(values: list[float]) -> float:
+    """Return the standard deviation of the scores that are defined."""
+    import numpy as np
+
+    known = [value for value in values if not np.isnan(value)]
+    return float(np.std(known, ddof=1)) if len(known) > 1 else float("nan")
+
+
+def table_of(figures: dict[str, Any], parts: tuple[str, ...] = ("train", "held_out")) -> str:
+    """Return the closing table."""
+    heads = {"train": "train", "held_out": "held out", "spread": "+-", "baseline": "constant"}
+    columns = [*parts, "baseline"]
+    rows = [("", [heads[name] for name in columns])]
+    for key, (title, _) in TITLES.items():
+        if key in figures[parts[0]]:
+            cells = [figures[name].get(key) for name in columns]
+            rows.append((title, ["" if cell is None else shown(key, cell) for cell in cells]))
+    width = max(10, *(len(text) + 2 for _, texts in rows for text in texts))
+    lines = [
+        (f"{title:<22}" + "".join(f"{text:>{width}}" for text in texts)).rstrip()
+        for title, texts in rows
+    ]
+    lines.append(f"{'epochs':<22}{figures['epochs']:>{width}}")
+    if figures["best_epoch"] != figures["epochs"]:
+        lines.append(f"{'best after':<22}{figures['best_epoch']:>{width}}")
+    lines.append(f"{'seconds':<22}{figures['seconds']:>{width}.2f}")
+    lines.append(f"{'examples per second':<22}{figures['examples_per_second']:>{width},.0f}")
+    if figures["warning"] is not None:
+        lines += ["", f"warning: {figures['warning']}"]
+    return "\n".join(lines)

@@ -8,6 +8,7 @@ parameters; for the rest it is a sample of the outputs.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,6 +23,7 @@ from .workloads import (
     Derivative,
     Elementwise,
     Layers,
+    Members,
     Prediction,
     Product,
     Training,
@@ -121,12 +123,25 @@ def training_evidence(workload: Training, layers: Layers) -> Evidence:
         return {"cost": cost(workload, layers, x, y), "updates": updates}
 
 
+def evidence_of_members(workload: Members, layers_of: Callable[[int], Layers]) -> Evidence:
+    """Return the evidence of a contender that trained many nets; `layers_of` gives a net's."""
+    return _joined([training_evidence(each, layers_of(each.member)) for each in workload.judged])
+
+
+def _joined(parts: list[Evidence]) -> Evidence:
+    """Return the evidence of several nets as one."""
+    joined = {
+        name: float(np.mean([part[name] for part in parts])) for name in parts[0] if "cost" in name
+    }
+    return {**joined, "updates": [each for part in parts for each in part["updates"]]}
+
+
 def reference(workload: Workload) -> Evidence:
     """Return the evidence that float64 arithmetic gives, and for training the initial cost."""
+    if isinstance(workload, Members):
+        return _joined([_reference_of_training(each) for each in workload.judged])
     if isinstance(workload, Training):
-        x, y = training_data(workload)
-        rows = workload.batch * workload.check_steps
-        return _train(workload, scaled(x[:rows]), y[:rows])
+        return _reference_of_training(workload)
     if isinstance(workload, Prediction):
         layers = initial_layers(workload)
         z = forward(layers, prediction_inputs(workload), workload.activation)[-1]
@@ -137,6 +152,12 @@ def reference(workload: Workload) -> Evidence:
         data = derivative_data(workload)
         return {"outputs": sample(derivative(workload, initial_layers(workload), *data))}
     return {"outputs": sample(_function(workload.function, elementwise_inputs(workload)))}
+
+
+def _reference_of_training(workload: Training) -> Evidence:
+    x, y = training_data(workload)
+    rows = workload.batch * workload.check_steps
+    return _train(workload, scaled(x[:rows]), y[:rows])
 
 
 def _train(workload: Training, x: Array, y: Array) -> Evidence:

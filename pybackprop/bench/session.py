@@ -37,6 +37,13 @@ class Options:
         Whether torch.compile takes part.
     folder : str or None
         Where MNIST is.
+    members : tuple of int
+        Numbers of nets that are trained side by side; empty for those of the subcommand.
+    models : tuple of str
+        Names of models that learn tables; empty for all.
+    splits, folds : int or None
+        In how many ways each table is divided, and how many estimators of each model are averaged;
+        None for the default.
     """
 
     plan: Plan = field(default_factory=Plan)
@@ -46,6 +53,10 @@ class Options:
     quick: bool = False
     compiled: bool = False
     folder: str | None = None
+    members: tuple[int, ...] = ()
+    models: tuple[str, ...] = ()
+    splits: int | None = None
+    folds: int | None = None
 
 
 @dataclass

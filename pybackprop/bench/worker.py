@@ -61,6 +61,12 @@ class Worker:
         task.run(repeats)
         return time.perf_counter() - begin
 
+    def learn(self, **trial: Any) -> dict[str, Any]:
+        """Learn a table, and return how well its other rows are predicted."""
+        from .tabular.trial import run
+
+        return {"found": run(**trial, threads=self.threads)}
+
     def drop(self, name: str) -> dict[str, Any]:
         """Forget a task."""
         self.tasks.pop(name, None)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -90,6 +91,36 @@ class Training:
             f"{widths_text(self.widths)}, batch {self.batch}, {self.activation}, {loss}, "
             f"{optimizer}{order}{precision}"
         )
+
+
+@dataclass(frozen=True)
+class Members(Training):
+    """The same steps of many nets, which differ in their initial weights.
+
+    Attributes
+    ----------
+    n : int
+        How many nets.
+    member : int
+        The one that initial weights are asked for.
+    """
+
+    n: int = 1
+    member: int = 0
+
+    @property
+    def title(self) -> str:
+        """The number and the shape in words."""
+        return f"{self.n} x {super().title}"
+
+    def each(self, members: Iterable[int]) -> list[Members]:
+        """Return the workloads of some members."""
+        return [dataclasses.replace(self, member=member) for member in members]
+
+    @property
+    def judged(self) -> list[Members]:
+        """Those whose results must agree with the reference."""
+        return self.each(sorted({0, self.n // 2, self.n - 1}))
 
 
 @dataclass(frozen=True)
@@ -225,7 +256,10 @@ class Derivative:
 
 
 Workload = Training | Prediction | Product | Elementwise | Derivative
-_KINDS = {each.__name__: each for each in (Training, Prediction, Product, Elementwise, Derivative)}
+_KINDS = {
+    each.__name__: each
+    for each in (Training, Members, Prediction, Product, Elementwise, Derivative)
+}
 
 _FLOAT32_STEPS = (
     Training("xor", (2, 8, 1), 4, "tanh", "mse", lr=0.02, n_batches=1000),
@@ -244,6 +278,13 @@ STEPS = _FLOAT32_STEPS + tuple(
     for precision in ("bf16", "bf16x3")
     for each in _FLOAT32_STEPS
     if each.name in ("tab", "mnist", "wide-1024", "wide-2048")
+)
+
+# Few batches: a repeat goes through them with all nets.
+MANY = (
+    Members("xor", (2, 8, 1), 4, "tanh", "mse", lr=0.02),
+    Members("rl-64", (17, 64, 64, 6), 64, "tanh", "mse", lr=0.02, n_batches=16),
+    Members("sk", (64, 100, 10), 200, "relu", "cross_entropy", lr=0.02, n_batches=8),
 )
 
 PREDICTIONS = (
@@ -338,7 +379,10 @@ def from_json(spec: dict[str, Any]) -> Workload:
 
 def initial_layers(workload: Training | Prediction | Derivative) -> Layers:
     """Return W_l (n_l, n_(l-1)) and b_l (n_l,), float32, of every layer."""
-    rng = np.random.default_rng([workload.seed, 1])
+    key = [workload.seed, 1]
+    if isinstance(workload, Members):
+        key.append(workload.member)
+    rng = np.random.default_rng(key)
     gain = 2.0 if workload.activation == "relu" else 1.0
     return [
         (

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ..agreement import Evidence, sample, training_evidence
+from ..agreement import Evidence, evidence_of_members, sample, training_evidence
 from ..contenders import Task, load
 from ..transforms import WAYS, Data, Tools, as_array, axes
 from ..workloads import (
@@ -18,6 +18,7 @@ from ..workloads import (
     Array,
     Derivative,
     Layers,
+    Members,
     Prediction,
     Training,
     Workload,
@@ -38,6 +39,8 @@ def make(workload: Workload, mode: str, threads: int | None) -> Task:
         return _Derivative(workload, mode)
     if not isinstance(workload, Training):
         raise NotImplementedError("JAX is compared in training, prediction and derivatives only")
+    if isinstance(workload, Members):
+        return _Members(workload)
     if workload.folder is not None:
         return _Epoch(workload, scan=mode == "scan")
     return _Scan(workload) if mode == "scan" else _Step(workload)
@@ -166,6 +169,7 @@ class _Scan(_Training):
 
             return self.jax.lax.scan(body, state, (xs, ys))[0]
 
+        self.several = epoch
         self.epoch = self._jit(epoch)
 
     def evidence(self) -> Evidence:
@@ -182,6 +186,45 @@ class _Scan(_Training):
         for _ in range(repeats):
             state = epoch(state, self.x, self.y)
         self.state = self.jax.block_until_ready(state)
+
+
+class _Members:
+    """All batches of all nets in one jitted scan, vectorized over the nets by `vmap`."""
+
+    def __init__(self, workload: Members) -> None:
+        self.workload = workload
+        self.tasks = [_Scan(each) for each in workload.each(range(workload.n))]
+        first = self.tasks[0]
+        self.jax, self.x, self.y = first.jax, first.x, first.y
+        jnp = load("jax.numpy")
+        states = [each.state for each in self.tasks]
+        self.state = self.jax.tree_util.tree_map(lambda *each: jnp.stack(each), *states)
+        every = self.jax.vmap(first.several, in_axes=(0, None, None))
+        self.epoch = self.jax.jit(every, donate_argnums=0)
+        self.unit = first.unit * workload.n
+        self.compile_seconds = 0.0
+
+    def evidence(self) -> Evidence:
+        steps = self.workload.check_steps
+        self._run(self.x[:steps], self.y[:steps])
+        evidence = evidence_of_members(self.workload, self._layers)
+        times = []
+        for _ in range(2):
+            begin = time.perf_counter()
+            self._run(self.x, self.y)
+            times.append(time.perf_counter() - begin)
+        self.compile_seconds = times[0] - times[1]
+        return evidence
+
+    def _layers(self, member: int) -> Layers:
+        return [(np.asarray(w[member]).T, np.asarray(b[member])) for w, b in self.state[0]]
+
+    def _run(self, x: Any, y: Any) -> None:
+        self.state = self.jax.block_until_ready(self.epoch(self.state, x, y))
+
+    def run(self, repeats: int) -> None:
+        for _ in range(repeats):
+            self._run(self.x, self.y)
 
 
 class _Epoch(_Training):

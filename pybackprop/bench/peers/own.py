@@ -7,8 +7,8 @@ from itertools import cycle, islice
 
 import numpy as np
 
-from ... import SGD, Adam, Network, kernels
-from ..agreement import Evidence, sample, training_evidence
+from ... import SGD, Adam, Network, Networks, kernels
+from ..agreement import Evidence, evidence_of_members, sample, training_evidence
 from ..contenders import Task
 from ..workloads import (
     ADAM_BETAS,
@@ -17,6 +17,8 @@ from ..workloads import (
     Array,
     Derivative,
     Elementwise,
+    Layers,
+    Members,
     Prediction,
     Product,
     Training,
@@ -32,6 +34,8 @@ from ..workloads import (
 
 def make(workload: Workload, mode: str, threads: int | None) -> Task:
     """Return a task; threads are set by the environment of the process."""
+    if isinstance(workload, Members):
+        return _Members(workload) if mode == "fit" else _OneByOne(workload)
     if isinstance(workload, Training):
         if mode == "float32":
             workload = replace(workload, precision="float32")
@@ -87,9 +91,12 @@ class _Training:
         else:
             self.optimizer = Adam(workload.lr, betas=ADAM_BETAS, eps=ADAM_EPS)
 
+    @property
+    def layers(self) -> Layers:
+        return list(zip(self.net.weights, self.net.biases, strict=True))
+
     def _evidence(self) -> Evidence:
-        layers = list(zip(self.net.weights, self.net.biases, strict=True))
-        return training_evidence(self.workload, layers)
+        return training_evidence(self.workload, self.layers)
 
 
 class _Step(_Training):
@@ -138,6 +145,70 @@ class _Fit(_Training):
             optimizer=self.optimizer,
             shuffle=shuffle,
         )
+
+
+class _Members:
+    """Whole epochs of many nets in one call."""
+
+    compile_seconds = 0.0
+
+    def __init__(self, workload: Members) -> None:
+        self.workload = workload
+        self.nets = Networks(
+            workload.widths,
+            n=workload.n,
+            activation=workload.activation,
+            output="softmax" if workload.loss == "cross_entropy" else "identity",
+            loss=workload.loss,
+            init="zeros",
+            seed=workload.seed,
+        )
+        for each in workload.each(range(workload.n)):
+            self.nets[each.member] = _network(each)
+        self.x, self.y = training_data(workload)
+        self.optimizers = SGD.each(lr=[workload.lr] * workload.n, momentum=MOMENTUM)
+        self.unit = workload.n_batches * workload.n
+
+    def evidence(self) -> Evidence:
+        self._fit(self.workload.check_steps * self.workload.batch, 1)
+        return evidence_of_members(self.workload, self._layers)
+
+    def _layers(self, member: int) -> Layers:
+        net = self.nets[member]
+        return list(zip(net.weights, net.biases, strict=True))
+
+    def run(self, repeats: int) -> None:
+        self._fit(len(self.x), repeats)
+
+    def _fit(self, rows: int, epochs: int) -> None:
+        self.nets.fit(
+            self.x[:rows],
+            self.y[:rows],
+            epochs=epochs,
+            batch_size=self.workload.batch,
+            optimizer=self.optimizers,
+            shuffle=False,
+        )
+
+
+class _OneByOne:
+    """Whole epochs of one net after the other."""
+
+    compile_seconds = 0.0
+
+    def __init__(self, workload: Members) -> None:
+        self.workload = workload
+        self.tasks = [_Fit(each) for each in workload.each(range(workload.n))]
+        self.unit = workload.n_batches * workload.n
+
+    def evidence(self) -> Evidence:
+        for each in self.tasks:
+            each.evidence()
+        return evidence_of_members(self.workload, lambda member: self.tasks[member].layers)
+
+    def run(self, repeats: int) -> None:
+        for each in self.tasks:
+            each.run(repeats)
 
 
 class _Predict:

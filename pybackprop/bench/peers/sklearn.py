@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..agreement import Evidence, training_evidence
+from ..agreement import Evidence, evidence_of_members, training_evidence
 from ..contenders import Task, load
 from ..workloads import (
     ADAM_BETAS,
     ADAM_EPS,
     MOMENTUM,
     Layers,
+    Members,
     Training,
     Workload,
     initial_layers,
@@ -22,11 +23,18 @@ from ..workloads import (
     training_data,
 )
 
+# Models side by side, at most.
+_MOST = 128
+
 
 def make(workload: Workload, mode: str, threads: int | None) -> Task:
     """Return a task; threads are set by the environment of the process."""
     if not isinstance(workload, Training) or workload.folder is not None:
         raise NotImplementedError("scikit-learn is compared in training steps only")
+    if isinstance(workload, Members):
+        if workload.n > _MOST:
+            raise NotImplementedError(f"more than {_MOST} models would take too long")
+        return _Members(workload, threads)
     return _Training(workload)
 
 
@@ -75,13 +83,50 @@ class _Training:
             model._optimizer.t = 0
         return model
 
-    def evidence(self) -> Evidence:
-        rows = self.workload.check_steps * self.workload.batch
+    def train(self, steps: int) -> None:
+        """Go through some batches in order."""
+        rows = steps * self.workload.batch
         self.model.partial_fit(self.x[:rows], self.y[:rows])
+
+    @property
+    def layers(self) -> Layers:
         pairs = zip(self.model.coefs_, self.model.intercepts_, strict=True)
-        layers: Layers = [(w.T, b) for w, b in pairs]
-        return training_evidence(self.workload, layers)
+        return [(w.T, b) for w, b in pairs]
+
+    def evidence(self) -> Evidence:
+        self.train(self.workload.check_steps)
+        return training_evidence(self.workload, self.layers)
 
     def run(self, repeats: int) -> None:
         for _ in range(repeats):
             self.model.partial_fit(self.x, self.y)
+
+
+class _Members:
+    """The models shared out over processes by joblib, as GridSearchCV(n_jobs=...) does."""
+
+    compile_seconds = 0.0
+
+    def __init__(self, workload: Members, threads: int | None) -> None:
+        self.workload = workload
+        self.tasks = [_Training(each) for each in workload.each(range(workload.n))]
+        self.unit = workload.n_batches * workload.n
+        joblib = load("joblib")
+        self.parallel = joblib.Parallel(n_jobs=-1 if threads is None else threads)
+        self.call = joblib.delayed(_train)
+
+    def evidence(self) -> Evidence:
+        steps = self.workload.check_steps
+        self.tasks = self.parallel(self.call(each, 1, steps) for each in self.tasks)
+        return evidence_of_members(self.workload, lambda member: self.tasks[member].layers)
+
+    def run(self, repeats: int) -> None:
+        steps = self.workload.n_batches
+        self.tasks = self.parallel(self.call(each, repeats, steps) for each in self.tasks)
+
+
+def _train(task: _Training, repeats: int, steps: int) -> _Training:
+    """Go through some batches, and return the task, which may have come from another process."""
+    for _ in range(repeats):
+        task.train(steps)
+    return task

@@ -6,7 +6,7 @@ import time
 from itertools import cycle, islice
 from typing import Any
 
-from ..agreement import Evidence, sample, training_evidence
+from ..agreement import Evidence, evidence_of_members, sample, training_evidence
 from ..contenders import Task, load
 from ..transforms import WAYS, Data, Tools, as_array, axes
 from ..workloads import (
@@ -17,6 +17,7 @@ from ..workloads import (
     Derivative,
     Elementwise,
     Layers,
+    Members,
     Prediction,
     Product,
     Training,
@@ -36,6 +37,8 @@ def make(workload: Workload, mode: str, threads: int | None) -> Task:
     """Return a task in PyTorch with this many threads."""
     if threads is not None:
         load("torch").set_num_threads(threads)
+    if isinstance(workload, Members):
+        return _Members(workload)
     if isinstance(workload, Training):
         return _Training(workload, mode)
     if isinstance(workload, Prediction):
@@ -127,6 +130,50 @@ class _Training:
         self.optimizer.zero_grad(set_to_none=True)
         self.cost(x, y).backward()
         self.optimizer.step()
+
+
+class _Members:
+    """Steps of all nets at a time by torch.func, with one update for each stacked parameter."""
+
+    compile_seconds = 0.0
+
+    def __init__(self, workload: Members) -> None:
+        torch = load("torch")
+        self.workload, self.torch = workload, torch
+        models = [_model(each, "identity") for each in workload.each(range(workload.n))]
+        stacked, _ = torch.func.stack_module_state(models)
+        self.parameters = {name: each.detach() for name, each in stacked.items()}
+        self.momenta = [torch.zeros_like(each) for each in self.parameters.values()]
+        x, y = training_data(workload)
+        self.batches = list(
+            zip(*(torch.from_numpy(each).split(workload.batch) for each in (x, y)), strict=True)
+        )
+        model = models[0].to("meta")
+        loss = torch.nn.MSELoss() if workload.loss == "mse" else torch.nn.CrossEntropyLoss()
+
+        def cost(parameters: Any, x: Any, y: Any) -> Any:
+            return loss(torch.func.functional_call(model, parameters, (x,)), y)
+
+        self.gradients = torch.func.vmap(torch.func.grad(cost), in_dims=(0, None, None))
+        self.unit = workload.n
+
+    def evidence(self) -> Evidence:
+        self.run(self.workload.check_steps)
+        return evidence_of_members(self.workload, self._layers)
+
+    def _layers(self, member: int) -> Layers:
+        arrays = [each[member].numpy() for each in self.parameters.values()]
+        return list(zip(arrays[::2], arrays[1::2], strict=True))
+
+    def run(self, repeats: int) -> None:
+        torch, lr = self.torch, self.workload.lr
+        parameters = list(self.parameters.values())
+        with torch.no_grad():
+            for x, y in islice(cycle(self.batches), repeats):
+                gradients = self.gradients(self.parameters, x, y)
+                torch._foreach_mul_(self.momenta, MOMENTUM)
+                torch._foreach_add_(self.momenta, list(gradients.values()))
+                torch._foreach_add_(parameters, self.momenta, alpha=-lr)
 
 
 class _Predict:

@@ -1,0 +1,1 @@
+"""Real tables, and the models that learn them: what ``pybackprop bench tables`` compares."""

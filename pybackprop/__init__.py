@@ -23,45 +23,73 @@ from .runtime import cpu_info, get_threads, set_threads
 
 if TYPE_CHECKING:
     from . import datasets as datasets
+    from . import distributed as distributed
     from . import graph as graph
     from . import kernels
     from . import lessons as lessons
     from . import sklearn as sklearn
+    from . import tabular as tabular
+    from . import tuning as tuning
     from . import view as view
     from .check import check_gradients
     from .flow import GradientFlow, gradient_flow
+    from .many import EpochsEnd, ManyHistory, Networks, Uncertainty, fit_many
     from .threadpools import register_threadpoolctl
+    from .tuning import cross_validate, search
 
 __all__ = [
     "EpochEnd",
+    "EpochsEnd",
     "GradientFlow",
     "Gradients",
     "History",
+    "ManyHistory",
     "Network",
+    "Networks",
     "Trace",
+    "Uncertainty",
     "__version__",
     "check_gradients",
     "cpu_info",
+    "cross_validate",
+    "fit_many",
     "get_threads",
     "gradient_flow",
     "initializers",
     "kernels",
     "register_threadpoolctl",
     "schedules",
+    "search",
     "set_threads",
 ]
 __all__ += optimizers.__all__
 
 # For names in `__all__` that are imported on first use, the module that defines each.
 _LAZY = {
+    "EpochsEnd": "many",
     "GradientFlow": "flow",
+    "ManyHistory": "many",
+    "Networks": "many",
+    "Uncertainty": "many",
     "check_gradients": "check",
+    "cross_validate": "tuning",
+    "fit_many": "many",
     "gradient_flow": "flow",
     "kernels": "kernels",
     "register_threadpoolctl": "threadpools",
+    "search": "tuning",
 }
 # Public modules, imported on first use as well. ``from pybackprop import *`` leaves them out.
-_MODULES = ("datasets", "graph", "lessons", "sklearn", "view")
+_MODULES = (
+    "datasets",
+    "distributed",
+    "graph",
+    "lessons",
+    "sklearn",
+    "tabular",
+    "tuning",
+    "view",
+)
 
 
 def __getattr__(name: str) -> Any:

@@ -6,8 +6,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from chromium import chromium
 
 import pybackprop
+
+__all__ = ["chromium"]
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -19,15 +19,18 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from fake_ranks import FakeComm
 from footprint import sample
 
 import pybackprop as bp
 from pybackprop import datasets, graph
 from pybackprop import schedules as rates
+from pybackprop.distributed import over
 
 Call = Callable[[], Any]
 
@@ -202,6 +205,17 @@ def of_training(net: bp.Network, folder: Path) -> Iterator[tuple[str, Call]]:
     yield "Network.step", refused(lambda: net.step(X, Y[1:], adam))
     yield "Network.fit", lambda: net.fit(X, Y, **fit, validation=0.2, patience=1)
     yield "Network.fit", lambda: make(loss=squared, dropout=0.2).fit(X, Y, **fit)
+    soft = {"output": "softmax", "loss": "cross_entropy", "label_smoothing": 0.1}
+    yield "Network.fit", lambda: make(**soft).fit(X, np.arange(len(X)) % 3, **fit)
+    yield "Network", refused(lambda: make(label_smoothing=0.1))
+    yield "Network.fit", lambda: make(lr_factors=[[1, 2], [0, 3]]).fit(X, Y, **fit)
+    yield "Network", refused(lambda: make(lr_factors=[1, 2]))
+    both = {"decay_factors": [[1, 2], [0, 3]], "eps_factors": [[2, 1], [1, 1]]}
+    yield "Network.fit", lambda: make(**both).fit(X, Y, **fit)
+    yield "Network", refused(lambda: make(decay_factors=[[1, -2], [0, 3]]))
+    falling = {"dropout": 0.2, "dropout_schedule": rates.FlatCos(1.0, 9)}
+    yield "Network.fit", lambda: make(**falling).fit(X, Y, **fit)
+    yield "Network", refused(lambda: make(dropout_schedule=rates.Constant(2.0)))
     yield "Network.fit", lambda: make().fit(X, Y, **fit, checkpoint=path)
     yield "Network.fit", lambda: make().fit(X, Y, **fit, resume=path)
     yield "Network.fit", refused(lambda: make().fit(X, Y, **fit, resume=folder))
@@ -209,6 +223,43 @@ def of_training(net: bp.Network, folder: Path) -> Iterator[tuple[str, Call]]:
     yield "Network.fit", refused(lambda: net.fit(NAN, Y, **fit))
     yield "Network.fit", refused(lambda: net.fit(X, Y, **fit, callbacks=raising))
     yield "Network.fit", refused(lambda: make(loss=raising).fit(X, Y, **fit))
+    yield "Network.fit", lambda: make(dropout=0.2).fit(X, Y, **fit, shards=4)
+    yield "Network.fit", lambda: make().fit(X, Y, **fit, comm=FakeComm(0, 1))
+    yield "Network.fit", refused(lambda: make(loss=raising).fit(X, Y, comm=FakeComm(0, 1)))
+    yield "Network.fit", refused(lambda: make().fit(X, Y, comm=FakeComm(0, 2), timeout=0.0))
+    nets = bp.Networks([6, 5, 3], n=3, seed=0)
+    yield "Networks", lambda: bp.Networks([6, 5, 3], n=4, seed=0).take([1, 2]).copy()
+    yield "Networks.fit", lambda: nets.fit(X, Y, **fit, validation=0.2, patience=1)
+    tiny = bp.Networks([6, 4, 3], n=32, seed=0)  # trained in the lanes of vectors
+    yield "Networks.fit", lambda: tiny.fit(X, Y, batch_size=4)
+    yield "Networks.fit", refused(lambda: nets.fit(X, Y, **fit, callbacks=raising))
+    yield "Networks.fit", refused(lambda: nets.fit(NAN, Y, **fit, on_divergence="raise"))
+    yield "ManyHistory", lambda: (repr(nets.history), nets.fit(X, Y, **fit)[0])
+    yield "EpochsEnd", lambda: nets.fit(X, Y, **fit, callbacks=[lambda end: print(end)])
+    yield "Uncertainty", lambda: repr(nets.uncertainty(X))
+    yield "cross_validate", lambda: bp.cross_validate(net, X, Y, folds=3, **fit).interval(X, 0.3)
+    yield "cross_validate", refused(lambda: bp.cross_validate(net, X, Y, folds=99))
+    tried = {"lr": bp.tuning.log(1e-4, 1e-1), "widths": [[3], [4]]}
+    yield "search", lambda: bp.search(X, Y, tried, method="halving", n=4, max_epochs=3)
+    yield "search", refused(lambda: bp.search(X, Y, {"depth": [1]}))
+    yield "Networks.predict", lambda: (nets.predict(X), nets.mean(X), nets.uncertainty(X))
+    yield "Networks.predict", lambda: nets.copy().predict(X)
+    yield "Networks.predict", refused(lambda: nets.predict(X[:, 1:]))
+    path = folder / "nets.npz"
+    yield "Networks.save", lambda: (nets.save(path), bp.Networks.load(path))
+    yield "Networks.save", refused(lambda: nets.save(folder / "nets.onnx"))
+    yield "Networks.load", refused(lambda: bp.Networks.load(folder / "none.npz"))
+    yield "Networks.to_onnx", lambda: nets.to_onnx(folder / "nets.onnx")
+    yield "Networks.cost", lambda: (nets.cost(X, Y), nets.select(X, Y, steps=3))
+    yield "fit_many", lambda: bp.fit_many([make(), make(loss=squared)], X, Y, **fit)
+    yield "fit_many", lambda: bp.fit_many([make()], X, Y, **fit, checkpoint=folder / "many.npz")
+    yield "fit_many", refused(lambda: bp.fit_many([make(), net, net], X, Y, **fit))
+    yield "fit_many", refused(lambda: bp.fit_many([make(), make(loss=raising)], X, Y, **fit))
+    pool = ThreadPoolExecutor(1)
+    yield "over", lambda: nets.fit(X, Y, **fit, executor=over(pool))
+    yield "over", refused(lambda: bp.fit_many([make(loss=raising)], X, Y, **fit, executor=pool))
+    shared = over(pool).share([np.zeros(9000), X])
+    yield "over", lambda: (pickle.loads(pickle.dumps(shared)).open(), shared.close())
     yield "Network.fit_stream", lambda: make().fit_stream([(X, Y)] * 3, epochs=2)
     yield "Network.fit_stream", refused(lambda: net.fit_stream([(X, Y), (X, Y[1:])]))
     yield "History", lambda: repr(net.fit(X, Y, **fit))
@@ -249,13 +300,20 @@ def of_data(folder: Path) -> Iterator[tuple[str, Call]]:
         (idx / f"{part}-labels-idx1-ubyte").write_bytes(bytes([0, 0, 8, 1, 0, 0, 0, 2, 0, 1]))
     for name in ("digits", "iris", "moons", "spirals"):
         yield f"datasets.{name}", getattr(datasets, name)
+    net, windows = make(), datasets.Windows(array, folder / "y.npy", rows=12)
+    yield "datasets.Windows", lambda: net.fit(windows, batch_size=4, epochs=2)
+    yield "datasets.Windows", refused(lambda: datasets.Windows(X, Y[1:]))
     yield "datasets.moons", refused(lambda: datasets.moons(-1))
     yield "datasets.spirals", refused(lambda: datasets.spirals(0))
     yield "datasets.load", lambda: datasets.load("iris")
     yield "datasets.load", refused(lambda: datasets.load("no such data"))
     yield "datasets.load_csv", lambda: datasets.load_csv(table, "kind")
+    yield "datasets.load_csv", lambda: datasets.load_csv(table, "kind", scaling="robust")
+    yield "datasets.RobustScaling", lambda: datasets.RobustScaling.fit(X)(X)
+    yield "datasets.RobustScaling", refused(lambda: datasets.RobustScaling.fit(X[:0]))
     yield "datasets.load_csv", refused(lambda: datasets.load_csv(ragged, "kind"))
     yield "datasets.load_csv", refused(lambda: datasets.load_csv(table, "none"))
+    yield "datasets.load_csv", refused(lambda: datasets.load_csv(table, refuse=["nothing"]))
     yield "datasets.load_npz", lambda: datasets.load_npz(archive)
     yield "datasets.load_npz", refused(lambda: datasets.load_npz(array))
     yield "datasets.load_npy", lambda: datasets.load_npy(array, folder / "y.npy")
@@ -265,6 +323,16 @@ def of_data(folder: Path) -> Iterator[tuple[str, Call]]:
     yield "datasets.load_inputs", lambda: datasets.load_inputs(array)
     yield "datasets.is_table", lambda: datasets.is_table(table)
     yield "datasets.Encoding", lambda: datasets.load_csv(table, "kind").encoding.encode(table)
+    learnt = datasets.load_csv(table, "kind").encoding
+    yield "datasets.Encoded", lambda: learnt.read(b"b,more,a\n2,x,\n,y,3\n", keep="more")
+    yield "datasets.Encoded", refused(lambda: learnt.read(b"b\n1\n"))
+    yield "datasets.from_frame", refused(lambda: datasets.from_frame([[1, 2]]))
+    with contextlib.suppress(ModuleNotFoundError):
+        import pandas
+
+        frame = pandas.DataFrame({"a": [1.5, 2, 3], "y": [2, 3, 4.5]})
+        yield "datasets.from_frame", lambda: datasets.from_frame(frame)
+        yield "datasets.from_frame", refused(lambda: datasets.from_frame(frame, "none"))
     yield "datasets.Dataset", lambda: datasets.iris().split(0.2, seed=0).scaling()
     yield "datasets.Dataset", refused(lambda: datasets.iris().split(2.0))
 
@@ -321,6 +389,9 @@ def of_graphs(net: bp.Network) -> Iterator[tuple[str, Call]]:
     yield "graph.explain_weight", lambda: str(graph.explain_weight(net, X[:1], Y[:1], 1, 0, 0))
     yield "graph.explain_weight", refused(lambda: graph.explain_weight(net, X[:1], Y[:2], 1, 0, 0))
     yield "graph.Variable", lambda: result.to_svg()
+    yield "graph.draw_section", lambda: graph.draw_section(result, "down")
+    yield "graph.draw_section", refused(lambda: graph.draw_section(result, "up"))
+    yield "graph.Section", lambda: graph.Section("", {}, (), ())
     yield "graph.Variable", refused(lambda: graph.Variable("x"))
     yield "graph.from_network", lambda: graph.from_network(net, X[:3], Y[:3]).cost.backward()
     yield "graph.NetworkGraph", lambda: graph.from_network(net, X[:3], Y[:3])
@@ -340,7 +411,8 @@ def of_the_rest(net: bp.Network) -> Iterator[tuple[str, Call]]:
     yield "set_threads", lambda: bp.set_threads(3 - bp.get_threads() % 3)
     yield "set_threads", refused(lambda: bp.set_threads(0))
     yield "register_threadpoolctl", bp.register_threadpoolctl
-    for schedule in (rates.Cosine(0.1, 9), rates.Step(0.1, 3), rates.OneCycle(0.1, 9)):
+    made = (rates.Cosine(0.1, 9), rates.CosLog4(0.1, 9), rates.FlatCos(0.1, 9))
+    for schedule in (*made, rates.Step(0.1, 3), rates.OneCycle(0.1, 9)):
         yield "schedules", lambda s=schedule: (s(4), rates.Schedule.from_dict(s.to_dict()))
     yield "schedules", refused(lambda: rates.Cosine(-0.1, 9))
     yield "initializers", lambda: make(init="orthogonal")

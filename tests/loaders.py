@@ -21,6 +21,7 @@ import numpy as np
 
 import pybackprop as bp
 from pybackprop import datasets
+from pybackprop.tables import Category, Column, Number
 
 X = np.linspace(-1.0, 1.0, 24).reshape(12, 2)
 Y = X[:, :1] * X[:, 1:]
@@ -58,6 +59,14 @@ def load_network(path: Path) -> None:
     check_network(bp.Network.load(path))
 
 
+def load_networks(path: Path) -> None:
+    nets = bp.Networks.load(path)
+    assert nets.parameters.shape == (len(nets), nets.n_parameters)
+    for net in nets:
+        check_network(net)
+    assert repr(nets.copy()) == repr(nets)
+
+
 def load_optimizer(path: Path) -> None:
     optimizer = bp.Optimizer.load(path)
     assert optimizer.steps >= 0
@@ -90,7 +99,7 @@ def check_dataset(data: datasets.Dataset) -> None:
 
 
 ENCODING = datasets.Encoding(
-    (datasets._encoding.Column("a"), datasets._encoding.Column("b", ("u", "v"))),
+    (Column("a", Number(1.0)), Column("b", Category(("u", "v")))),
     "c",
     ("0", "1"),
     ("a", "b", "c"),
@@ -155,6 +164,12 @@ def _trained() -> tuple[bp.Network, bp.Optimizer]:
     return net, optimizer
 
 
+def _networks() -> bp.Networks:
+    nets = bp.Networks([2, 1], n=2, seed=1, l2=[0.0, 0.5])
+    nets[1] = _network(l2=0.5)
+    return nets
+
+
 def _archive(path: Path) -> None:
     np.savez_compressed(path, x=np.arange(8.0).reshape(4, 2), y=np.array([0, 1, 0, 1]))
 
@@ -184,6 +199,16 @@ KINDS: dict[str, tuple[str, Callable[[Path], None], Callable[[], bytes]]] = {
         load_model,
         lambda: written(lambda path: _network().save(path), ".safetensors"),
     ),
+    "networks.npz": (
+        "networks.npz",
+        load_networks,
+        lambda: written(lambda path: _networks().save(path), ".npz"),
+    ),
+    "networks.safetensors": (
+        "networks.safetensors",
+        load_networks,
+        lambda: written(lambda path: _networks().save(path), ".safetensors"),
+    ),
     "onnx": ("model.onnx", load_onnx, lambda: written(_network().to_onnx, ".onnx")),
     "csv": ("table.csv", load_csv, lambda: TABLE),
     "csv.gz": ("table.csv.gz", load_csv, lambda: gzip.compress(TABLE, mtime=0)),
@@ -202,7 +227,11 @@ def valid(kind: str) -> bytes:
     return KINDS[kind][2]()
 
 
-_NEEDS = {"safetensors": "safetensors", "onnx": "onnx"}
+_NEEDS = {
+    "safetensors": "safetensors",
+    "networks.safetensors": "safetensors",
+    "onnx": "onnx",
+}
 
 
 def missing(kind: str) -> str | None:

@@ -1,6 +1,6 @@
 """Seed bugs one by one, and see that the tests named for each of them fail.
 
-    python tests/mutation.py                 every bug of mutation_core.py and mutation_package.py
+    python tests/mutation.py                 every bug of mutation_*.py
     python tests/mutation.py --list          what they are
     python tests/mutation.py --only ID…      some of them
     python tests/mutation.py --jobs 4        so many at a time
@@ -37,9 +37,13 @@ from typing import Any, Protocol
 
 from mutation_bugs import Bug
 from mutation_core import CORE
+from mutation_distributed import DISTRIBUTED
+from mutation_lanes import LANES
+from mutation_many import MANY
 from mutation_package import PACKAGE
+from mutation_training import TRAINING
 
-BUGS = [*CORE, *PACKAGE]
+BUGS = [*CORE, *TRAINING, *LANES, *MANY, *PACKAGE, *DISTRIBUTED]
 ROOT = Path(__file__).resolve().parent.parent
 NOT_COPIED = shutil.ignore_patterns(
     ".git", "build", "__pycache__", ".venv", "*.egg-info", ".*_cache", "*.o"

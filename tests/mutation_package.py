@@ -42,8 +42,8 @@ PACKAGE: list[Bug] = [
         ),
         (
             "fast-step-constant-rate",
-            "if optimizer.schedule is not None:\n                optimizer.next_rate()",
-            "if False:\n                optimizer.next_rate()",
+            "if optimizer.schedules:\n                optimizer.next_rates()",
+            "if False:\n                optimizer.next_rates()",
             "test_fast_paths.py::test_optimizers_of_step",
         ),
         (
@@ -61,6 +61,12 @@ PACKAGE: list[Bug] = [
     ),
     *of(
         "pybackprop/_core/optimizer.py",
+        (
+            "steps-without-decay-schedule",
+            "for name, schedule in self.schedules.items():",
+            "for name, schedule in list(self.schedules.items())[:0]:",
+            "test_decay_schedules.py::test_an_update_follows_the_rule",
+        ),
         (
             "optimizer-beside-a-fit",
             "if fit.thread != get_ident():",
@@ -282,22 +288,25 @@ PACKAGE: list[Bug] = [
         ),
     ),
     *of(
-        "pybackprop/datasets/_table.py",
+        "pybackprop/tables/_rows.py",
         (
             "csv-row-too-short",
             "if len(cells) < len(names):",
             "if len(cells) + 1 < len(names):",
             "test_datasets_csv.py::test_malformed_tables_name_file_line_and_column",
         ),
+    ),
+    *of(
+        "pybackprop/tables/_read.py",
         (
             "csv-blanks-are-kept",
-            "return row[0], [cell.strip() for cell in row[1]]",
-            "return row[0], list(row[1])",
+            "                head.append((line, [cell.strip() for cell in row]))\n",
+            "                head.append((line, list(row)))\n",
             "test_datasets_csv.py",
         ),
     ),
     *of(
-        "pybackprop/datasets/_encoding.py",
+        "pybackprop/tables/_encoding.py",
         (
             "one-hot-off-by-one",
             "            start += column.width\n",
@@ -322,7 +331,7 @@ PACKAGE: list[Bug] = [
     ),
     # ---- command line, estimators, graphs ----
     *of(
-        "pybackprop/cli/_scores.py",
+        "pybackprop/scores.py",
         (
             "r-squared-about-zero",
             "((y - y.mean(axis=0)) ** 2).sum(axis=0)",
@@ -331,12 +340,72 @@ PACKAGE: list[Bug] = [
         ),
     ),
     *of(
-        "pybackprop/cli/_train.py",
+        "pybackprop/cli/_fitting.py",
         (
             "targets-not-in-raw-units",
             "net.biases[-1] * std + mean)",
             "net.biases[-1] * std)",
             "test_cli.py::test_regression_from_table_to_predictions_in_raw_units",
+        ),
+    ),
+    *of(
+        "pybackprop/tabular/_base.py",
+        (
+            "encoding-learnt-from-validation-rows",
+            "mask[fold.rows] = True",
+            "mask[:] = True",
+            "test_tabular.py::test_nothing_is_learnt_from_validation_rows",
+        ),
+        (
+            "refit-that-diverged-predicts",
+            'member.status != "done"',
+            'member.status == "stopped"',
+            "test_tabular_limits.py::test_a_refit_that_diverges_does_not_predict",
+        ),
+    ),
+    *of(
+        "pybackprop/tabular/_members.py",
+        (
+            "first-of-equally-good-epochs",
+            "(member.recipe.keeps_last and score == best)",
+            "False",
+            "test_tabular.py::test_of_equally_good_epochs_the_last_is_kept",
+        ),
+        (
+            "refit-by-the-first-fold",
+            "mean = np.mean(scores, axis=0)",
+            "mean = np.asarray(scores[0])",
+            "test_tabular.py::test_refit_trains_on_all_rows_for_the_epochs_that_were_best_together",
+        ),
+        (
+            "refit-by-diverged-members",
+            '[each for each in members if each.status != "diverged"] or members',
+            "members",
+            "test_tabular_limits.py::test_the_best_epochs_together",
+        ),
+        (
+            "first-members-take-all-time",
+            "now + share * (deadline - now)",
+            "deadline",
+            "test_tabular_limits.py::test_a_time_limit_is_shared_by_members_that_are_trained_in_turn",
+        ),
+    ),
+    *of(
+        "pybackprop/tabular/_folds.py",
+        (
+            "rows-of-one-time-divided",
+            "held = time >= first",
+            "held = np.argsort(np.argsort(time)) >= int((1.0 - _SHARE) * len(time))",
+            "test_tabular.py::test_the_last_rows_by_time_validate",
+        ),
+    ),
+    *of(
+        "pybackprop/recipes.py",
+        (
+            "rate-not-by-the-inputs",
+            "(1.0 / math.sqrt(width), 0.1)",
+            "(1.0, 0.1)",
+            "test_recipes.py::test_a_network_trains_as_the_parametrisation_says",
         ),
     ),
     *of(

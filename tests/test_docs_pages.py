@@ -22,7 +22,8 @@ def test_blocks_run_and_write_pages(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert text.count(">>>") > 10
     test = doctest.DocTestParser().get_doctest(text, {}, "docs/pages.md", None, None)
     assert doctest.DocTestRunner().run(test).failed == 0
-    assert {path.name for path in tmp_path.iterdir()} == {"booth.html", "graph.html", "page.html"}
+    written = {path.name for path in tmp_path.iterdir()}
+    assert written == {"booth.html", "graph.html", "lesson.html", "page.html"}
 
 
 def test_it_names_every_folder_of_scripts() -> None:

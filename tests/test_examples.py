@@ -56,3 +56,9 @@ def test_torch_to_onnx_to_c() -> None:
     accuracy, difference = load("torch_to_onnx_to_c.py")["main"]()
     assert accuracy > 0.93
     assert difference < 1e-6
+
+
+def test_many_networks(capsys: pytest.CaptureFixture[str]) -> None:
+    alone, together = load("many_networks.py")["main"]()
+    assert together >= alone > 0.93
+    assert "five folds: cost 0." in capsys.readouterr().out

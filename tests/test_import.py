@@ -12,8 +12,13 @@ import pytest
 import pybackprop as bp
 
 HEAVY = [
+    "concurrent",
+    "dask",
+    "distributed",
     "joblib",
     "matplotlib",
+    "mpi4py",
+    "multiprocessing",
     "onnx",
     "pandas",
     "polars",
@@ -49,12 +54,14 @@ def test_names_are_listed_and_found() -> None:
     out = run("import sys, pybackprop as bp; print(*dir(bp)); print(*sys.modules)")
     names, loaded = (line.split() for line in out.splitlines())
     public = {name for name in names if not (name.startswith("__") and name != "__version__")}
-    assert public == {*bp.__all__, "datasets", "graph", "lessons", "sklearn", "view"}
-    for name in ("check", "datasets", "flow", "graph", "kernels", "sklearn", "view"):
+    modules = {"datasets", "distributed", "graph", "lessons", "sklearn", "tabular", "tuning"}
+    modules |= {"view"}
+    assert public == {*bp.__all__, *modules}
+    for name in ("check", "datasets", "distributed", "flow", "graph", "kernels", "sklearn", "view"):
         assert f"pybackprop.{name}" not in loaded
 
 
-@pytest.mark.parametrize("name", ["datasets", "graph", "kernels", "view"])
+@pytest.mark.parametrize("name", ["datasets", "distributed", "graph", "kernels", "view"])
 def test_modules_are_found_on_first_use(name: str) -> None:
     out = run(f"import pybackprop as bp; help(bp.{name})")
     assert out.startswith(

@@ -86,7 +86,8 @@ def test_other_modules_get_the_exception(tree: Path) -> None:
 
 def test_tests_in_a_source_tree_without_core(tree: Path) -> None:
     (tree / "tests").mkdir()
-    shutil.copy(Path(__file__).parent / "conftest.py", tree / "tests")
+    for name in ("conftest.py", "chromium.py"):
+        shutil.copy(Path(__file__).parent / name, tree / "tests")
     done = run(tree, "-m", "pytest", "tests")
     output = done.stdout + done.stderr
     assert done.returncode != 0

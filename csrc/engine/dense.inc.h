@@ -14,7 +14,7 @@ static void product_run_small(const real_kernels *kernels, const bp_product *p) 
         kernels->gemm.run(p->k, p->a + i * p->a_rs, p->a_rs, p->a_cs, b, b_rs, b_ps,
                           p->c + i * p->c_rs, p->c_rs, (int)(p->m - i < mr ? p->m - i : mr), p->n,
                           p->accumulate);
-    apply_epilogue(kernels, p, 0, p->m, 0, p->n);
+    if (p->epilogue) apply_epilogue(kernels, p, 0, p->m, 0, p->n);
 }
 
 static bp_tile run_share(const bp_dense *d, const bp_product *product) {

@@ -265,6 +265,8 @@ _FLOAT32_STEPS = (
     Training("xor", (2, 8, 1), 4, "tanh", "mse", lr=0.02, n_batches=1000),
     Training("rl-1", (17, 64, 64, 6), 1, "tanh", "mse", lr=0.002, n_batches=1000),
     Training("rl-64", (17, 64, 64, 6), 64, "tanh", "mse", lr=0.02, n_batches=200),
+    Training("odd", (31, 97, 97, 5), 48, "tanh", "mse", lr=0.02, n_batches=200),
+    Training("deep", (24, *(40,) * 10, 3), 100, "relu", "mse", lr=0.02, n_batches=100),
     Training("pinn", (2, 50, 50, 50, 50, 50, 1), 1024, "tanh", "mse", lr=0.01, n_batches=16),
     Training("sk", (64, 100, 10), 200, "relu", "cross_entropy", lr=0.02, n_batches=50),
     Training("tab", (54, 256, 256, 256, 7), 256, "relu", "cross_entropy", lr=0.01, n_batches=16),
@@ -280,9 +282,9 @@ STEPS = _FLOAT32_STEPS + tuple(
     if each.name in ("tab", "mnist", "wide-1024", "wide-2048")
 )
 
-# Few batches: a repeat goes through them with all nets.
+# Few batches, except where steps are short: a repeat goes through them with all nets.
 MANY = (
-    Members("xor", (2, 8, 1), 4, "tanh", "mse", lr=0.02),
+    Members("xor", (2, 8, 1), 4, "tanh", "mse", lr=0.02, n_batches=1000),
     Members("rl-64", (17, 64, 64, 6), 64, "tanh", "mse", lr=0.02, n_batches=16),
     Members("sk", (64, 100, 10), 200, "relu", "cross_entropy", lr=0.02, n_batches=8),
 )

@@ -358,9 +358,11 @@ typedef struct {
 
 /* Trains many networks, each with one thread, as bp_fit_run trains one, until each is done or
  * max_ns have passed (always at least one batch of one of them). A run of which a batch fails ends
- * there, for itself: its status says why, and the others go on. The last one that is left is
- * trained with all threads. A user's loss is called by the calling thread. If the call itself
- * fails, nothing is trained, and the status of the first run that is to blame is that of the call.
+ * there, for itself: its status says why, and the others go on. Where the rates of a run are used
+ * up before its epochs have ended, those that share its vectors wait for it. The last one that is
+ * left is trained with all threads. A user's loss is called by the calling thread. If the call
+ * itself fails, nothing is trained, and the status of the first run that is to blame is that of the
+ * call.
  */
 int bp_fit_run_many(bp_fit_task *tasks, int64_t n, int64_t max_ns);
 

@@ -127,6 +127,15 @@ LANES: list[Bug] = [
         ),
     ),
     *of(
+        "csrc/engine/groups.c",
+        (
+            "lanes-that-fall-apart",
+            "most = bp_min_i64(most, s->max_batches);",
+            "most = INT64_MAX;",
+            "test_many_lanes.py::test_networks_of_which_some_have_a_schedule_stay_together",
+        ),
+    ),
+    *of(
         "csrc/engine/optim.c",
         (
             "corrections-of-another-step",

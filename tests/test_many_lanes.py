@@ -269,6 +269,27 @@ def test_only_networks_with_the_same_work_share_a_vector(lanes: list[list[int]])
         assert state(nets[at], optimizers[at]) == state(net, optimizer)
 
 
+@pytest.mark.parametrize("ages", [False, True])
+def test_networks_of_which_some_have_a_schedule_stay_together(
+    ages: bool, lanes: list[list[int]]
+) -> None:
+    """The rates that the core is given at a time are fewer than the steps of this fit."""
+    n = 2 * LANES
+    fit: dict[str, Any] = {"epochs": 600, "batch_size": 8}
+    schedule = bp.schedules.Cosine(0.01, 6000)
+    nets = [bp.Network([3, 2], seed=at) for at in range(n)]
+    optimizers = [bp.SGD(0.01 if at % 2 else schedule) for at in range(n)]
+    for at in range(0, n, LANES):  # one in each vector
+        if ages:
+            nets[at].fit(X, Y, epochs=3, batch_size=8, optimizer=optimizers[at])
+    alone, own = [net.copy() for net in nets], copy.deepcopy(optimizers)
+    bp.fit_many(nets, X, Y, optimizers=optimizers, _slice_ns=10**12, **fit)
+    assert lanes == [[LANES] * n] * (3 if ages and LANES > 1 else 2)
+    for at, (net, optimizer) in enumerate(zip(alone, own, strict=True)):
+        net.fit(X, Y, optimizer=optimizer, **fit)
+        assert state(nets[at], optimizers[at]) == state(net, optimizer)
+
+
 # ---- networks that end ----
 
 

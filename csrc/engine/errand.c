@@ -18,7 +18,7 @@ void bp_errand_begin_fit(bp_errand *errand, bp_fit_task *task) {
         .fit = task->fit,
         .optimizer = task->optimizer,
         .rates = task->rates,
-        .n_rates = task->n_rates,
+        .max_batches = task->rates ? task->n_rates : INT64_MAX,
         .has_one_decay = task->has_one_decay,
         .epochs = task->epochs,
         .max_threads = 1,
@@ -33,15 +33,14 @@ static int reserve_fit(const bp_errand *errand) {
                                 : engine->fit_reserve(&errand->slice);
 }
 
-/* The errand itself, or one of those that are done together with it. */
-static bp_errand *member_of(bp_errand *errand, int i) {
+bp_errand *bp_errand_member(bp_errand *errand, int i) {
     return i == 0 ? errand : &errand->others[i - 1];
 }
 
 static bp_lane_group group_of(bp_errand *errand) {
     bp_lane_group group = {.n = errand->n_others + 1};
     for (int i = 0; i < group.n; i++)
-        group.slices[i] = &member_of(errand, i)->slice;
+        group.slices[i] = &bp_errand_member(errand, i)->slice;
     return group;
 }
 
@@ -57,7 +56,7 @@ static void visit_group(bp_errand *errand, int64_t max_ns) {
     const int64_t each = (bp_clock_ns() - began) / group.n;
     errand->is_over = 1;
     for (int i = 0; i < group.n; i++) {
-        const bp_errand *member = member_of(errand, i);
+        const bp_errand *member = bp_errand_member(errand, i);
         bp_fit_task *task = member->task;
         task->lanes = group.n;
         task->batches += member->net->steps - steps[i];

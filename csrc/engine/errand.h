@@ -38,6 +38,9 @@ extern const bp_errand_kind bp_fit_errands, bp_cost_errands;
 void bp_errand_begin_fit(bp_errand *errand, bp_fit_task *task);
 void bp_errand_begin_cost(bp_errand *errand, bp_cost_task *task);
 
+/* The errand itself, or one of those that are done together with it. */
+bp_errand *bp_errand_member(bp_errand *errand, int i);
+
 /* Writes into the task where its run stands. */
 void bp_errand_end_fit(bp_errand *errand);
 

@@ -59,9 +59,8 @@ int bp_slice_time_is_up(bp_slice *s) {
 
 int bp_slice_is_over(const bp_slice *s) {
     const bp_fit *fit = s->fit;
-    return s->status != BP_OK || s->completed == s->epochs ||
-           (s->rates && s->rates_used == s->n_rates) || fit->batch < fit->first_batch ||
-           fit->batch >= fit->end_batch;
+    return s->status != BP_OK || s->completed == s->epochs || s->batches == s->max_batches ||
+           fit->batch < fit->first_batch || fit->batch >= fit->end_batch;
 }
 
 int bp_slice_goes_on(bp_slice *s) {
@@ -72,7 +71,7 @@ int bp_slice_goes_on(bp_slice *s) {
 }
 
 bp_rates bp_slice_rates(const bp_slice *s) {
-    return s->rates ? s->rates[s->rates_used] : bp_optimizer_rates(s->optimizer);
+    return s->rates ? s->rates[s->batches] : bp_optimizer_rates(s->optimizer);
 }
 
 void bp_slice_count_batch(bp_slice *s, double cost, const bp_batch *batch) {
@@ -84,7 +83,7 @@ void bp_slice_count_batch(bp_slice *s, double cost, const bp_batch *batch) {
     fit->cost_sum += cost * weight;
     fit->cost_weight += weight;
     s->rows += batch->n;
-    s->rates_used++;
+    s->batches++;
     s->optimizer->step++;
     fit->net->steps++;
     if (++fit->batch < fit->n_batches) return;

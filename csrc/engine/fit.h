@@ -27,9 +27,9 @@ struct bp_fit {
 typedef struct {
     bp_fit *fit;
     bp_optimizer *optimizer;
-    const bp_rates *rates;
-    int64_t n_rates, rates_used;
-    int has_one_decay; /* all rates have the same weight decay; 0 if that is not known */
+    const bp_rates *rates;        /* of each batch that it may do; NULL: the optimizer's */
+    int64_t max_batches, batches; /* that it may do, and has done */
+    int has_one_decay;            /* all rates have the same weight decay; 0 if that is not known */
     int64_t epochs, completed;
     int max_threads;
     int64_t deadline, turn_end;          /* on the monotonic clock, in ns */

@@ -78,12 +78,29 @@ static void place(sorting *sort, const bp_errand *errand, int64_t i, bp_errand *
     *tail += leader->n_others;
 }
 
+/* Lets runs that are done together end at one batch, so that they can go on together: where the
+ * rates of one of them are used up before its epochs have ended, the others wait for more. */
+static void end_together(bp_errand *leader) {
+    int64_t most = INT64_MAX;
+    for (int i = 0; i <= leader->n_others; i++) {
+        const bp_slice *s = &bp_errand_member(leader, i)->slice;
+        if (s->rates && (s->fit->batch + s->max_batches) / s->fit->n_batches < s->epochs)
+            most = bp_min_i64(most, s->max_batches);
+    }
+    for (int i = 0; i <= leader->n_others; i++) {
+        bp_slice *s = &bp_errand_member(leader, i)->slice;
+        s->max_batches = bp_min_i64(most, s->max_batches);
+    }
+}
+
 static void sort_errands(sorting *sort, bp_errand *errands, int64_t n, int64_t leading) {
     int64_t at = 0, tail = leading;
     for (int64_t i = 0; i < n; i++)
         place(sort, &errands[i], i, errands, &at, &tail);
     for (int64_t i = 0; i < n; i++)
         errands[i] = sort->sorted[i];
+    for (int64_t i = 0; i < leading; i++)
+        end_together(&errands[i]);
 }
 
 int bp_groups_form(bp_errand *errands, int64_t n, int threads, int64_t *leading) {

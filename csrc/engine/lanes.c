@@ -48,7 +48,7 @@ static int adds_decay(const bp_slice *s) {
 static int decays_alike(const bp_slice *s) {
     if (!s->rates || s->has_one_decay || s->optimizer->kind == BP_OPT_ADAMW) return 1;
     const int first = adds_decay(s);
-    for (int64_t i = s->rates_used; i < s->n_rates; i++)
+    for (int64_t i = s->batches; i < s->max_batches; i++)
         if ((s->rates[i].weight_decay != 0.0) != first) return 0;
     return 1;
 }

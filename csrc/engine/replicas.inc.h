@@ -195,9 +195,8 @@ static int train_stretch(replica_member *m) {
     const bp_fit *fit = s->fit;
     bp_optimizer optimizer = *s->optimizer; /* counts this member's steps */
     const int64_t begin = fit->batch, steps = m->job.net->steps;
-    const bp_rates *rates = s->rates ? s->rates + s->rates_used : NULL;
-    const int64_t most = s->rates ? s->n_rates - s->rates_used : fit->n_batches;
-    const int64_t end = bp_min_i64(fit->end_batch, begin + most);
+    const bp_rates *rates = s->rates ? s->rates + s->batches : NULL;
+    const int64_t end = begin + bp_min_i64(fit->end_batch - begin, s->max_batches - s->batches);
     for (int64_t batch = begin; batch < end; batch++, optimizer.step++) {
         const int set = batch & 1;
         const bp_rates own = rates ? rates[batch - begin] : bp_optimizer_rates(&optimizer);

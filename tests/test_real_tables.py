@@ -412,8 +412,9 @@ def test_a_model_that_fails_does_not_end_the_run(capsys: pytest.CaptureFixture[s
     assert main(["bench", "tables", "--quick", "--markdown"]) == 0
     out = capsys.readouterr().out
     assert "broken failed on flowers: RuntimeError: no memory left" in out
-    assert "| flowers: 400 x 2, 3 classes | 0.4000 |  |" in out
-    assert "| constant | 0.4100 |" in out
+    assert "| flowers: 400 x 2, 3 classes | 0.4000 | - |" in out
+    assert "| constant | 0.4100 | - | 0.4100 |" in out  # no table of numbers was learnt
+    assert "| broken | 0" not in out  # nor has it a rank
     assert "line:" not in out  # too slow for a quick run
 
 
@@ -474,6 +475,14 @@ def test_tables_that_not_all_have_learnt_do_not_count(monkeypatch: pytest.Monkey
     # No table of numbers was learnt; JSON knows no NaN.
     assert standings["one"]["numbers"] is None
     json.loads(report.json(), parse_constant=pytest.fail)
+    shown = [table.text() for table in report.tables]
+    assert [line.split()[1:] for line in shown[0].splitlines()[2:]] == [
+        ["0.0900", "0.1900", "-"],
+        ["0.2900", "-", "-"],
+        ["0.0000", "0.0000", "-"],
+    ]
+    assert "never" not in shown[-1]
+    assert not any("nan" in text for text in shown)
 
 
 @pytest.mark.parametrize(

@@ -236,7 +236,7 @@ def _means(trials: Sequence[Trial], key: str) -> dict[str, dict[str, float]]:
 
 
 def _figure(value: float | None) -> str:
-    return "" if value is None or value != value else f"{value:.4f}"
+    return "-" if value is None or value != value else f"{value:.4f}"
 
 
 def _failures(trials: Sequence[Trial]) -> list[str]:

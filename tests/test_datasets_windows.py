@@ -379,12 +379,27 @@ def test_an_index_of_pandas_is_no_input(name: str | None, tmp_path: Path) -> Non
         assert Windows(tmp_path / "x.parquet", name).read(0, 0, 3)[1].tolist() == [2, 0, 1]
 
 
+@pytest.mark.parametrize(
+    "kind",
+    ["builtins.tuple", "numpy.array", "pandas.Index", "pandas.Series", "polars.Series"],
+)
+def test_names_of_targets_come_in_any_sequence(kind: str, table: Any) -> None:
+    package, name = kind.split(".")
+    make = getattr(pytest.importorskip(package), name)
+    path = table(2, **columns_of(X[:, :3], "x"))
+    found, wanted = (Windows(path, y).read(0, 0, 2) for y in (make(["x2", "x0"]), ["x2", "x0"]))
+    for one, other in zip(found, wanted, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
 def test_names_of_targets_that_are_refused(table: Any, tmp_path: Path) -> None:
     path = table(2, **columns_of(np.zeros((2, 30)), "x"))
     for y, error, words in (
-        (None, TypeError, "a str or a list of str, got NoneType"),
-        (np.zeros(100_000), TypeError, "a str or a list of str, got ndarray"),
-        ([0], TypeError, "a str or a list of str, got list"),
+        (None, TypeError, "a str or a sequence of str, got NoneType"),
+        (np.zeros(100_000), TypeError, "a str or a sequence of str, got ndarray of float64"),
+        (np.array([["x1"]]), TypeError, "a str or a sequence of str, got ndarray"),
+        ({"x1"}, TypeError, "a str or a sequence of str, got set"),
+        ([0], TypeError, "a str or a sequence of str, got list of int"),
         ([], ValueError, "got none"),
         (["x1", "x1"], ValueError, "y must name columns once, twice there: 'x1'"),
         ([f"z{at}" for at in range(999)], ValueError, r"'x7', \.\.\.; got 'z0', .*, 'z7', \.\.\.$"),
@@ -444,6 +459,7 @@ def test_wrong_files_and_arrays(tmp_path: Path) -> None:
         (tmp_path / "npz.npy", Y, ValueError, r"x: .*npz\.npy: "),
         (tmp_path / "x.csv", Y, ValueError, "x must be an array or a path that ends in .npy"),
         (X, "y.csv", ValueError, "y must be an array or a path that ends in .npy"),
+        (X, None, TypeError, "y must be an array or a path, got None"),
     ):
         with pytest.raises(error, match=words):
             Windows(x, y)

@@ -38,8 +38,8 @@ class Windows(Rows):
         An .npy or a .parquet file, or an array, such as an np.memmap.
     y : path, array_like, str or sequence of str
         Targets as for `Network.fit`: an .npy file or an array. For a .parquet file, the name of the
-        column of targets, or the names of several; all other columns are inputs, except an index
-        of pandas.
+        column of targets, or the names of several, in a list, an array or an Index of pandas; all
+        other columns are inputs, except an index of pandas.
     rows : int
         How many rows a window has. It is rounded down to whole batches, at least one. Two windows
         and a block are in memory at a time, and a third window for a moment where it has to be
@@ -162,6 +162,8 @@ class _Array:
 
     def __init__(self, value: Any, name: str) -> None:
         self._path: str | None = None
+        if value is None:
+            raise TypeError(f"{name} must be an array or a path, got None")
         if isinstance(value, (str, bytes, os.PathLike)):
             path = as_path(value, name)
             if _suffix(path) != ".npy":
@@ -281,10 +283,13 @@ class _Parquet:
 
 def _as_targets(value: Any, columns: list[str], path: str) -> list[str]:
     """Return the names of the columns of targets in a Parquet file that has these columns."""
-    names = [value] if isinstance(value, str) else value
-    if not isinstance(names, (list, tuple)) or not all(isinstance(name, str) for name in names):
+    is_sequence = isinstance(value, (list, tuple)) or len(getattr(value, "shape", ())) == 1
+    names = list(value) if is_sequence else [value]
+    if not all(isinstance(name, str) for name in names):
+        what = f"{type(value).__name__} of {type(names[0]).__name__}" if is_sequence else ""
         raise TypeError(
-            f"y must name columns of {path}: a str or a list of str, got {type(value).__name__}"
+            f"y must name columns of {path}, which has the targets too: a str or a sequence of "
+            f"str, got {what or type(value).__name__}"
         )
     twice = _repeated(columns)
     if twice:
@@ -298,7 +303,7 @@ def _as_targets(value: Any, columns: list[str], path: str) -> list[str]:
             f"y must name columns of {path}, which has {listing(columns)}; "
             f"got {listing(missing) or 'none'}"
         )
-    return list(names)
+    return [str(name) for name in names]
 
 
 def _repeated(names: Sequence[str]) -> str:

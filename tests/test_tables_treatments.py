@@ -59,6 +59,51 @@ def test_nothing_is_learnt_from_rows_that_are_held_out(write):
     assert (other.x_test[:, 2:6] == 0).all()
 
 
+@pytest.mark.parametrize("scaling", [None, "robust"])
+def test_held_out_values_and_targets_may_be_any_of_their_kind(write, scaling):
+    rng = np.random.default_rng(0)
+    colors, animals = ["red", "green", "blue", "grey"], ["cat", "dog", "cow", "owl", "bee"]
+    table = {
+        "number": [f"{value:.3f}" for value in rng.normal(size=200)],
+        "gap": ["" if at % 7 == 0 else at * at for at in range(200)],
+        "money": [f"${1000 * (at % 31) + at}" for at in range(200)],
+        "day": [f"2023-{1 + at % 12:02}-{1 + at % 28:02}" for at in range(200)],
+        "color": [colors[at % 4] for at in rng.integers(99, size=200)],
+        "words": [f"{animals[at % 5]} {animals[at % 3]} {at}" for at in range(200)],
+        "y": [at / 7 for at in range(200)],
+    }
+    options = {"hold_out": 0.25, "seed": 3, "scaling": scaling}
+    data = load_csv(write(table), **options)
+    assert [row[1] for row in data.encoding.report()] == [
+        "number", "number", "number", "date", "category", "words",
+    ]  # fmt: skip
+    held = np.flatnonzero(np.isin(table["y"], data.y_test))
+    assert len(held) == 50
+    targets = [table["y"][at] for at in held]
+    for at, target in zip(held, rng.permutation(targets).tolist(), strict=True):
+        table["number"][at], table["gap"][at] = -1e9, at - 0.5
+        table["money"][at], table["day"][at] = "$1e7", "1815-06-18 12:30"
+        table["color"][at], table["words"][at] = "violet", f"unheard of {at}"
+        table["y"][at] = target
+    other = load_csv(write(table), **options)
+    assert other.encoding == data.encoding
+    np.testing.assert_array_equal(other.x, data.x)
+    np.testing.assert_array_equal(other.y, data.y)
+    assert not np.array_equal(other.x_test, data.x_test)
+    assert not np.array_equal(other.y_test, data.y_test)
+
+
+def test_a_held_out_cell_can_tell_how_others_are_written(write):
+    table = {"day": [f"{1 + at % 12}/{1 + at % 5}/2023" for at in range(40)]}
+    data = load_csv(write(table), hold_out=0.25, seed=3)
+    assert "the month is taken to come first" in told(data, "day")[2]
+    table["day"][int(data.y_test[0] * 7 + 0.5)] = "25/3/2023"
+    other = load_csv(write(table), hold_out=0.25, seed=3)
+    np.testing.assert_array_equal(other.y, data.y)
+    assert "month is taken" not in told(other, "day")[2]
+    assert not np.array_equal(other.x, data.x)
+
+
 def test_what_stands_for_a_missing_cell_can_be_chosen(write):
     path = write({"a": [1, 2, -999, 4, 5], "b": ["x", "none", "x", "y", "NA"]})
     data = load_csv(path, missing=["-999", "None"])

@@ -497,7 +497,7 @@ class Model(Derivatives):
 
 
 def _dropout_factors(schedule: Schedule | None) -> Rates | None:
-    """Return what gives the factors of a schedule, if the first ones are factors."""
+    """Return what gives the factors of a schedule, if the first one is a factor."""
     if schedule is None:
         return None
     factors = Rates(schedule, "dropout_schedule", high=1.0)

@@ -223,7 +223,6 @@ def test_files_and_copies_keep_it(tmp_path: Path, suffix: str) -> None:
         (FLAT.to_dict(), TypeError, "dropout_schedule must be a Schedule or None, got {'name'"),
         (Own(0.5), TypeError, "dropout_schedule must be a Schedule.*of pybackprop.schedules"),
         (schedules.FlatCos(1.5, 9), ValueError, "factors from 0 to 1, got 1.5 at step 0"),
-        (schedules.Exponential(0.5, 1.01), ValueError, "from 0 to 1, got 1.00338.* at step 70"),
     ],
 )
 def test_what_gives_no_factors_is_refused(value: Any, error: type[Exception], message: str) -> None:
@@ -233,14 +232,39 @@ def test_what_gives_no_factors_is_refused(value: Any, error: type[Exception], me
 
 def test_a_late_factor_that_is_none_changes_nothing() -> None:
     net = network(schedules.Exponential(0.5, 1.001))  # above 1 from step 694 on
-    net._net.set_counters(690, 0)
     before = net.parameters.copy()
-    with pytest.raises(ValueError, match="dropout_schedule must give factors from 0 to 1"):
-        net.fit(X, Y)
-    with pytest.raises(ValueError, match="dropout_schedule must give factors from 0 to 1"):
-        net.step(X, Y, bp.SGD())
-    np.testing.assert_array_equal(net.parameters, before)
-    assert net._net.get_counters() == (690, 0)
+    calls: list[tuple[int, Any]] = [
+        (693, lambda: net.fit(X, Y)),  # two steps
+        (694, lambda: net.step(X, Y, bp.SGD())),
+        (694, lambda: net.dropout_masks(3)),
+    ]
+    for first, call in calls:
+        net._net.set_counters(first, 0)
+        with pytest.raises(ValueError, match=r"factors from 0 to 1, got 1\.00\S* at step 694"):
+            call()
+        np.testing.assert_array_equal(net.parameters, before)
+        assert net._net.get_counters() == (first, 0)
+
+
+@pytest.mark.parametrize("slice_ns", [1, 50_000_000])
+def test_only_steps_that_are_taken_count(slice_ns: int) -> None:
+    """Factors that are none from step 70 on are not looked at before."""
+    fitted, streamed, member = (network(schedules.Exponential(0.5, 1.01)) for _ in range(3))
+    arguments: dict[str, Any] = {"epochs": 7, "batch_size": 4, "shuffle": False}
+    fitted.fit(X, Y, optimizer="sgd", _slice_ns=slice_ns, **arguments)
+    streamed.fit_stream(batches(X, Y, 4), epochs=7, optimizer="sgd")
+    bp.fit_many([member], X, Y, optimizers="sgd", _slice_ns=slice_ns, **arguments)
+    for net in (fitted, streamed, member):
+        assert net._net.get_counters()[0] == 70
+        np.testing.assert_array_equal(net.parameters, fitted.parameters)
+    for net, train in (
+        (fitted, lambda: fitted.fit(X[:4], Y[:4])),
+        (streamed, lambda: streamed.fit_stream(batches(X, Y, 4))),
+        (member, lambda: bp.fit_many([member], X[:4], Y[:4], optimizers="sgd")),
+    ):
+        with pytest.raises(ValueError, match=r"got 1.00338.* at step 70$"):
+            train()
+        np.testing.assert_array_equal(net.parameters, streamed.parameters)
 
 
 # Each is first above 1 far from both ends of the blocks in which a fit computes its rates.
@@ -285,12 +309,36 @@ def test_a_resumed_run_that_would_come_to_no_factor_changes_nothing(
     fit(network(schedule), 300)
     net = network(schedule)
     before = net.parameters.copy()
-    with pytest.raises(ValueError, match=r"got 1\.0\S* at step 767"):
+    with pytest.raises(ValueError, match=r"got 1\.0\S* at step 699"):
         fit(net, 700, resume=True)
     np.testing.assert_array_equal(net.parameters, before)
     net._net.set_counters(300, 0)
     fit(net, 500, resume=True)
     assert net._net.get_counters() == (500, 500)
+
+
+@pytest.mark.parametrize("many", [False, True])
+def test_a_network_that_has_been_stopped_takes_no_more_steps(tmp_path: Path, many: bool) -> None:
+    """So nothing is wrong with a factor that is none at steps after its last one."""
+    schedule = schedules.Exponential(0.9, 1.01)  # above 1 from step 11 on
+    other, stopped = network(), network(schedule)
+
+    def fit(epochs: int, **more: Any) -> Any:
+        arguments = {"epochs": epochs, "batch_size": len(X), "checkpoint": tmp_path / "run", **more}
+        if many:
+            arguments["callbacks"] = lambda end: np.array([False, end.epoch == 2])
+            return bp.fit_many([other, stopped], X, Y, optimizers="sgd", **arguments)
+        still = bp.SGD(0.0)  # so the validation cost stays, and patience ends after one epoch
+        return stopped.fit(X, Y, optimizer=still, validation=(X, Y), patience=1, **arguments)
+
+    fit(5)
+    done = stopped._net.get_counters()
+    history = fit(30, resume=True)
+    assert stopped._net.get_counters() == done
+    if many:
+        assert history.status.tolist() == ["done", "stopped"]
+        with pytest.raises(ValueError, match=r"^networks\[1\]: .* at step 32"):
+            bp.fit_many([other, stopped], X, Y, optimizers="sgd", epochs=30, batch_size=len(X))
 
 
 def test_the_network_keeps_a_copy() -> None:

@@ -103,6 +103,16 @@ def test_rates_ahead_have_the_bits_of_single_rates(
     assert ahead.tolist() == [single(start + i) for i in range(600)]
 
 
+def test_a_rate_is_refused_at_the_step_that_takes_it() -> None:
+    schedule = bp.schedules.Exponential(1e308, 1.5)  # infinite from step 2 on
+    rates = Rates(schedule, "lr")
+    assert rates.ahead(0, 2).tolist() == [rates(0), rates(1)] == [1e308, 1e308 * 1.5]
+    for take in (lambda: rates(2), lambda: rates.ahead(1, 2), lambda: rates.check(0, 3)):
+        with pytest.raises(ValueError, match="lr must give finite rates >= 0, got inf at step 2"):
+            take()
+    rates.check(0, 2)
+
+
 def test_bad_settings() -> None:
     with pytest.raises(ValueError, match="lr must be a finite number >= 0, got -1"):
         bp.schedules.Constant(-1)

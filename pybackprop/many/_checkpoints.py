@@ -233,9 +233,14 @@ class ManyCheckpoints:
                 return found
         return None
 
-    def reached(self) -> dict[str, Array] | None:
-        """Return the figures of the members in the checkpoint to go on from, if there is one."""
-        return None if self._position is None else self._position.figures
+    def ahead(self) -> tuple[Array, Array] | None:
+        """Return the next steps of the networks in the checkpoint, and how many each has to do."""
+        if self._position is None:
+            return None
+        figures, standing = self._position.figures, self.standing
+        done = figures["epoch"] * standing.n_batches + figures["batch"]
+        left = standing.wanted * standing.n_batches - done
+        return figures["steps"], np.where(self._position.status() == "running", left, 0)
 
     def go_on(self, run: ManyFit) -> None:
         """Bring the members to where the checkpoint left them, if there is one."""
@@ -250,6 +255,7 @@ class _Position:
 
     def __init__(self, archive: Archive, header: dict[str, Any], owner: ManyCheckpoints) -> None:
         self._archive, self._members = archive, owner.members
+        self._wanted = owner.standing.wanted
         n = len(owner.members)
         self.done = as_count(header["done"], "done")
         figures = {name: self._read(name, np.dtype(np.int64), (n,)) for name in _INTEGERS}
@@ -333,6 +339,13 @@ class _Position:
         }
         return from_state_dict(state)
 
+    def status(self) -> Array:
+        """Return the status of each member in the fit that goes on."""
+        found = np.array(STATUSES)[self.figures["status"]]
+        # More epochs may be wanted now than when these members were done.
+        found[(found == "done") & (self.figures["epoch"] < self._wanted)] = "running"
+        return found
+
     def apply(self, run: ManyFit, standing: Standing) -> None:
         """Bring the members, and the standing, to this position."""
         figures = self.figures
@@ -350,10 +363,7 @@ class _Position:
         for name, curve in self.curves.items():
             getattr(history, f"_{name}")[:, : curve.shape[1]] = curve
         history.epochs[:], history.best_epoch[:] = figures["epoch"], figures["best_epoch"]
-        history.status[:] = np.array(STATUSES)[figures["status"]]
-        # More epochs may be wanted now than when these members were done.
-        done = (history.status == "done") & (history.epochs < standing.wanted)
-        history.status[done] = "running"
+        history.status[:] = self.status()
         standing.active[:] = history.status == "running"
         standing.best_cost[:], standing.carried[:] = figures["best_cost"], figures["carried"]
         standing.epoch = min([self.done, *history.epochs[standing.active].tolist()])

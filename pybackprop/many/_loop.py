@@ -75,15 +75,12 @@ class ManyTrainer(Standing):
 
     def _check_dropout(self) -> None:
         """Refuse schedules that leave what is allowed at some step of this fit."""
-        resumed = None if self.checkpoints is None else self.checkpoints.reached()
+        resumed = None if self.checkpoints is None else self.checkpoints.ahead()
+        first, left = (None, self.wanted * self.n_batches) if resumed is None else resumed
         for at, member in enumerate(self.members.members):
-            total = int(self.wanted[at] * self.n_batches[at])
-            first = None
-            if resumed is not None:
-                first, done = resumed["steps"][at], resumed["epoch"][at] * self.n_batches[at]
-                total -= int(done + resumed["batch"][at])
+            step = None if first is None else int(first[at])
             try:
-                _core.check_dropout(member.network._net, total, first)
+                _core.check_dropout(member.network._net, int(left[at]), step)
             except ValueError as error:
                 raise ValueError(f"networks[{at}]: {error}") from error
 
@@ -313,7 +310,8 @@ class _Rates:
             step = optimizer.steps
             first, rates = self._known.get(at, (step, np.empty(0)))
             if step - first >= len(rates):
-                count = min(int(left[at] * n_batches[at]), self._limit)
+                steps_left = int(left[at] * n_batches[at] - table["batch"][at])
+                count = min(steps_left, self._limit)
                 coming = optimizer._coming_rates(self._nets[at], count)
                 assert coming is not None  # since a schedule makes it one of these
                 first, rates = self._known[at] = step, coming

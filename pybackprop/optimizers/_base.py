@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Callable
 from typing import Any, ClassVar, TypeVar, overload
 
@@ -45,11 +46,12 @@ class Rates:
         self, source: Schedule | Callable[[int], float], name: str, high: float = math.inf
     ) -> None:
         self.source, self.name, self.high = source, name, high
+        self._most = min(high, sys.float_info.max)
         self._number = -1
         self._block: list[float] = []
 
-    def _checked(self, rates: Array, first: int) -> list[float]:
-        bad = ~(np.isfinite(rates) & (rates >= 0) & (rates <= self.high))
+    def _check(self, rates: Array, first: int) -> None:
+        bad = ~((rates >= 0) & (rates <= self._most))
         if bad.any():
             step = int(np.argmax(bad))
             wanted = "finite rates >= 0"
@@ -58,19 +60,20 @@ class Rates:
             raise ValueError(
                 f"{self.name} must give {wanted}, got {rates[step]} at step {first + step}"
             )
-        return list(rates.tolist())
 
     def check(self, first: int, count: int) -> None:
-        """Refuse a schedule whose rates at so many steps, in whole blocks, are not as wanted."""
+        """Refuse a schedule whose rates at so many steps are not as wanted."""
         assert isinstance(self.source, Schedule)
         last = first + count - 1
-        last += _BLOCK - 1 - last % _BLOCK  # since a step's whole block is computed with it
         changing = range(first, min(last, max(first, self.source._settles())) + 1)
         parts = [changing[at : at + 16 * _BLOCK] for at in range(0, len(changing), 16 * _BLOCK)]
         for steps in (*parts, range(last, last + 1)):
-            with np.errstate(over="ignore"):
-                rates = self.source(np.arange(steps.start, steps.stop))
-            self._checked(np.asarray(rates, np.float64), steps.start)
+            self._check(self._rates(self.source, steps), steps.start)
+
+    @staticmethod
+    def _rates(source: Schedule, steps: range) -> Array:
+        with np.errstate(over="ignore"):  # infinite rates are refused, at steps that are taken
+            return np.asarray(source(np.arange(steps.start, steps.stop)), np.float64)
 
     def _value(self, step: int) -> float:
         return as_real(self.source(step), f"{self.name} at step {step}", low=0.0)
@@ -79,13 +82,19 @@ class Rates:
         """Return the rate of a step."""
         if not isinstance(self.source, Schedule):
             return self._value(step)
-        number, position = divmod(step, _BLOCK)
+        rate = self._block_of(self.source, step)[step % _BLOCK]
+        if not 0.0 <= rate <= self._most:
+            self._check(np.array([rate]), step)
+        return rate
+
+    def _block_of(self, source: Schedule, step: int) -> list[float]:
+        """Return the rates of the block of a step, of which not all may be taken."""
+        number = step // _BLOCK
         if number != self._number:
             first = number * _BLOCK
-            steps = np.arange(first, first + _BLOCK)
-            self._block = self._checked(np.asarray(self.source(steps), np.float64), first)
+            self._block = self._rates(source, range(first, first + _BLOCK)).tolist()
             self._number = number
-        return self._block[position]
+        return self._block
 
     def ahead(self, step: int, limit: int) -> Array:
         """Return the rates of the next steps, at least one and at most limit."""
@@ -93,9 +102,11 @@ class Rates:
             return np.array([self._value(step + i) for i in range(min(limit, _BLOCK))])
         rates: list[float] = []
         while len(rates) < limit and len(rates) < 16 * _BLOCK:
-            self(step + len(rates))
-            rates += self._block[(step + len(rates)) % _BLOCK :]
-        return np.array(rates[:limit])
+            at = step + len(rates)
+            rates += self._block_of(self.source, at)[at % _BLOCK :]
+        found = np.array(rates[:limit])
+        self._check(found, step)
+        return found
 
 
 class Setting:

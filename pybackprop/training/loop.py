@@ -219,9 +219,10 @@ class Trainer:
 
     def _check_dropout(self) -> None:
         """Refuse a schedule that leaves what is allowed at some step of this fit."""
-        total, first = self.epochs * self.n_batches, None
-        if self.position is not None and self.checkpoints is not None:
-            total -= self.position.epoch * self.n_batches + self.position.batch
+        total, first, position = self.epochs * self.n_batches, None, self.position
+        if position is not None and self.checkpoints is not None:
+            total -= position.epoch * self.n_batches + position.batch
+            total *= not self._is_out_of_patience(position.history)
             first = self.checkpoints.reached()
         _core.check_dropout(self.network._net, total, first)
 
@@ -340,7 +341,7 @@ class Trainer:
         source = optimizer._state.schedules, optimizer.steps - done
         known = self._rates_of[0] is source[0] and self._rates_of[1] == source[1]
         if self._rates is None or not known or not 0 <= used < len(self._rates):
-            left = (self.epochs - len(self.history)) * self.n_batches
+            left = self.epochs * self.n_batches - done
             self._rates = optimizer._coming_rates(self.network._net, left)
             self._rates_of, self._rates_begin, used = source, done, 0
         return None if self._rates is None else self._rates[used:]
@@ -381,13 +382,13 @@ class Trainer:
         cost_sum, cost_weight, seconds = position.running
         fit.resume(position.epoch, position.batch, (cost_sum, cost_weight), position.start)
         self.history, self.best = position.history, position.best
-        self._stop = self._is_out_of_patience()
+        self._stop = self._is_out_of_patience(self.history)
         self.clock.position, self.clock.carried = self._steps(fit), seconds
 
-    def _is_out_of_patience(self) -> bool:
+    def _is_out_of_patience(self, history: History) -> bool:
         """Return whether the validation cost was lowest long enough ago to stop."""
-        best = -1 if self.history.best_epoch is None else self.history.best_epoch
-        return self.patience is not None and len(self.history) - 1 - best >= self.patience
+        best = -1 if history.best_epoch is None else history.best_epoch
+        return self.patience is not None and len(history) - 1 - best >= self.patience
 
     def _end_epoch(self, bar: Any) -> bool:
         """Validate, keep the best parameters and call back; return whether to stop."""
@@ -403,7 +404,7 @@ class Trainer:
                 history.best_epoch = epoch
                 if self.patience is not None:
                     self.best = self.network.parameters.copy()
-            stop = self._is_out_of_patience()
+            stop = self._is_out_of_patience(history)
         bar.end_epoch(epoch, history.cost[-1], val_cost)
         figures = EpochEnd(
             epoch,

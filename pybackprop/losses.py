@@ -1,4 +1,4 @@
-"""Losses that a user gives as functions, and the memory that they share with the core."""
+"""The outputs of losses, losses that a user gives as functions, and their memory in the core."""
 
 from __future__ import annotations
 
@@ -9,6 +9,10 @@ import numpy as np
 
 Array = np.ndarray[Any, np.dtype[Any]]
 LossFunction = Callable[[Array, Array], tuple[Any, Any]]
+
+# The activation of the output that a loss needs, and the loss that goes best with an activation.
+OUTPUT_OF = {"cross_entropy": "softmax", "binary_cross_entropy": "sigmoid"}
+LOSS_OF = {output: loss for loss, output in OUTPUT_OF.items()}
 
 
 def smoothed(targets: Array, label_smoothing: float) -> Array:

@@ -12,7 +12,7 @@ import numpy as np
 from ._core import ACTIVATIONS, LOSSES, PRECISIONS
 from .initializers import NAMES as INITIALIZERS
 from .inputs import as_choice, as_count, as_dtype, as_real, as_reals
-from .losses import LossFunction
+from .losses import OUTPUT_OF, LossFunction
 from .schedules import BUILT_IN, Schedule
 
 # Far more than can be trained; a bound on what a file can ask for.
@@ -21,9 +21,6 @@ MAX_LAYERS = 10_000
 # By which layers differ in what the optimizer does to them.
 FACTORS = ("lr_factors", "decay_factors", "eps_factors")
 Factors = tuple[tuple[float, float], ...]  # of the weights and of the biases of each layer
-
-# The activation that a loss computed from the pre-activation needs.
-_OUTPUT_OF = {"cross_entropy": "softmax", "binary_cross_entropy": "sigmoid"}
 
 
 def count_parameters(widths: Sequence[int]) -> int:
@@ -76,7 +73,7 @@ def as_loss(value: Any, output: str) -> str | LossFunction:
         function: LossFunction = value
         return function
     loss = as_choice(value, "loss", LOSSES)
-    needed = _OUTPUT_OF.get(loss)
+    needed = OUTPUT_OF.get(loss)
     if needed is not None and output != needed:
         raise ValueError(f"loss {loss!r} needs output={needed!r}, got output={output!r}")
     return loss

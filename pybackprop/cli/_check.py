@@ -90,6 +90,7 @@ def run(args: argparse.Namespace) -> int:
 def _network(args: argparse.Namespace) -> Any:
     """Load or make the network to be checked."""
     from .. import Network
+    from ..losses import OUTPUT_OF
 
     given = {name: getattr(args, name) for name in ("activation", "loss", "dtype")}
     if re.fullmatch(r"\d+(-\d+)+", args.network) is None:
@@ -102,11 +103,10 @@ def _network(args: argparse.Namespace) -> Any:
             )
         return Network.load(args.network)
     loss = given["loss"] or "mse"
-    output = {"cross_entropy": "softmax", "binary_cross_entropy": "sigmoid"}.get(loss, "identity")
     return Network(
         [int(width) for width in args.network.split("-")],
         activation=given["activation"] or "tanh",
-        output=output,
+        output=OUTPUT_OF.get(loss, "identity"),
         loss=loss,
         dtype=given["dtype"] or "float64",
         seed=args.seed,

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from ..losses import OUTPUT_OF
 from ..recipes import Recipe
 from ..scores import FALLING, log_loss, probabilities, scores_of_classes, scores_of_numbers
 from . import _parallel
@@ -19,8 +20,6 @@ if TYPE_CHECKING:
 
 # The shares of the training examples that decide when to stop: of few, and of many.
 _STOPPING_PARTS = ((1_000, 0.2), (None, 0.1))
-
-_OUTPUTS = {"cross_entropy": "softmax", "binary_cross_entropy": "sigmoid"}
 
 
 class Trained(NamedTuple):
@@ -53,7 +52,7 @@ def loss_of(args: argparse.Namespace, data: Dataset) -> str:
     loss = args.loss
     if loss is None:
         loss = "mse" if data.class_names is None else "cross_entropy"
-    elif data.class_names is None and loss in _OUTPUTS:
+    elif data.class_names is None and loss in OUTPUT_OF:
         raise ValueError(f"--loss {loss} is for classes, but the targets are numbers")
     if args.label_smoothing and loss != "cross_entropy":
         raise ValueError(f"--label-smoothing is for the loss cross_entropy, but the loss is {loss}")
@@ -67,7 +66,7 @@ def network(args: argparse.Namespace, data: Dataset, loss: str) -> Network:
     """
     from .. import Network
 
-    output = "identity" if data.class_names is None else _OUTPUTS.get(loss, "sigmoid")
+    output = "identity" if data.class_names is None else OUTPUT_OF.get(loss, "sigmoid")
     recipe = constants(args, data)
     net = Network(
         [data.n_features, *recipe.hidden, data.n_outputs],

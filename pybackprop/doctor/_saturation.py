@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..kernels import activation_derivative
+from ..losses import LOSS_OF, OUTPUT_OF
 from ._finding import Finding
 from ._layers import BOUNDED, FLAT, LayerFlow, steepest
 from ._lines import rebuild, redraw
@@ -16,8 +17,6 @@ _OUTPUTS = 0.1
 
 # The error from which an output of sigmoid or softmax is on the wrong side.
 _WRONG = 0.5
-
-_CROSS_ENTROPY_OF = {"sigmoid": "binary_cross_entropy", "softmax": "cross_entropy"}
 
 
 def check_hidden(patient: Patient, layers: tuple[LayerFlow, ...]) -> list[Finding]:
@@ -49,7 +48,7 @@ def check_outputs(patient: Patient) -> list[Finding]:
     """
     net = patient.net
     name = net.activations[-1]
-    if name not in BOUNDED or net.loss in _CROSS_ENTROPY_OF.values():
+    if name not in BOUNDED or net.loss in OUTPUT_OF:
         return []
     wrong = np.abs(patient.outputs - patient.targets) > _WRONG
     if name == "softmax":
@@ -62,7 +61,7 @@ def check_outputs(patient: Patient) -> list[Finding]:
     if share < _OUTPUTS:
         return []
     advice = []
-    loss = _CROSS_ENTROPY_OF.get(name)
+    loss = LOSS_OF.get(name)
     if loss is not None and patient.targets.min() >= 0.0 and patient.targets.max() <= 1.0:
         why = f"whose delta does not vanish where {name} is flat"
         advice.append(rebuild(net, why, loss=loss))

@@ -8,12 +8,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from .._core import FLOAT32, FLOAT64, Array
 from ..initializers import NAMES as INITIALIZERS
 from ..inputs import as_choice
+from ..losses import LOSS_OF
 
 if TYPE_CHECKING:
     from ..model import Kind
-
-# The loss that goes with an output activation, if the source names none.
-_LOSSES = {"softmax": "cross_entropy", "sigmoid": "binary_cross_entropy"}
 
 
 class Layer(NamedTuple):
@@ -47,7 +45,7 @@ def build(
     settings = {
         "dtype": FLOAT64 if double else FLOAT32,
         "init": "zeros",
-        "loss": _LOSSES.get(settings["output"], "mse"),
+        "loss": LOSS_OF.get(settings["output"], "mse"),  # if the source names none
         **settings,
     }
     init = as_choice(settings["init"], "init", INITIALIZERS)

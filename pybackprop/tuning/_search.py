@@ -12,6 +12,7 @@ from .. import _core
 from .._core import Array
 from ..distributed import Order, Workers, in_one_block, using
 from ..inputs import as_choice, as_count, as_flag, as_inputs, as_reals, as_targets
+from ..losses import OUTPUT_OF
 from ..many import fit_many
 from ..network import Network
 from ..nonfinite import require_finite
@@ -161,8 +162,7 @@ class _Study:
         targets = as_reals(given["y"], "y")
         is_labels = targets.dtype.kind in "iub" and targets.ndim == 1
         fixed.setdefault("loss", "cross_entropy" if is_labels else "mse")
-        outputs = {"cross_entropy": "softmax", "binary_cross_entropy": "sigmoid"}
-        fixed.setdefault("output", outputs.get(str(fixed["loss"]), "identity"))
+        fixed.setdefault("output", OUTPUT_OF.get(str(fixed["loss"]), "identity"))
         fixed.setdefault("widths", [64])
         self.fixed = fixed
         x = as_table(given["X"], targets)

@@ -218,6 +218,11 @@ def as_targets(value: Any, rows: int, n_out: int, loss: Any, dtype: np.dtype[Any
     return _native(array, dtype)
 
 
+def flat_labels(targets: Array) -> Array:
+    """Return targets of `as_targets` so that it takes them again: labels in one dimension."""
+    return targets.reshape(-1) if targets.dtype == INT64 else targets
+
+
 def as_weights(value: Any, rows: int) -> Array | None:
     """Return sample weights as C-contiguous float64, or None."""
     if value is None:

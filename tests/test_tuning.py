@@ -96,6 +96,19 @@ def test_cross_validation_is_training_on_the_other_folds() -> None:
     assert repr(cv).startswith("CrossValidation(4 folds: cost 0.")
 
 
+def test_targets_in_bytes_are_no_labels_where_there_are_several_outputs() -> None:
+    rng = np.random.default_rng(0)
+    x, bits = rng.normal(size=(40, 3)), rng.integers(0, 2, (40, 2))
+    net = bp.Network([3, 4, 2], output="sigmoid", loss="binary_cross_entropy", seed=1)
+    own = {"widths": 4, "loss": "binary_cross_entropy"}
+    found = []
+    for y in (bits.astype(np.uint8), bits.astype(np.float64)):
+        costs = bp.tuning.cross_validate(net, x, y, folds=4, epochs=2).costs
+        result = bp.tuning.search(x, y, {"lr": [0.1]}, max_epochs=2, folds=2, network=own, seed=1)
+        found.append((costs.tolist(), result.best.score))
+    assert found[0] == found[1]
+
+
 def test_each_fold_has_its_own_scaling_or_that_of_the_pattern() -> None:
     net = bp.Network([3, 4, 1], seed=0)
     net.set_scaling([1, 2, 3], [1, 1, 1])

@@ -11,7 +11,7 @@ import numpy as np
 from .. import _core
 from .._core import Array
 from ..distributed import Order, Workers, in_one_block, using
-from ..inputs import as_choice, as_count, as_flag, as_inputs, as_reals, as_targets
+from ..inputs import as_choice, as_count, as_flag, as_inputs, as_reals, as_targets, flat_labels
 from ..losses import OUTPUT_OF
 from ..many import fit_many
 from ..network import Network
@@ -181,7 +181,7 @@ class _Study:
     @property
     def targets(self) -> Array:
         """The targets as `fit_many` takes them."""
-        return self.y.reshape(-1) if self.y.dtype.kind in "iu" else self.y
+        return flat_labels(self.y)
 
     def network_of(self, settings: Mapping[str, Any], seed: int, n_in: int) -> Network:
         """Return the untrained network of some settings."""
@@ -295,7 +295,7 @@ def _train(data: _Data, part: _Part) -> tuple[list[_Team], int]:
     history = fit_many(
         [net for team in teams for net in team.networks],
         data.x,
-        data.y.reshape(-1) if data.y.dtype.kind in "iu" else data.y,
+        flat_labels(data.y),
         optimizers=[each for team in teams for each in team.optimizers],
         epochs=part.epochs,
         batch_size=[team.batch_size for team in teams for _ in team.networks],

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from .._core import Array
-from ..inputs import as_count, as_flag, as_inputs, as_real, as_targets
+from ..inputs import as_count, as_flag, as_inputs, as_real, as_targets, flat_labels
 from ..many import ManyHistory, Networks
 from ..model import Model
 from ..nonfinite import require_finite
@@ -133,8 +133,7 @@ class CrossValidation:
 
 def fold_cost(network: Model, x: Array, y: Array, sample_weight: Array | None) -> float:
     """Return the cost on some rows without the penalties on weights."""
-    targets = y.reshape(-1) if y.dtype.kind in "iu" else y
-    return network.cost(x, targets, sample_weight) - penalties(network)
+    return network.cost(x, flat_labels(y), sample_weight) - penalties(network)
 
 
 def penalties(network: Model) -> float:
@@ -231,7 +230,7 @@ def cross_validate(
     refused = sorted(training.keys() & {"rows", "validation_rows", "validation", "checkpoint"})
     if refused:
         raise ValueError(f"{refused[0]} is not an argument of cross_validate")
-    flat = targets.reshape(-1) if targets.dtype.kind in "iu" else targets
+    flat = flat_labels(targets)
     history = networks.fit(x, flat, epochs=epochs, rows=train, validation_rows=test, **training)
     given = training.get("sample_weight")  # (N,), or a row for each network
     weights = None if given is None else np.broadcast_to(given, (len(parts), len(x)))

@@ -85,6 +85,17 @@ def test_label_smoothing_keeps_a_model_of_a_rare_class(run, tmp_path):
     found = as_json(run, "train", path, *options)
     assert found["kept_constant"] is False
     assert found["held_out"]["auc"] > 0.95
+    held, baseline = found["held_out"], found["baseline"]
+    assert held["log_loss"] > baseline["log_loss"]
+    assert held["smoothed_log_loss"] == pytest.approx(held["cost"], rel=1e-5)
+    share = np.mean(x[:, 0] > 2.2)
+    of_one = -np.log(0.7 * np.array([1 - share, share]) + 0.15)
+    expected = 0.7 * np.dot([1 - share, share], of_one) + 0.3 * of_one.mean()
+    assert baseline["smoothed_log_loss"] == pytest.approx(expected, rel=0.02)
+    assert found["warning"] is None
+    found = as_json(run, "train", path, *options, "--class-weight", "y=5")
+    assert "weighted_log_loss" not in found["held_out"]
+    assert found["baseline"]["smoothed_log_loss"] > baseline["smoothed_log_loss"] + 0.05
 
 
 def test_the_constant_to_start_from_is_smoothed():
@@ -210,6 +221,21 @@ def test_class_weights_move_the_predictions(run, tmp_path):
         assert (code, "--class-weight: expected balanced, or NAME=WEIGHT" in err) == (2, True)
     code, _, err = run("train", path, "--target", "x", "--class-weight", "balanced")
     assert (code, "--class-weight is for classes" in err) == (2, True)
+
+
+def test_a_cost_without_the_weights_may_rise(run, tmp_path):
+    """The one with them has to fall."""
+    path = tmp_path / "even.csv"
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal(600)
+    y = (x + rng.standard_normal(600) > 0).astype(int)
+    path.write_text("x,y\n" + "".join(f"{a:.3f},{b}\n" for a, b in zip(x, y, strict=True)))
+    options = ("--class-weight", "1=1000", "--patience", "0", "--epochs", "20")
+    found = as_json(run, "train", path, *options)
+    assert found["train"]["log_loss"] > 2.0 > found["untrained"]["cost"]
+    assert found["train"]["weighted_log_loss"] < 0.1
+    assert found["diverged"] is False
+    assert "cost has not fallen" not in (found["warning"] or "")
 
 
 def test_a_test_file_is_the_held_out_part(run, sales, tmp_path):

@@ -99,9 +99,9 @@ def test_the_best_constant_is_the_shares_or_the_mean() -> None:
 def test_a_model_that_keeps_the_constant_is_not_said_to_be_worse_than_it() -> None:
     scores = {"cost": 1.0, "r_squared": -2.7e-15, "rmse": 1.0}
     figures = {"train": scores, "held_out": scores, "baseline": scores, "kept_constant": True}
-    assert "predicts that constant" in _scores.judged(figures, 1.0, 0.0)["warning"]
+    assert "predicts that constant" in _scores.judged(figures, 1.0, 1.0, 0.0)["warning"]
     figures["kept_constant"] = False
-    assert "cost has not fallen" in _scores.judged(figures, 1.0, 0.0)["warning"]
+    assert "cost has not fallen" in _scores.judged(figures, 1.0, 1.0, 0.0)["warning"]
 
 
 def test_parts_without_auc_do_not_count_in_its_mean() -> None:

@@ -151,7 +151,7 @@ def train(args: argparse.Namespace, data: Dataset, loss: str, plan: Plan) -> Tra
     from_constant = plan.patience is not None and is_table(args, data)
     if from_constant or plan.recipe.ntk:
         _start_from_constant(net, data, plan.recipe, plan.weights)
-    untrained = net.cost(data.x, targets_of(data, net, data.y))
+    untrained = cost_of(net, data, plan.weights)
     start = net.parameters.copy()
     history, best = _fit(args, data, part, net, plan)
     kept_constant = False
@@ -166,6 +166,12 @@ def train(args: argparse.Namespace, data: Dataset, loss: str, plan: Plan) -> Tra
             kept_constant, best = True, 0
     rate = len(history.cost) * part.n_examples / max(sum(history.seconds), 1e-9)
     return Trained(net, history, rate, untrained, best, kept_constant)
+
+
+def cost_of(net: Network, data: Dataset, weights: Any) -> float:
+    """Return the cost of the training rows with the weights of the classes, if there are any."""
+    of_rows = None if weights is None else weights[data.y]
+    return net.cost(data.x, targets_of(data, net, data.y), of_rows)
 
 
 def _check_metric(metric: str, data: Dataset, y: Any) -> None:

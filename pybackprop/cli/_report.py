@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from ..losses import smoothed
 from ..scores import log_loss, probabilities, scores_of_classes, scores_of_numbers
-from ._fitting import Trained, in_raw_units, targets_of
+from ._fitting import Trained, cost_of, in_raw_units, targets_of
 from ._scores import TITLES, against_constant, constant_outputs, judged, shown
 
 if TYPE_CHECKING:
@@ -16,8 +17,8 @@ if TYPE_CHECKING:
 def figures_of(data: Dataset, trained: Trained, weights: Any = None) -> dict[str, Any]:
     """Return the scores on both parts of the data, and what the training took.
 
-    With weights of the classes, the network is compared by the weighted log loss with the constant
-    that is best by it, not with the commonest class.
+    With weights of the classes or label smoothing, the network is compared by the log loss that has
+    them with the constant that is best by it; with weights, not with the commonest class.
     """
     net = trained.net
     figures: dict[str, Any] = {
@@ -30,11 +31,12 @@ def figures_of(data: Dataset, trained: Trained, weights: Any = None) -> dict[str
         "seconds": sum(trained.history.seconds),
         "examples_per_second": trained.rate,
     }
-    if weights is not None:
-        _add_weighted(figures, data, net, weights)
-    commonest = 0.0 if weights is not None else share_of_commonest(data)
     constant = baseline_of(data, data.y).get("log_loss", 0.0)
-    figures.update(judged(figures, trained.untrained, commonest, constant))
+    if weights is not None or net.label_smoothing:
+        constant = _add_trained_loss(figures, data, net, weights)
+    commonest = 0.0 if weights is not None else share_of_commonest(data)
+    reached = cost_of(net, data, weights)
+    figures.update(judged(figures, trained.untrained, reached, commonest, constant))
     return figures
 
 
@@ -46,18 +48,29 @@ def _scores(data: Dataset, net: Network, x: Any, y: Any) -> dict[str, float]:
     return {**found, **scores_of_numbers(in_raw_units(net, data).predict(x), y)}
 
 
-def _add_weighted(figures: dict[str, Any], data: Dataset, net: Network, weights: Any) -> None:
-    """Add the weighted log loss of the network, and of the constant that is best by it."""
-    y_test: Any = data.y_test
-    constant = constant_outputs(data.y, data.n_outputs, True, len(y_test), weights)
-    for part, outputs, y in (
-        ("train", net.predict(data.x), data.y),
-        ("held_out", net.predict(data.x_test), y_test),
-        ("baseline", constant, y_test),
-    ):
-        if weights[y].any():
-            loss = log_loss(probabilities(outputs), y, weights[y])
-            figures[part]["weighted_log_loss"] = loss
+def _add_trained_loss(figures: dict[str, Any], data: Dataset, net: Network, weights: Any) -> float:
+    """Add the log loss with the weights and the smoothing with which the network was trained.
+
+    So is that of the constant that is best by it. Returns the constant's on the training rows.
+    """
+    name = "smoothed_log_loss" if net.label_smoothing else "weighted_log_loss"
+
+    def add(part: dict[str, float], outputs: Any, y: Any) -> None:
+        given = None if weights is None else weights[y]
+        if given is None or given.any():
+            smoothing = net.label_smoothing
+            part[name] = log_loss(probabilities(outputs), y, given, label_smoothing=smoothing)
+
+    def constant(y: Any) -> Any:
+        shares = constant_outputs(data.y, data.n_outputs, True, len(y), weights)
+        return smoothed(shares, net.label_smoothing)
+
+    of_constant: dict[str, float] = {}
+    add(figures["train"], net.predict(data.x), data.y)
+    add(figures["held_out"], net.predict(data.x_test), data.y_test)
+    add(figures["baseline"], constant(data.y_test), data.y_test)
+    add(of_constant, constant(data.y), data.y)
+    return of_constant[name]
 
 
 def baseline_of(data: Dataset, y: Any) -> dict[str, float]:

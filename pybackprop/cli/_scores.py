@@ -16,6 +16,7 @@ TITLES = {
     "accuracy": ("accuracy", ".2%"),
     "log_loss": ("log loss", ".4f"),
     "weighted_log_loss": ("weighted log loss", ".4f"),
+    "smoothed_log_loss": ("smoothed log loss", ".4f"),
     "auc": ("AUC", ".4f"),
     "balanced_accuracy": ("balanced accuracy", ".2%"),
     "f1": ("F1 (macro)", ".4f"),
@@ -53,22 +54,29 @@ def not_finite(error: FloatingPointError) -> str:
 
 
 def judged(
-    figures: dict[str, Any], untrained: float, commonest: float, constant: float = 0.0
+    figures: dict[str, Any],
+    untrained: float,
+    reached: float,
+    commonest: float,
+    constant: float = 0.0,
 ) -> dict[str, Any]:
     """Return whether training diverged, and what to say if it did not work.
 
     Parameters
     ----------
     figures : dict
-        Of the training part under "train": cost, and accuracy or r_squared. Under "held_out" and
-        "baseline" the scores on the held-out part of the network and of the best constant.
-    untrained : float
-        The cost of the training part before the first step.
+        Of the training part under "train": the log loss and accuracy, or r_squared. Under
+        "held_out" and "baseline" the scores on the held-out part of the network and of the best
+        constant.
+    untrained, reached : float
+        The cost of the training part that training lowers, with the weights of the classes: before
+        the first step and in the end.
     commonest : float
         Share of the examples that are of the commonest class.
     constant : float
-        The log loss of the best constant on the training part. A network below it has learnt,
-        even if the commonest class is the likeliest for all examples.
+        The log loss of the best constant on the training part, of the kind by which the two are
+        compared. A network below it has learnt, even if the commonest class is the likeliest for
+        all examples.
 
     Returns
     -------
@@ -76,12 +84,12 @@ def judged(
         "untrained" with the cost; "diverged"; "warning", a text or None.
     """
     train = figures["train"]
-    diverged = not train["cost"] <= _DIVERGED * untrained
+    diverged = not reached <= _DIVERGED * untrained
     warning = None
     if diverged:
         warning = (
             f"training diverged: the cost rose from {untrained:.4g} of the untrained network to "
-            f"{train['cost']:.4g}; try a lower --lr"
+            f"{reached:.4g}; try a lower --lr"
         )
     elif figures.get("kept_constant"):
         warning = against_constant(figures)
@@ -93,14 +101,14 @@ def judged(
     elif (
         "accuracy" in train
         and not train["accuracy"] >= commonest
-        and not train["log_loss"] < constant
+        and not train[compared_by(train)] < constant
     ):
         warning = (
             "training did not work: the network is right on its own training examples less often "
             f"than the commonest class alone would be ({commonest:.2%}); try more --epochs or "
             "another --lr"
         )
-    elif not train["cost"] < untrained:
+    elif not reached < untrained:
         warning = (
             f"training did not work: the cost has not fallen from {untrained:.4g} of the untrained "
             "network; try another --lr"
@@ -118,7 +126,8 @@ def shown(name: str, value: float) -> str:
 
 def compared_by(scores: dict[str, float]) -> str:
     """Return the score by which a network is compared with the best constant."""
-    return next(name for name in ("weighted_log_loss", "log_loss", "rmse") if name in scores)
+    kinds = ("smoothed_log_loss", "weighted_log_loss", "log_loss", "rmse")
+    return next(name for name in kinds if name in scores)
 
 
 def against_constant(figures: dict[str, Any]) -> str | None:

@@ -243,7 +243,7 @@ def _run(args: argparse.Namespace) -> int:
     try:
         trained = _fitting.train(args, data, loss, plan)
     except FloatingPointError as error:
-        untrained = net.cost(data.x, _fitting.targets_of(data, net, data.y))
+        untrained = _fitting.cost_of(net, data, plan.weights)
         return _say_not_finite(args, about, untrained, error)
     if args.save is not None and not args.refit:  # before anything else can go wrong
         _save(args, _fitting.in_raw_units(trained.net, data), metadata)

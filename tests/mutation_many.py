@@ -59,6 +59,15 @@ MANY: list[Bug] = [
         ),
     ),
     *of(
+        "pybackprop/many/_checkpoints.py",
+        (
+            "members-that-were-stopped-go-on",
+            'np.where(self._position.status() == "running", left, 0)',
+            "left",
+            "test_dropout_schedule.py::test_a_network_that_has_been_stopped_takes_no_more_steps",
+        ),
+    ),
+    *of(
         "pybackprop/many/_networks.py",
         (
             "stack-of-a-replaced-member",

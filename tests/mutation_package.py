@@ -77,6 +77,12 @@ PACKAGE: list[Bug] = [
     *of(
         "pybackprop/optimizers/_base.py",
         (
+            "rates-beyond-the-end",
+            "last = first + count - 1",
+            "last = first + count",
+            "test_dropout_schedule.py::test_only_steps_that_are_taken_count",
+        ),
+        (
             "state-of-another-size-in-a-callback",
             "if fit is not None and key is not None and key is not fit.key:",
             "if False:",
@@ -85,6 +91,12 @@ PACKAGE: list[Bug] = [
     ),
     *of(
         "pybackprop/inputs.py",
+        (
+            "bytes-are-labels",
+            "return targets.reshape(-1) if targets.dtype == INT64 else targets",
+            'return targets.reshape(-1) if targets.dtype.kind in "iu" else targets',
+            "test_tuning.py::test_targets_in_bytes_are_no_labels_where_there_are_several_outputs",
+        ),
         (
             "masked-values-are-read",
             "if isinstance(value, np.ma.MaskedArray) and np.ma.is_masked(value):",
@@ -337,6 +349,15 @@ PACKAGE: list[Bug] = [
             "((y - y.mean(axis=0)) ** 2).sum(axis=0)",
             "(y**2).sum(axis=0)",
             "test_scores.py::test_r_squared_is_about_the_mean_of_each_target",
+        ),
+    ),
+    *of(
+        "pybackprop/cli/_report.py",
+        (
+            "plain-loss-of-the-constant",
+            "return smoothed(shares, net.label_smoothing)",
+            "return shares",
+            "test_cli_tables.py::test_label_smoothing_keeps_a_model_of_a_rare_class",
         ),
     ),
     *of(

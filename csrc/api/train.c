@@ -124,7 +124,7 @@ int bp_fit_run(bp_fit *fit, bp_optimizer *optimizer, const bp_rates *rates, int6
         .max_batches = rates ? n_rates : INT64_MAX,
         .epochs = epochs,
         .max_threads = BP_MAX_THREADS,
-        .deadline = max_ns > INT64_MAX - now ? INT64_MAX : now + max_ns,
+        .deadline = bp_clock_after(now, max_ns),
         .costs = costs,
     };
     int status = bp_net_enter(fit->net);

@@ -49,6 +49,7 @@ typedef struct {
     int (*fit_reserve)(const bp_slice *slice);
     int (*fit_flags)(const bp_slice *slice); /* which of the network's buffers these are */
     int (*cost_reserve)(bp_net *net, const bp_some *some);
+    int (*cost_flags)(const bp_net *net);
 
     /* The same for slices of different networks that match each other (bp_lanes_match); the buffers
      * are those of the first network. */

@@ -27,6 +27,7 @@ const bp_engine ENGINE = {
     .fit_reserve = fit_reserve,
     .fit_flags = fit_flags,
     .cost_reserve = cost_reserve,
+    .cost_flags = cost_flags,
     .lanes_run = lanes_run,
     .lanes_reserve = lanes_reserve,
     .single_step = single_step,

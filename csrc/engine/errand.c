@@ -51,7 +51,7 @@ static void visit_group(bp_errand *errand, int64_t max_ns) {
     int64_t steps[BP_MAX_LANES];
     for (int i = 0; i < group.n; i++)
         steps[i] = group.slices[i]->fit->net->steps;
-    group.slices[0]->deadline = max_ns > INT64_MAX - began ? INT64_MAX : began + max_ns;
+    group.slices[0]->deadline = bp_clock_after(began, max_ns);
     bp_engine_of(errand->net->dtype)->lanes_run(&group);
     const int64_t each = (bp_clock_ns() - began) / group.n;
     errand->is_over = 1;
@@ -75,7 +75,7 @@ static void visit_fit(bp_errand *errand, int max_threads, int64_t max_ns) {
     bp_fit_task *task = errand->task;
     const int64_t began = bp_clock_ns(), steps = errand->net->steps;
     s->max_threads = max_threads;
-    s->deadline = max_ns > INT64_MAX - began ? INT64_MAX : began + max_ns;
+    s->deadline = bp_clock_after(began, max_ns);
     s->stop = s->finished = 0;
     s->status = engine->fit_slice(s);
     if (s->status == BP_ERR_MEMORY && max_threads > 1) {
@@ -107,7 +107,7 @@ void bp_errand_begin_cost(bp_errand *errand, bp_cost_task *task) {
     task->status = BP_OK;
     errand->net = task->net;
     errand->task = task;
-    errand->flags = task->net->loss == BP_LOSS_CALLBACK ? BP_PASS_BACKWARD : BP_PASS_FORWARD;
+    errand->flags = bp_engine_of(task->net->dtype)->cost_flags(task->net);
     errand->size[0] = task->rows;
 }
 

@@ -114,7 +114,7 @@ int bp_many_run(bp_errand *errands, int64_t n, const bp_errand_kind *kind, int64
         .errands = errands,
         .n = n,
         .kind = kind,
-        .deadline = max_ns > INT64_MAX - now ? INT64_MAX : now + max_ns,
+        .deadline = bp_clock_after(now, max_ns),
     };
     const int64_t shared = share_out(&q);
     const int threads = shared < most ? (int)shared : most;

@@ -58,19 +58,19 @@ static bp_plan plan_cost(const bp_net *net, const bp_some *some) {
 }
 
 /* The user's loss writes a derivative, wanted or not. */
-static int flags_of_cost(const bp_net *net) {
+static int cost_flags(const bp_net *net) {
     return net->loss == BP_LOSS_CALLBACK ? BP_PASS_BACKWARD : BP_PASS_FORWARD;
 }
 
 static int cost_reserve(bp_net *net, const bp_some *some) {
     const bp_plan plan = plan_cost(net, some);
-    return workspace_reserve(net, &plan, flags_of_cost(net)) ? BP_OK : BP_ERR_MEMORY;
+    return workspace_reserve(net, &plan, cost_flags(net)) ? BP_OK : BP_ERR_MEMORY;
 }
 
 static int net_cost(bp_net *net, const bp_some *some, double *cost) {
     const bp_plan plan = plan_cost(net, some);
     bp_job job;
-    int status = prepare(net, some, BP_WANT_COST, &plan, flags_of_cost(net), &job);
+    int status = prepare(net, some, BP_WANT_COST, &plan, cost_flags(net), &job);
     if (status != BP_OK) return status;
     bp_run_work(plan.threads, plan.flops, run_job, &job);
     if (job.user_status == BP_OK) *cost = batch_cost(&job);

@@ -29,3 +29,7 @@ int64_t bp_clock_ns(void) {
 }
 
 #endif
+
+int64_t bp_clock_after(int64_t now, int64_t max_ns) {
+    return max_ns > INT64_MAX - now ? INT64_MAX : now + max_ns;
+}

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 
-from pybackprop.tables import Inputs, Request, learn
+from pybackprop.tables import Date, Inputs, Number, Request, _layout, learn
+from pybackprop.tables._cells import MISSING
+from pybackprop.tables._columns import Numbers, Texts
+from pybackprop.tables._frames import of_objects
 
 
 def table(rows: int = 90) -> Any:
@@ -58,6 +62,48 @@ def test_levels_that_only_other_rows_have_are_not_known() -> None:
     np.testing.assert_array_equal(inputs.encode(found)[3:], [[0, 0], [0, 1], [0, 0]])
 
 
+@pytest.mark.parametrize("piece_bytes", [1 << 18, 1 << 10])
+@pytest.mark.parametrize("robust", [False, True])
+def test_what_encodings_share_is_done_once(
+    robust: bool, piece_bytes: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each gives the inputs that it gives alone, whichever were used before."""
+    monkeypatch.setattr(_layout, "_PIECE_BYTES", piece_bytes)
+    rng = np.random.default_rng(2)
+    x = np.hstack([table(300), rng.normal(size=(300, 3)).astype(object)])
+    x[rng.uniform(size=300) < 0.1, 5] = None
+    inputs = Inputs(x)
+    folds = [rng.uniform(size=300) < share for share in (0.5, 0.7, 0.9, 0.03)]
+    found = [inputs.learn(rows, robust=robust) for rows in folds]
+    assert len({each.alike for each in found}) > 1
+    # The medians of folds differ, and so do the inputs of some rows.
+    first, second = found[0], replace(found[0], columns=_with_other_fills(found[0].columns))
+    assert first.alike == second.alike
+    assert (inputs.encode(first) != inputs.encode(second)).any()
+    for encoding in [*found, first, second, *found[::-1]]:
+        alone = Inputs(x)
+        np.testing.assert_array_equal(inputs.encode(encoding), alone.encode(encoding))
+        # By the definition: every number alone, and the scaling of the whole at the end.
+        raw = replace(encoding, scaling=None)
+        whole = np.hstack([_column(alone, raw, at) for at in range(len(raw.features))])
+        expected = whole if encoding.scaling is None else encoding.scaling(whole)
+        np.testing.assert_array_equal(inputs.encode(encoding), expected)
+
+
+def _with_other_fills(columns: Any) -> Any:
+    return tuple(
+        replace(each, treatment=replace(each.treatment, fill=each.treatment.fill + 1.0))
+        if isinstance(each.treatment, (Number, Date))
+        else each
+        for each in columns
+    )
+
+
+def _column(inputs: Inputs, encoding: Any, at: int) -> Any:
+    """Return the inputs of one column, made alone."""
+    return inputs.encode(replace(encoding, columns=(encoding.features[at],)))
+
+
 def test_arrays_of_numbers_are_numbers() -> None:
     x = np.array([[1.0, 5], [np.nan, 5], [3, 5], [4, 5]])
     inputs = Inputs(x)
@@ -73,3 +119,43 @@ def test_arrays_of_numbers_are_numbers() -> None:
     np.testing.assert_array_equal(Inputs(x, ["x1", "x0"]).encode(number)[:, 0], [5, 5, 5, 5])
     with pytest.raises(ValueError, match="must have 1 columns, got 2"):
         Inputs(x, ["x0"])
+
+
+def test_objects_are_what_their_texts_say() -> None:
+    """Cells of types that are read without looking at each give the columns of their texts."""
+    rng = np.random.default_rng(0)
+    columns: list[list[Any]] = [
+        [None, 1.5, -0.0, 0.0, float("nan"), 2],
+        [2**53, 1, 2, 3, 4, 5],
+        [10**400, 1, 2, 3, 4, 5],
+        [float("inf"), 1.0, 2.0, 3.0, 4.0, 5.0],
+        [True, 1, 1.0, "1", False, None],
+        [" a", "a", None, "NA", "b ", ""],
+        ["1", " 2", None, "3", "?", "1"],
+        [None] * 6,
+        [np.float64(0.1), np.float32(0.1), 3, None, 1.0, 2.0],
+        rng.choice(["x", "y"], size=6).tolist(),
+    ]
+    for cells in columns:
+        # An object of another type has every cell looked at.
+        class Text:
+            def __init__(self, cell: Any) -> None:
+                self.cell = cell
+
+            def __str__(self) -> str:
+                return str(self.cell)
+
+        others = [None if each is None or each != each else Text(each) for each in cells]
+        found, expected = (of_objects(each, MISSING) for each in (cells, others))
+        assert type(found) is type(expected)
+        if isinstance(found, Texts):
+            assert isinstance(expected, Texts)
+            assert found.levels == expected.levels
+            np.testing.assert_array_equal(found.codes, expected.codes)
+        else:
+            assert isinstance(expected, Numbers)
+            np.testing.assert_array_equal(found.values, expected.values)
+            np.testing.assert_array_equal(np.signbit(found.values), np.signbit(expected.values))
+    # By its text, -999.0 is another cell than -999.
+    of_rule = of_objects([-999, -999.0, 1.0], frozenset({"-999"}))
+    np.testing.assert_array_equal(of_rule.missing, [True, False, False])

@@ -69,6 +69,8 @@ def test_numbers_at_the_ends_of_float64():
     scaling = RobustScaling.fit([[0.0], [1.0], [2.0], [3.0]])
     far = np.array([[np.inf], [-np.inf], [1e308], [-1e308], [np.nan]])
     np.testing.assert_array_equal(scaling(far).ravel(), [3, -3, 3, -3, np.nan])
+    many = np.exp(np.random.default_rng(0).uniform(0, 700, (100_000, 1)))
+    assert np.abs(scaling(many)).max() == 3.0
     tiny = RobustScaling.fit([[0.0], [5e-324], [1e-323], [1.5e-323]])
     assert tiny.factor == (0.0,)
     assert tiny([[1.0]]).tolist() == [[0.0]]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
@@ -16,6 +16,7 @@ from ._faults import Faults, fault, listing, quote
 from ._frames import FRAME_FILES, Frame, is_frame, read_frame
 from ._header import is_value
 from ._json import Parts, from_json, to_json
+from ._layout import Layout
 from ._notations import separators
 from ._read import Progress, TextFile
 from ._rows import check_different, check_width, header_names
@@ -23,20 +24,20 @@ from ._scaling import RobustScaling
 from ._targets import target_classes, target_numbers
 from ._treatments import (
     Category,
+    Date,
     LeftOut,
     Notes,
     Number,
-    Ones,
     Piece,
     Treatment,
     as_numbers,
     as_texts,
 )
 
-# Rows are written in pieces that stay in the processor's cache.
-_PIECE_BYTES = 1 << 20
 # The columns of a table to be encoded are fixed, so nothing else can be done.
 _ROUND = "round it"
+# What a treatment was alike, and the pieces that it made of a column.
+Known = tuple[Hashable, list[Piece]]
 
 
 @dataclass(frozen=True)
@@ -294,27 +295,46 @@ class Encoding:
 
     def inputs(self, table: Table, notes: Notes | None = None) -> NDArray[np.float64]:
         """Return the inputs, shape (N, n), of a table with these columns."""
-        notes = Notes() if notes is None else notes
+        return self.fill_in(self.layout(table, Notes() if notes is None else notes, {}))
+
+    @property
+    def alike(self) -> Hashable:
+        """What a layout depends on: encodings in which it is equal have the same for a table."""
+        return tuple((column.name, column.treatment.alike) for column in self.features)
+
+    def layout(self, table: Table, notes: Notes, known: dict[str, Known]) -> Layout:
+        """Return the inputs of a table, without the numbers that this encoding has learnt.
+
+        Parameters
+        ----------
+        table : Table
+        notes : Notes
+        known : dict
+            By the name of a column of this table, what its treatment was alike, and its pieces.
+            What is new is added.
+        """
         faults = Faults(table.name)
         pieces: list[Piece] = []
         start = 0
         for column in self.features:
-            values = table.columns[column.name]
-            lost = values.missing
-            if isinstance(column.treatment, Number) and column.treatment.fill is None:
-                _check_complete(table, column, faults)
-            elif lost.all() and len(lost) > 1:
-                notes.texts.append(f"column {quote(column.name)} is empty")
-            treatment = column.treatment
-            if isinstance(treatment, Number):
-                decimal = _decimal_of(table, column.name, treatment.decimal, notes)
-                treatment = replace(treatment, decimal=decimal)
-            made = treatment.pieces(column.name, values, notes)
-            pieces += [piece._replace(start=start + piece.start) for piece in made]
+            alike, found = known.get(column.name, (None, []))
+            if alike != column.treatment.alike:
+                found = _pieces_of(column, table, notes, faults)
+                known[column.name] = column.treatment.alike, found
+            pieces += [piece._replace(start=start + piece.start) for piece in found]
             start += column.width
         faults.check()
-        x = _assemble(pieces, table.n_rows, start)
-        return x if self.scaling is None else self.scaling(x)
+        return Layout(pieces, table.n_rows, start)
+
+    def fill_in(self, layout: Layout) -> NDArray[np.float64]:
+        """Return the inputs, shape (N, n), of a layout that was made by an encoding alike."""
+        fills = [
+            np.nan if column.treatment.fill is None else column.treatment.fill
+            for column in self.features
+            if isinstance(column.treatment, Number)
+            or (isinstance(column.treatment, Date) and "day" in column.treatment.parts)
+        ]
+        return layout.inputs(fills, self.scaling)
 
     def _targets(self, table: Table, notes: Notes) -> Array | None:
         """Return the targets of a table, or None if it has none or not for every row."""
@@ -406,6 +426,20 @@ def _decimal_of(table: Table, name: str, learnt: str, notes: Notes) -> str:
     return told or learnt
 
 
+def _pieces_of(column: Column, table: Table, notes: Notes, faults: Faults) -> list[Piece]:
+    """Return the inputs that a column of a table becomes, the first of them at 0."""
+    values, treatment = table.columns[column.name], column.treatment
+    lost = values.missing
+    if isinstance(treatment, Number) and treatment.fill is None:
+        _check_complete(table, column, faults)
+    elif lost.all() and len(lost) > 1:
+        notes.texts.append(f"column {quote(column.name)} is empty")
+    if isinstance(treatment, Number):
+        decimal = _decimal_of(table, column.name, treatment.decimal, notes)
+        treatment = replace(treatment, decimal=decimal)
+    return treatment.pieces(column.name, values, notes)
+
+
 def _told_apart(names: Sequence[str]) -> tuple[str, ...]:
     """Return names of which those that occurred before have their position added."""
     seen: set[str] = set()
@@ -438,23 +472,3 @@ def _check_complete(table: Table, column: Column, faults: Faults) -> None:
         what = "this is not a number" if bad[row] else "missing value"
         what += f"; the model was saved before such values were taken; {count:,} in this column"
         faults.add(table.lines[row], column.name, f"{what}; fill them in or delete the rows")
-
-
-def _assemble(pieces: Iterable[Piece], n_rows: int, width: int) -> NDArray[np.float64]:
-    """Return the inputs of all columns beside each other."""
-    x = np.zeros((n_rows, width))
-    step = max(1, _PIECE_BYTES // (8 * max(width, 1)))
-    pieces = list(pieces)
-    for begin in range(0, n_rows, step):
-        rows = slice(begin, begin + step)
-        part = x[rows]
-        for piece in pieces:
-            if isinstance(piece, Ones):
-                codes = piece.codes[rows]
-                hit = np.flatnonzero(codes >= 0)
-                part[hit, piece.start + codes[hit]] = 1.0
-            elif piece.values.ndim == 1:
-                part[:, piece.start] = piece.values[rows]
-            else:
-                part[:, piece.start : piece.start + piece.values.shape[1]] = piece.values[rows]
-    return x

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 
 from ._choose import Rules
 from ._columns import Array, Column, Days, Numbers, Table
-from ._encoding import Encoding
+from ._encoding import Encoding, Known
 from ._faults import Faults
 from ._frames import Frame, days_of, is_frame, no_lines, of_objects
 from ._header import unnamed_index
+from ._layout import Layout
 from ._learn import Request, choose_columns, find_inputs
 from ._scaling import RobustScaling
 from ._treatments import Notes
@@ -52,6 +53,8 @@ class Inputs:
         self._table = self._read(table) if is_frame(table) else self._of_array(np.asarray(table))
         if names is not None:
             self._rename(names)
+        self._known: dict[str, Known] = {}
+        self._layout: tuple[Hashable, Layout] | None = None
         self.names = self._table.names
         self.n_rows = self._table.n_rows
 
@@ -132,5 +135,11 @@ class Inputs:
         return Table(table.name, table.names, columns, count, True, 0, no_lines())
 
     def encode(self, encoding: Encoding) -> NDArray[np.float64]:
-        """Return the inputs of all rows, (N, n), by an encoding that was learnt from a table."""
-        return encoding.inputs(self._table, Notes())
+        """Return the inputs of all rows, (N, n), by an encoding that was learnt from a table.
+
+        What this encoding has in common with the one before is not done again.
+        """
+        alike = encoding.alike
+        if self._layout is None or self._layout[0] != alike:
+            self._layout = alike, encoding.layout(self._table, Notes(), self._known)
+        return encoding.fill_in(self._layout[1])

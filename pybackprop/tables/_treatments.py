@@ -8,7 +8,7 @@ becomes a missing value, and is counted in the notes.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple, TypeAlias
 
@@ -27,7 +27,10 @@ PARTS = ("day", "month", "weekday", "hour")
 
 
 class Values(NamedTuple):
-    """An input, or several beside each other, from one on: their values in every row."""
+    """An input, or several beside each other, from one on: their values in every row.
+
+    A single input is NaN where the treatment's `fill` stands for a cell.
+    """
 
     start: int
     values: NDArray[Any]
@@ -102,11 +105,20 @@ class Number:
             if n_odd:
                 notes.add(n_odd, "cell", name, f"{_no_number(column, bad)}, {_was(n_odd)}{value}")
             notes.add(n_missing, "missing cell", name, f"{_was(n_missing)}{value}")
-            values = np.where(lost, np.nan if self.fill is None else self.fill, values)
         found: list[Piece] = [Values(0, values)]
         if self.indicator:
-            found.append(Values(1, lost.astype(np.float64)))
+            found.append(_mark(1, lost))
         return found
+
+    @property
+    def alike(self) -> Hashable:
+        """What the pieces depend on besides the column: all but `fill`."""
+        return self.kind, self.fill is None, self.indicator, self.decimal, self.unit
+
+
+def _mark(start: int, lost: NDArray[np.bool_]) -> Ones:
+    """Return the input that is 1 where a cell is missing."""
+    return Ones(start, np.where(lost, 0, MISSING_CODE))
 
 
 def _no_number(column: Column, bad: Array) -> str:
@@ -185,6 +197,11 @@ class Category:
             count = int(texts.missing.sum())
             notes.add(count, "missing cell", name, f"{_counts_as(count)} none of the levels")
         return [Ones(0, codes)]
+
+    @property
+    def alike(self) -> Hashable:
+        """What the pieces depend on besides the column: all of it."""
+        return self
 
     def _codes(self, texts: Sequence[str]) -> list[int]:
         """Return the code of each text, -2 for unknown ones.
@@ -284,20 +301,20 @@ class Date:
 
     def pieces(self, name: str, column: Column, notes: Notes) -> list[Piece]:
         """Return the inputs that a column becomes."""
-        days, bad = as_days(column, self.day_first)
-        lost = np.isnan(days)
+        known, bad = as_days(column, self.day_first)
+        lost = np.isnan(known)
         if lost.any():
             odd = int(bad.sum())
             then = "replaced by the median day"
             notes.add(odd, "cell", name, f"with no date {_was(odd)} {then}")
             count = int(lost.sum()) - odd
             notes.add(count, "missing cell", name, f"{_was(count)} {then}")
-        days = np.where(lost, self.fill, days)
+        days = np.where(lost, self.fill, known)
         found: list[Piece] = []
         start = 0
         for part in self.parts:
             if part == "day":
-                found.append(Values(start, days))
+                found.append(Values(start, known))
                 start += 1
             elif part == "weekday":
                 # 1970-01-01 was a Thursday.
@@ -310,8 +327,13 @@ class Date:
                 found.append(Values(start, np.where(lost[:, None], 0.0, waves)))
                 start += 2
         if self.indicator:
-            found.append(Values(start, lost.astype(np.float64)))
+            found.append(_mark(start, lost))
         return found
+
+    @property
+    def alike(self) -> Hashable:
+        """What the pieces depend on besides the column: all but `fill`."""
+        return self.kind, self.parts, self.indicator, self.day_first
 
 
 def _was(count: int) -> str:
@@ -366,6 +388,11 @@ class Words:
             notes.texts.append(f"column {quote(name)}: no cell has any of the words that are known")
         return [Values(0, has[texts.codes])]
 
+    @property
+    def alike(self) -> Hashable:
+        """What the pieces depend on besides the column: all of it."""
+        return self
+
 
 def words_of(text: str) -> set[str]:
     """Return the different words of a text, of at least two characters, in lower case."""
@@ -390,6 +417,11 @@ class LeftOut:
     def pieces(self, name: str, column: Column, notes: Notes) -> list[Piece]:
         """Return the inputs that a column becomes: none."""
         return []
+
+    @property
+    def alike(self) -> Hashable:
+        """What the pieces depend on besides the column: nothing."""
+        return self.kind
 
 
 Treatment: TypeAlias = Number | Category | Date | Words | LeftOut

@@ -142,3 +142,28 @@ def test_a_lazy_frame_is_collected_without_a_warning():
         assert from_frame(frame.lazy()).x.tolist() == from_frame(frame).x.tolist()
     with pytest.raises(TypeError, match="frame must be a table"):
         from_frame(frame["a"])
+
+
+def test_columns_of_numbers_are_the_same_together_and_alone(monkeypatch):
+    """Of a small table of pandas they are read together."""
+    rng = np.random.default_rng(0)
+    frame = pandas.DataFrame(
+        {
+            "f": rng.normal(size=40),
+            "text": rng.choice(["a", "b"], size=40),
+            "i": rng.integers(-9, 9, 40),
+            "single": rng.normal(size=40).astype(np.float32),
+            "large": 2**53 + np.arange(40) % 3,
+            "u": rng.integers(0, 9, 40).astype(np.uint8),
+            "gaps": pandas.array([None, 1] * 20, dtype="Int64"),
+            "y": rng.normal(size=40),
+        }
+    )
+    frame.loc[3, "f"] = np.nan
+    together = from_frame(frame, "y", missing=["-3"])
+    monkeypatch.setattr("pybackprop.tables._frames._MOST_TOGETHER", 0)
+    alone = from_frame(frame, "y", missing=["-3"])
+    assert together.encoding == alone.encoding
+    np.testing.assert_array_equal(together.x, alone.x)
+    assert told(together, "large")[0] == "category"
+    assert together.encoding.feature_names[:2] == ("f", "f=(missing)")

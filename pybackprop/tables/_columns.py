@@ -4,15 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ._cells import EXACT_INTEGERS
+
 Array = NDArray[Any]
 
 # The code of a missing cell.
 MISSING_CODE = -1
+
+# The types of cells that need not be looked at one by one.
+_TEXTS = frozenset({str, type(None)})
+_NUMBERS = frozenset({int, float, type(None)})
 
 
 @dataclass(eq=False)
@@ -136,27 +143,59 @@ class Table:
     decimal_comma: bool = False
 
 
-def without(values: NDArray[np.float64], missing: Iterable[str]) -> NDArray[np.float64]:
-    """Return numbers with NaN for those that stand for a missing cell, such as -999."""
+@lru_cache
+def _numbers_of(missing: frozenset[str]) -> tuple[float, ...]:
+    """Return the numbers among the texts that stand for a missing cell."""
     numbers = []
     for text in missing:
         try:
             numbers.append(float(text))
         except ValueError:
             continue
-    for number in numbers:
+    return tuple(number for number in numbers if number == number)
+
+
+def without(values: NDArray[np.float64], missing: frozenset[str]) -> NDArray[np.float64]:
+    """Return numbers with NaN for those that stand for a missing cell, such as -999."""
+    for number in _numbers_of(missing):
         hit = values == number
         if hit.any():
             values = np.where(hit, np.nan, values)
     return values
 
 
+def are_texts(cells: Iterable[Any]) -> bool:
+    """Tell whether all cells are texts or None."""
+    return _TEXTS.issuperset(map(type, cells))
+
+
 def factorize(values: Iterable[Any], is_missing: Callable[[str], bool]) -> Texts:
     """Return a column of texts from a text for each row; None is a missing one."""
-    index: dict[str, int] = {}
-    cells = [None if value is None else str(value).strip() for value in values]
+    cells = list(values)
+    if not are_texts(cells):
+        cells = [None if value is None else str(value) for value in cells]
+    levels: dict[str, int] = {}
+    codes: dict[str | None, int] = {None: MISSING_CODE}
     for cell in dict.fromkeys(cells):
-        if cell is not None and not is_missing(cell):
-            index[cell] = len(index)
-    codes = [MISSING_CODE if cell is None else index.get(cell, MISSING_CODE) for cell in cells]
-    return Texts(list(index), np.array(codes, dtype=np.int32))
+        if cell is not None:
+            text = cell.strip()
+            codes[cell] = MISSING_CODE if is_missing(text) else levels.setdefault(text, len(levels))
+    # Nothing is done for each row in Python, but to look its text up.
+    of_rows = np.fromiter(map(codes.__getitem__, cells), np.int32, len(cells))
+    return Texts(list(levels), of_rows)
+
+
+def numbers_of_objects(values: list[Any], missing: frozenset[str]) -> Numbers | None:
+    """Return a column of Python's numbers, None if it is none or its texts must be looked at.
+
+    None is a missing number. The texts must be looked at if there are large integers, whose digits
+    a float64 may not hold, or if some numbers stand for a missing cell.
+    """
+    if not _NUMBERS.issuperset(map(type, values)) or _numbers_of(missing):
+        return None
+    try:
+        numbers = np.array(values, dtype=np.float64)
+    except OverflowError:
+        return None
+    largest = np.abs(numbers[~np.isnan(numbers)]).max(initial=-1.0)
+    return Numbers(numbers) if 0.0 <= largest < EXACT_INTEGERS else None

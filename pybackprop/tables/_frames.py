@@ -19,7 +19,19 @@ from numpy.typing import NDArray
 
 from .._optional import optional
 from ._cells import EXACT_INTEGERS, is_missing, is_plain
-from ._columns import MISSING_CODE, Array, Column, Days, Numbers, Table, Texts, factorize, without
+from ._columns import (
+    MISSING_CODE,
+    Array,
+    Column,
+    Days,
+    Numbers,
+    Table,
+    Texts,
+    are_texts,
+    factorize,
+    numbers_of_objects,
+    without,
+)
 from ._excel import read_sheets, table_of
 from ._faults import fault, listing
 from ._rows import MAX_COLUMNS, check_different
@@ -42,6 +54,8 @@ _ENGINES = {
     ".xls": ("xlrd", "xlrd"),
     ".ods": ("odfpy", "odf"),
 }
+# Of a table of no more cells than these, the columns of numbers are copied to be read together.
+_MOST_TOGETHER = 1 << 20
 _READERS = {".parquet": "read_parquet", ".feather": "read_feather", ".arrow": "read_feather"}
 
 
@@ -125,8 +139,11 @@ class Frame:
         texts = set(as_text)
         places = self._places
         columns: dict[str, Column] = {}
-        for name in self.names if wanted is None else wanted:
-            column = self._column(places[name])
+        chosen = list(self.names if wanted is None else wanted)
+        together = self._numbers([places[name] for name in chosen])
+        for name in chosen:
+            place = places[name]
+            column = together[place] if place in together else self._column(place)
             if name in self._categories:
                 column = replace(as_texts(column), coded=True)
             columns[name] = as_texts(column) if name in texts else column
@@ -142,6 +159,25 @@ class Frame:
             lambda name: as_texts(self._column(places[name])),
         )
 
+    def _numbers(self, places: Sequence[int]) -> dict[int, Column]:
+        """Return those columns of a small table of pandas that can be read together, by place.
+
+        They are of NumPy's types of numbers.
+        """
+        if self._library != "pandas" or len(self._value) * len(places) > _MOST_TOGETHER:
+            return {}
+        dtypes = self._value.dtypes.tolist()
+        kinds = [each.kind if isinstance(each, np.dtype) else "O" for each in dtypes]
+        chosen = [at for at in places if kinds[at] in "iuf"]
+        if len(chosen) < 2:
+            return {}
+        values = self._value.iloc[:, chosen].to_numpy(dtype=np.float64)
+        return {
+            at: Numbers(without(column, self._missing))
+            for at, column in zip(chosen, values.T, strict=True)
+            if not _loses(column, kinds[at])
+        }
+
     def _column(self, at: int) -> Column:
         """Return a column as numbers, days or texts."""
         kind, values = _TAKE[self._library or ""](self._value, at)
@@ -153,16 +189,12 @@ class Frame:
             levels, codes = values
             return _coded([_level(level) for level in levels], codes, self._is_missing)
         if kind == "names":
-            return replace(factorize(map(_level, values), self._is_missing), coded=True)
-        return _of_objects(values, self._is_missing)
+            texts = values if are_texts(values) else map(_level, values)
+            return replace(factorize(texts, self._is_missing), coded=True)
+        return of_objects(values, self._missing)
 
     def _is_missing(self, text: str) -> bool:
         return is_missing(text, self._missing)
-
-
-def of_objects(values: list[Any], missing: frozenset[str]) -> Column:
-    """Return a column of Python objects, as one of a table of pandas."""
-    return _of_objects(values, lambda text: is_missing(text, missing))
 
 
 def no_lines() -> Sequence[int]:
@@ -201,11 +233,14 @@ def _coded(levels: list[str | None], codes: Array, missing: Callable[[str], bool
     return Texts([column.levels[at] for at in used], place[codes], coded=True)
 
 
-def _of_objects(values: list[Any], missing: Callable[[str], bool]) -> Column:
+def of_objects(values: list[Any], missing: frozenset[str]) -> Column:
     """Return a column of Python objects: numbers if all are, else texts."""
-    column = factorize(
-        [None if value is None or value != value else value for value in values], missing
-    )
+    found = numbers_of_objects(values, missing)
+    if found is not None:
+        return found
+    if not are_texts(values):
+        values = [None if value is None or value != value else value for value in values]
+    column = factorize(values, lambda text: is_missing(text, missing))
     try:
         numbers = np.array([float(level) for level in column.levels])
     except ValueError:
@@ -243,7 +278,12 @@ def _from_pandas(frame: Any, at: int) -> Taken:
 
 def _objects(series: Any) -> list[Any]:
     """Return the cells of a Series of pandas, None where one is missing."""
-    return [None if lost else value for value, lost in zip(series, series.isna(), strict=True)]
+    cells = series.to_numpy(dtype=object)
+    lost = series.isna().to_numpy()
+    if lost.any():
+        cells = np.where(lost, None, cells)
+    found: list[Any] = cells.tolist()
+    return found
 
 
 def _from_polars(frame: Any, at: int) -> Taken:
@@ -253,7 +293,8 @@ def _from_polars(frame: Any, at: int) -> Taken:
     series = frame.to_series(at)
     dtype = series.dtype
     if dtype.is_numeric() and not dtype.is_decimal():
-        values = series.cast(polars.Float64).fill_null(float("nan")).to_numpy()
+        numbers = series.cast(polars.Float64)
+        values = (numbers.fill_null(float("nan")) if numbers.null_count() else numbers).to_numpy()
         kind = "f" if dtype.is_float() else "i"
         return ("objects", series.to_list()) if _loses(values, kind) else ("numbers", values)
     if dtype in (polars.Date, polars.Datetime):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -217,3 +218,46 @@ def test_a_time_limit_is_shared_by_members_that_are_trained_in_turn(
     settings = {**SMALL, "n_folds": 3, "epochs": 50, "time_limit": 12.0}
     model = TabularClassifier(**settings).fit(x, y)
     assert [each["epochs"] for each in model.report_["members"]] == [4, 4, 4]
+
+
+# ---- what is given in place of a table or a column ----
+
+
+@pytest.mark.parametrize(
+    ("table", "message"),
+    [
+        ("flats.csv", "X must be a table in memory, got 'flats.csv'; read the file first"),
+        (Path("flats.csv"), "X must be a table in memory"),
+        ({"size": [1.0, 2.0]}, r"got a dict; pandas.DataFrame\(X\) makes one"),
+        ([{"size": 1.0}, {"size": 2.0}], r"got a list of dict; pandas.DataFrame\(X\) makes one"),
+    ],
+)
+def test_what_holds_a_table_but_is_none_is_refused(table: Any, message: str) -> None:
+    for estimator in (TabularClassifier(**SMALL), TabularRegressor(**SMALL)):
+        with pytest.raises(TypeError, match=message):
+            estimator.fit(table, [0, 1])
+
+
+def test_the_name_of_a_column_is_no_target() -> None:
+    x, y = load_iris(return_X_y=True)
+    for estimator in (TabularClassifier(**SMALL), TabularRegressor(**SMALL)):
+        with pytest.raises(
+            TypeError, match="y must hold a value for each row, got the text 'kind'"
+        ):
+            estimator.fit(x, "kind")
+    with pytest.raises(ValueError, match="got one class: 'a'"):
+        TabularClassifier(**SMALL).fit(x, ["a"] * len(y))
+
+
+@pytest.mark.parametrize("kind", ["pandas", "polars", "pyarrow"])
+def test_groups_may_be_the_name_of_a_column(kind: str) -> None:
+    rng = np.random.default_rng(0)
+    groups = rng.choice(["a", "b", "c", "d"], size=60)
+    columns: dict[str, list[Any]] = {"x": rng.normal(size=60).tolist(), "who": groups.tolist()}
+    table = table_of(kind, columns)
+    found = TabularRegressor(**SMALL).fit(table, columns["x"], groups="who")
+    expected = TabularRegressor(**SMALL).fit(table, columns["x"], groups=groups)
+    for one, other in zip(found.folds_, expected.folds_, strict=True):
+        np.testing.assert_array_equal(one[1], other[1])
+    with pytest.raises(ValueError, match="groups: there is no column 'whose'; the columns are x"):
+        TabularRegressor(**SMALL).fit(table, columns["x"], groups="whose")

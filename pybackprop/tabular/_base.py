@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import time as clock
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
@@ -130,6 +131,7 @@ class BaseTabular(BaseEstimator):  # type: ignore[misc]
                 f"X must be a table in memory, got a {type(X).__name__}; pass X.collect()"
             )
         if not is_frame(X):
+            _check_kind(X)
             # The texts of an array are read as those of a table.
             texts = not issparse(X) and np.asarray(X).dtype.kind in "OUS"
             finite = False if texts else "allow-nan"
@@ -144,6 +146,11 @@ class BaseTabular(BaseEstimator):  # type: ignore[misc]
 
     def _checked_y(self, X: Any, y: Any) -> Array:
         """Return targets, one for each row."""
+        if isinstance(y, str):
+            raise TypeError(
+                f"y must hold a value for each row, got the text {y!r}; if it names a column, pass "
+                "that column, and X without it"
+            )
         _, y = validate_data(self, X, y, reset=False, skip_check_array=True)
         targets: Array = column_or_1d(y, warn=True)
         check_consistent_length(X, targets)
@@ -189,11 +196,12 @@ class BaseTabular(BaseEstimator):  # type: ignore[misc]
         """Return a fold for each member."""
         n_folds = as_count(self.n_folds, "n_folds", low=1)
         if time is None:
-            codes = None if groups is None else codes_of(groups, n_rows, "groups")
+            values = _column_of(X, groups, "groups") if isinstance(groups, str) else groups
+            codes = None if values is None else codes_of(values, n_rows, "groups")
             return folds_of(n_rows, labels, codes, n_folds, seed)
         if groups is not None:
             raise ValueError("groups and time must not both be given")
-        values = _column_of(X, time) if isinstance(time, str) else time
+        values = _column_of(X, time, "time") if isinstance(time, str) else time
         return [latest(codes_of(values, n_rows, "time"))] * n_folds
 
     # ---- fitting ----
@@ -377,13 +385,29 @@ class BaseTabular(BaseEstimator):  # type: ignore[misc]
         return total / len(self.networks_)
 
 
-def _column_of(X: Any, name: str) -> Any:
-    """Return a column of a table by name."""
+def _check_kind(X: Any) -> None:
+    """Refuse what holds a table but is none."""
+    first = X[0] if isinstance(X, (list, tuple)) and X else X
+    if isinstance(X, (str, bytes, os.PathLike)):
+        raise TypeError(
+            f"X must be a table in memory, got {X!r}; read the file first, such as by "
+            "pandas.read_csv"
+        )
+    # Some sparse matrices are mappings too, which scikit-learn refuses as what they are.
+    if isinstance(first, Mapping) and not issparse(X):
+        raise TypeError(
+            f"X must be a table of pandas, polars or Arrow, or an array, got a {type(X).__name__}"
+            f"{'' if first is X else ' of ' + type(first).__name__}; pandas.DataFrame(X) makes one"
+        )
+
+
+def _column_of(X: Any, name: str, argument: str) -> Any:
+    """Return a column of a table by name, which was given as some argument."""
     of_arrow = hasattr(X, "column_names")
     names = [str(each) for each in (X.column_names if of_arrow else getattr(X, "columns", ()))]
     if name not in names:
         known = f"the columns are {', '.join(names)}" if names else "X is no table with names"
-        raise ValueError(f"time: there is no column {name!r}; {known}")
+        raise ValueError(f"{argument}: there is no column {name!r}; {known}")
     if of_arrow:
         return X.column(name).to_numpy()
     # Of pandas, a column may be called by a number, for which `name` is its text.

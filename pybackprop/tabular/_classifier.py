@@ -147,8 +147,9 @@ class TabularClassifier(ClassifierMixin, BaseTabular):  # type: ignore[misc]
             Of pandas, polars, Arrow or NumPy. NaN, None and texts such as ``NA`` are missing.
         y : array_like, (N,)
             Class labels.
-        groups : array_like, (N,), optional
-            Rows with one value stay in one fold.
+        groups : str or array_like, (N,), optional
+            A column of X, or values: rows with one value stay in one fold. A column remains an
+            input unless it is ignored.
         time : str or array_like, (N,), optional
             A column of X, or values that can be sorted: all members are validated on the last
             fifth of the rows by time and trained on those before, and differ by their seeds. A
@@ -165,7 +166,7 @@ class TabularClassifier(ClassifierMixin, BaseTabular):  # type: ignore[misc]
             n_classes = len(self.classes_)
             if n_classes < 2:
                 raise ValueError(
-                    f"y must have two classes at least, got one class: {self.classes_[0]!r}"
+                    f"y must have two classes at least, got one class: {str(self.classes_[0])!r}"
                 )
             self._fit(X, inputs, codes.reshape(-1).astype(np.int64), n_classes, groups, time)
         return self
@@ -222,7 +223,7 @@ class TabularClassifier(ClassifierMixin, BaseTabular):  # type: ignore[misc]
             if metric == "auc" and len(np.unique(y[fold.held])) == 1:
                 raise ValueError(
                     f"metric='auc' is not defined on fold {at}: its {len(fold.held)} validation "
-                    f"rows are all of class {self.classes_[y[fold.held[0]]]!r}; use "
+                    f"rows are all of class {str(self.classes_[y[fold.held[0]]])!r}; use "
                     "metric='log_loss' or fewer folds"
                 )
 

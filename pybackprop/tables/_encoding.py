@@ -436,7 +436,8 @@ def _pieces_of(column: Column, table: Table, notes: Notes, faults: Faults) -> li
         notes.texts.append(f"column {quote(column.name)} is empty")
     if isinstance(treatment, Number):
         decimal = _decimal_of(table, column.name, treatment.decimal, notes)
-        treatment = replace(treatment, decimal=decimal)
+        if decimal != treatment.decimal:
+            treatment = replace(treatment, decimal=decimal)
     return treatment.pieces(column.name, values, notes)
 
 

@@ -11,6 +11,7 @@ import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime
+from functools import cached_property
 from importlib.util import find_spec
 from typing import Any, NamedTuple
 
@@ -159,6 +160,14 @@ class Frame:
             lambda name: as_texts(self._column(places[name])),
         )
 
+    @cached_property
+    def _cells(self) -> list[Any]:
+        """The columns as their package has them."""
+        if self._library == "pandas":
+            return [series for _, series in self._value.items()]
+        found = self._value.get_columns() if self._library == "polars" else self._value.columns
+        return list(found)
+
     def _numbers(self, places: Sequence[int]) -> dict[int, Column]:
         """Return those columns of a small table of pandas that can be read together, by place.
 
@@ -180,7 +189,7 @@ class Frame:
 
     def _column(self, at: int) -> Column:
         """Return a column as numbers, days or texts."""
-        kind, values = _TAKE[self._library or ""](self._value, at)
+        kind, values = _TAKE[self._library or ""](self._cells[at])
         if kind == "days":
             return Days(values)
         if kind == "numbers":
@@ -255,11 +264,10 @@ def of_objects(values: list[Any], missing: frozenset[str]) -> Column:
 Taken = tuple[str, Any]
 
 
-def _from_pandas(frame: Any, at: int) -> Taken:
-    """Take a column of a DataFrame of pandas."""
+def _from_pandas(series: Any) -> Taken:
+    """Take a Series of pandas."""
     import pandas
 
-    series = frame.iloc[:, at]
     if isinstance(series.dtype, pandas.CategoricalDtype):
         return "coded", (series.cat.categories.tolist(), series.cat.codes.to_numpy())
     kind = getattr(series.dtype, "kind", "O")
@@ -278,19 +286,20 @@ def _from_pandas(frame: Any, at: int) -> Taken:
 
 def _objects(series: Any) -> list[Any]:
     """Return the cells of a Series of pandas, None where one is missing."""
+    import pandas
+
     cells = series.to_numpy(dtype=object)
-    lost = series.isna().to_numpy()
+    lost = pandas.isna(cells)
     if lost.any():
         cells = np.where(lost, None, cells)
     found: list[Any] = cells.tolist()
     return found
 
 
-def _from_polars(frame: Any, at: int) -> Taken:
-    """Take a column of a DataFrame of polars."""
+def _from_polars(series: Any) -> Taken:
+    """Take a Series of polars."""
     import polars
 
-    series = frame.to_series(at)
     dtype = series.dtype
     if dtype.is_numeric() and not dtype.is_decimal():
         numbers = series.cast(polars.Float64)
@@ -307,11 +316,11 @@ def _from_polars(frame: Any, at: int) -> Taken:
     return "objects", series.to_list()
 
 
-def _from_arrow(table: Any, at: int) -> Taken:
+def _from_arrow(column: Any) -> Taken:
     """Take a column of a Table of Arrow."""
     import pyarrow
 
-    column, types = table.column(at), pyarrow.types
+    types = pyarrow.types
     dtype = column.type
     if types.is_integer(dtype) or types.is_floating(dtype):
         values = column.cast(pyarrow.float64(), safe=False).fill_null(float("nan")).to_numpy()
@@ -323,7 +332,7 @@ def _from_arrow(table: Any, at: int) -> Taken:
     return "names" if types.is_dictionary(dtype) else "objects", column.to_pylist()
 
 
-_TAKE: dict[str, Callable[[Any, int], Taken]] = {
+_TAKE: dict[str, Callable[[Any], Taken]] = {
     "pandas": _from_pandas,
     "polars": _from_polars,
     "pyarrow": _from_arrow,

@@ -10,7 +10,6 @@ import math
 import os
 import sys
 from dataclasses import asdict, replace
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +23,7 @@ from pybackprop.bench.tabular import scores
 from pybackprop.bench.tabular import table as reading
 from pybackprop.bench.tabular.inputs import PREPARE
 from pybackprop.bench.tabular.models import MODELS, Model
-from pybackprop.bench.tabular.sources import SOURCES, Source
+from pybackprop.bench.tabular.sources import Source
 from pybackprop.bench.tabular.table import Table
 from pybackprop.bench.tabular.trial import fit, run
 from pybackprop.cli import main
@@ -212,6 +211,24 @@ def test_folds_have_every_row_but_those_to_be_predicted() -> None:
     for train, valid in parts:
         assert set(train) == everything - set(valid)
         assert np.bincount(table.y[valid]).tolist() == [20, 12, 48]
+
+
+def test_fewer_rows_are_drawn_from_each_part() -> None:
+    table = reading.read(CLASSES)
+    split = reading.divide(table, 0)
+    some = reading.limit(table, split, 40, 0)
+    assert [len(each) for each in some] == [30, 10, 40]
+    for part, whole in zip(some, split, strict=True):
+        assert (np.diff(part) > 0).all()
+        assert set(part) < set(whole)
+    # All classes keep their shares.
+    assert np.bincount(table.y[some.test]).tolist() == [10, 6, 24]
+    assert not np.array_equal(reading.limit(table, split, 40, 1).test, some.test)
+    for part, whole in zip(reading.limit(table, split, 400, 0), split, strict=True):
+        np.testing.assert_array_equal(part, whole)
+    found = run(asdict(CLASSES), asdict(CONSTANT), 0, None, 1, 40)
+    assert found["error"] == 0.4
+    assert found["digest"] != run(asdict(CLASSES), asdict(CONSTANT), 0, None, 1)["digest"]
 
 
 # ---- figures, by hand ----
@@ -485,9 +502,52 @@ def test_tables_that_not_all_have_learnt_do_not_count(monkeypatch: pytest.Monkey
     assert not any("nan" in text for text in shown)
 
 
+def test_two_models_are_compared(monkeypatch: pytest.MonkeyPatch) -> None:
+    with Processes() as processes:
+        report = Session(Options(), processes, lambda line: None).report("tables")
+    errors = {"a": (0.09, 0.04), "b": (0.0, 0.0), "c": (0.39, 0.19), "d": (0.29, 0.59)}
+    trials = [
+        suite.Trial(
+            table,
+            model,
+            0,
+            found={
+                "title": "",
+                "train_seconds": 1.0,
+                "predict_seconds": 1.0,
+                "error": error,
+                "log_loss": 0.19 + 0.2 * (model == "two"),
+            },
+        )
+        for table, found in errors.items()
+        for model, error in zip(("one", "two"), found, strict=True)
+    ]
+    suite.summarize(report, trials, {"a": True, "b": True, "c": True, "d": False})
+    found = report.figures["comparison"]
+    # Of 0.10, 0.01 and 0.40 and of 0.05, 0.01 and 0.20, one over the other.
+    expected = pytest.approx(0.25 ** (1 / 3))
+    assert found["error of classes"] == {"tables": 3, "lower": 2, "equal": 1, "ratio": expected}
+    assert found["log loss"] == {"tables": 3, "lower": 0, "equal": 0, "ratio": pytest.approx(2.0)}
+    assert found["error of numbers"]["ratio"] == pytest.approx(2.0)
+    assert "**two against one**" in report.markdown()
+    assert "| log loss | 3 | 0 | 0 | 2.000 |" in report.markdown()
+
+
+def test_some_models_take_part_only_by_name(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(suite, "MODELS", (CONSTANT, replace(CONSTANT, name="2", by_name=True)))
+    words = "--splits", "1", "--only", "flowers", "--rows", "100"
+    for more, names in ((), {"constant"}), (("--models", "2"), {"2"}):
+        found = bench(capsys, *words, *more)
+        assert {trial["model"] for trial in found["figures"]["trials"]} == names
+        assert any("100 rows at most" in note for note in found["notes"])
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
+        (["--rows", "99"], "--rows"),
         (["--only", "none-such"], "--only: expected some of flowers, line, days, got none-such"),
         (["--models", "constant,x"], "--models: expected some of constant, broken, got x"),
         (["--splits", "0"], "--splits"),
@@ -500,58 +560,3 @@ def test_wrong_arguments(
 ) -> None:
     assert main(["bench", "tables", *words]) == 2
     assert message in capsys.readouterr().err
-
-
-# ---- the real ones ----
-
-
-def test_the_lists_are_sound() -> None:
-    assert len(SOURCES) >= 24
-    assert len({each.name for each in SOURCES}) == len(SOURCES)
-    assert {each.task for each in SOURCES} == {"classification", "regression"}
-    assert sum(each.task == "regression" for each in SOURCES) >= 8
-    assert all(each.origin for each in SOURCES)
-    assert len({each.name for each in MODELS}) == len(MODELS)
-    for model in MODELS:
-        assert model.inputs in PREPARE
-        assert model.stopping in ("", "X_val", "eval_set", "joined")
-
-
-# Rows, inputs and classes of some, and what must be no input.
-SIZES = {
-    "letter": (20_000, 16, 26),
-    "magic": (19_020, 10, 2),
-    "splice": (3_190, 60, 3),
-    "vowel": (990, 11, 11),
-    "diamonds": (53_940, 9, 0),
-    "ames": (2_930, 73, 0),
-    "Chicago": (5_698, 48, 0),
-    "nassCDS": (26_217, 11, 2),
-    "Bikeshare": (8_645, 12, 0),
-    "digits": (1_797, 64, 10),
-}
-LEAKS = {"rownames", "casual", "registered", "logwage", "injSeverity", "case", "date"}
-
-
-@pytest.mark.parametrize("package", list(dict.fromkeys(each.module for each in SOURCES)))
-def test_tables_of_packages_are_as_expected(package: str) -> None:
-    if find_spec(package) is None:
-        pytest.skip(f"could not import {package!r}")
-    for source in SOURCES:
-        if source.module != package:
-            continue
-        table = reading.read(source)
-        assert len(table.y) == len(table.x) > 400
-        assert not LEAKS & set(table.x.columns), source.name
-        assert all(dtype.kind in "fO" for dtype in table.x.dtypes), source.name
-        assert (table.n_classes > 0) == (source.task == "classification")
-        if table.n_classes:
-            assert np.bincount(table.y).min() >= 5, source.name
-        else:
-            assert np.isfinite(table.y).all(), source.name
-        # No input is the target under another name.
-        for name in table.x.columns:
-            assert not np.array_equal(table.x[name].to_numpy(), table.y), name
-        rows, inputs, classes = SIZES.get(source.name, (None, None, None))
-        if rows is not None:
-            assert (*table.x.shape, table.n_classes) == (rows, inputs, classes), source.name

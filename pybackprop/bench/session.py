@@ -44,6 +44,8 @@ class Options:
     splits, folds : int or None
         In how many ways each table is divided, and how many estimators of each model are averaged;
         None for the default.
+    rows : int or None
+        How many rows of each table are learnt, and how many predicted, at most; None for all.
     """
 
     plan: Plan = field(default_factory=Plan)
@@ -57,6 +59,7 @@ class Options:
     models: tuple[str, ...] = ()
     splits: int | None = None
     folds: int | None = None
+    rows: int | None = None
 
 
 @dataclass

@@ -36,6 +36,8 @@ _SUBJECTS = {
     "scaling": "a step as batch, width, depth and threads grow",
 }
 
+# A tenth of these rows still has a few of each class.
+_LEAST_ROWS = 100
 # Subjects whose rounds are of another kind: how many, and what they are.
 _ROUNDS = {
     "accuracy": (5, "seeds (5)"),
@@ -117,6 +119,13 @@ def _add_options_of_tables(parser: Parser) -> None:
         "say when to stop",
     )
     parser.add_argument(
+        "--rows",
+        type=count(_LEAST_ROWS),
+        metavar="N",
+        help="learn from N rows at most, those that say when to stop included, and predict at most "
+        "N others (all)",
+    )
+    parser.add_argument(
         "--threads",
         type=_threads,
         nargs=1,
@@ -178,6 +187,7 @@ def _options(args: argparse.Namespace) -> Any:
         models=tuple(filter(None, (getattr(args, "models", None) or "").split(","))),
         splits=getattr(args, "splits", None),
         folds=getattr(args, "folds", None),
+        rows=getattr(args, "rows", None),
     )
 
 

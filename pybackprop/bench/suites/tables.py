@@ -16,7 +16,7 @@ from ..report import Table as Shown
 from ..session import Session
 from ..statistics import geometric_mean
 from ..tabular.models import MODELS, Model
-from ..tabular.scores import standings
+from ..tabular.scores import shifted_geometric_mean, standings
 from ..tabular.sources import PIP_OPTIONS, SOURCES, Source
 
 _SPLITS, _QUICK_SPLITS = 10, 1
@@ -56,6 +56,8 @@ def run(session: Session) -> Report:
     if options.quick and not options.only:
         sources = [each for each in sources if each.quick]
     models = select("--models", MODELS, options.models)
+    if not options.models:
+        models = [each for each in models if not each.by_name]
     if options.folds is not None and not options.models:  # nothing sets a bagged model apart
         models = [each for each in models if not each.is_bagged]
     lacking = _lacking(sources, models)
@@ -73,7 +75,7 @@ def run(session: Session) -> Report:
     report = session.report("tables")
     report.machine["versions"] = machine.versions(_packages(sources, models))
     summarize(report, trials, {each.name: each.task == _CLASSES for each in sources})
-    report.notes += [*lacking, *_failures(trials), _protocol(n_splits, options.folds)]
+    report.notes += [*lacking, *_failures(trials), _protocol(n_splits, options.folds, options.rows)]
     return report
 
 
@@ -125,7 +127,7 @@ def compare(source: Source, models: Sequence[Model], split: int, session: Sessio
         session.say(f"{source.name}, division {split + 1}: {model.name}")
         trial = Trial(source.name, model.name, split)
         request = {"source": asdict(source), "model": asdict(model), "number": split}
-        request["n_folds"] = session.options.folds
+        request |= {"n_folds": session.options.folds, "rows": session.options.rows}
         try:
             process = processes.of(Contender(model.library, "learn", threads))
             trial.found = process.ask("learn", **request)["found"]
@@ -175,6 +177,8 @@ def summarize(report: Report, trials: Sequence[Trial], is_classes: dict[str, boo
     }
     if common:
         _add_standings(report, trials, common, losses, is_classes)
+    if len(able) == 2 and common:
+        _add_comparison(report, common, losses, is_classes)
 
 
 def _add_standings(
@@ -220,6 +224,39 @@ def _add_standings(
     )
 
 
+def _add_comparison(
+    report: Report,
+    common: dict[str, dict[str, float]],
+    losses: dict[str, dict[str, float]],
+    is_classes: dict[str, bool],
+) -> None:
+    """Add on how many tables the second of two models is better than the first, and by how much."""
+    first, second = next(iter(common.values()))
+    figures = {
+        "error of classes": [found for name, found in common.items() if is_classes[name]],
+        "log loss": [losses[name] for name in common if is_classes[name]],
+        "error of numbers": [found for name, found in common.items() if not is_classes[name]],
+    }
+    rows = []
+    for name, found in figures.items():
+        if not found:
+            continue
+        lower = sum(each[second] < each[first] for each in found)
+        equal = sum(each[second] == each[first] for each in found)
+        means = [
+            shifted_geometric_mean([each[model] for each in found]) for model in (first, second)
+        ]
+        rows.append([name, str(len(found)), str(lower), str(equal), f"{means[1] / means[0]:.3f}"])
+        report.figures.setdefault("comparison", {})[name] = {
+            "tables": len(found),
+            "lower": lower,
+            "equal": equal,
+            "ratio": means[1] / means[0],
+        }
+    header = ["figure", "tables", "lower on", "equal on", "ratio of shifted geometric means"]
+    report.tables.append(Shown(f"{second} against {first}", header, rows))
+
+
 def _means(trials: Sequence[Trial], key: str) -> dict[str, dict[str, float]]:
     """Return by table and model the mean over the divisions; none if a division failed."""
     found: dict[str, dict[str, list[Trial]]] = {}
@@ -249,10 +286,13 @@ def _failures(trials: Sequence[Trial]) -> list[str]:
     return list(found.values())
 
 
-def _protocol(n_splits: int, folds: int | None) -> str:
+def _protocol(n_splits: int, folds: int | None, rows: int | None) -> str:
     """Say how the rows were divided."""
+    some = (
+        "" if rows is None else f"Of each table, {rows:,} rows at most are learnt and predicted. "
+    )
     times = "once" if n_splits == 1 else f"in {n_splits} ways"
-    rule = (
+    rule = some + (
         f"The rows are divided {times}, in the same way for all models: three fifths to learn "
         "from, one fifth that says when to stop, one fifth that is predicted; of tables by time, "
         "always the last. Models that do not stop early learn from the three fifths alone; "

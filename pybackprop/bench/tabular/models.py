@@ -37,6 +37,8 @@ class Model:
         say when to stop; 1 for one, on the common division.
     threads : str
         The parameter that sets the number of threads; "" where the environment does it.
+    by_name : bool
+        Whether it takes part only if it is asked for.
     both, classes, numbers : dict
         Parameters of the estimator: of both kinds, of the classifier, of the regressor.
     """
@@ -50,6 +52,7 @@ class Model:
     scales_target: bool = False
     folds: int = 1
     threads: str = ""
+    by_name: bool = False
     both: dict[str, Any] = field(default_factory=dict)
     classes: dict[str, Any] = field(default_factory=dict)
     numbers: dict[str, Any] = field(default_factory=dict)
@@ -124,6 +127,7 @@ _LIGHTGBM = "lightgbm", "lightgbm", "LGBM", "native"
 _XGBOOST = "xgboost", "xgboost", "XGB", "native"
 _CATBOOST = "catboost", "catboost", "CatBoost", "texts", "eval_set"
 _TABULAR = "scikit-learn", "pybackprop.tabular", "Tabular", "native", "joined"
+_ACCURACY: dict[str, Any] = {"by_name": True, "classes": {"metric": "accuracy"}}
 _OWN_MLP = "scikit-learn", "pybackprop.sklearn", "MLP", "own", "X_val", True
 
 MODELS = (
@@ -133,6 +137,9 @@ MODELS = (
     Model("pybackprop-plain-bagged", *_TABULAR, both={"recipe": "plain"}),
     Model("pybackprop-realmlp-s", *_TABULAR, both={"n_folds": 1}),
     Model("pybackprop-realmlp-s-bagged", *_TABULAR),
+    # Recipes smooth labels, if they ever do, only where accuracy counts.
+    Model("pybackprop-plain-accuracy-bagged", *_TABULAR, both={"recipe": "plain"}, **_ACCURACY),
+    Model("pybackprop-realmlp-s-accuracy-bagged", *_TABULAR, **_ACCURACY),
     Model("sklearn-mlp", "scikit-learn", "sklearn.neural_network", "MLP", "scaled", "", True),
     Model("random-forest", *_ENSEMBLE, "RandomForest", "one-hot", threads="n_jobs"),
     Model("hist-boosting", *_ENSEMBLE, "HistGradientBoosting", "native-255", both=_FROM_DTYPE),

@@ -1,7 +1,8 @@
 """The tables: which package brings each, what is to be predicted, and what must not be an input.
 
 Nothing is downloaded, and no data are kept here. A table is a file of an installed package, which
-is read without importing that package. Simulated tables are left out.
+is read without importing that package. Simulated tables are left out, also attrition and wa_churn
+of modeldata, which were made up to show a program.
 """
 
 from __future__ import annotations

@@ -148,6 +148,37 @@ def divide(table: Table, number: int) -> Split:
     return Split(*(np.flatnonzero(each) for each in (part > 1, part == 1, part == 0)))
 
 
+def limit(table: Table, split: Split, most: int, number: int) -> Split:
+    """Return a division with fewer rows, drawn at random so that all classes keep their shares.
+
+    Parameters
+    ----------
+    table : Table
+    split : Split
+    most : int
+        How many rows to learn from and to stop by, together, and how many to predict.
+    number : int
+        Which division; seeds the draws.
+    """
+    of_valid = most // (_PARTS - 1)
+    counts = (most - of_valid, of_valid, most)
+    return Split(
+        *(
+            _draw(rows, table.y[rows], table.n_classes, count, number)
+            for rows, count in zip(split, counts, strict=True)
+        )
+    )
+
+
+def _draw(rows: Rows, y: NDArray[Any], n_classes: int, count: int, seed: int) -> Rows:
+    """Return at most so many of some rows, in their order."""
+    if len(rows) <= count:
+        return rows
+    # Rows at equal distances in the order of the classes have their shares.
+    order = _shuffled(y, n_classes, seed)
+    return np.sort(rows[order[np.arange(count) * len(rows) // count]])
+
+
 def folds(table: Table, split: Split, n: int, number: int) -> list[tuple[Rows, Rows]]:
     """Divide all rows but those to be predicted into n parts.
 
@@ -163,12 +194,15 @@ def folds(table: Table, split: Split, n: int, number: int) -> list[tuple[Rows, R
 
 def _deal(y: NDArray[Any], n_classes: int, n: int, seed: int) -> Rows:
     """Return for every row one of n parts, drawn so that all have the same shares of classes."""
-    order = np.random.default_rng(seed).permutation(len(y))
-    if n_classes:
-        order = order[np.argsort(y[order], kind="stable")]
     part = np.empty(len(y), dtype=np.int64)
-    part[order] = np.arange(len(y)) % n
+    part[_shuffled(y, n_classes, seed)] = np.arange(len(y)) % n
     return part
+
+
+def _shuffled(y: NDArray[Any], n_classes: int, seed: int) -> Rows:
+    """Return an order of rows: those of a class together, otherwise at random."""
+    order = np.random.default_rng(seed).permutation(len(y))
+    return order[np.argsort(y[order], kind="stable")] if n_classes else order
 
 
 def digest(table: Table, parts: list[tuple[Rows, Rows]], test: Rows) -> str:

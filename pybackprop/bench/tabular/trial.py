@@ -16,7 +16,7 @@ from .inputs import PREPARE, categories
 from .models import Model
 from .scores import error_rate, relative_rmse
 from .sources import Source
-from .table import Rows, Table, digest, divide, folds, read
+from .table import Rows, Table, digest, divide, folds, limit, read
 
 Predict = Callable[[Any], NDArray[np.float64]]
 
@@ -31,6 +31,7 @@ def run(
     number: int,
     n_folds: int | None,
     threads: int | None,
+    rows: int | None = None,
 ) -> dict[str, Any]:
     """Learn the rows of a division, and predict those held out.
 
@@ -44,6 +45,8 @@ def run(
         How many estimators are averaged; None for as many as the model says.
     threads : int or None
         How many threads the model may use; None for all.
+    rows : int or None
+        How many rows to learn from, and how many to predict, at most; None for all.
 
     Returns
     -------
@@ -56,6 +59,8 @@ def run(
     if how.threads:
         how.both[how.threads] = -1 if threads is None else threads
     split = divide(table, number)
+    if rows is not None:
+        split = limit(table, split, rows, number)
     n = how.folds if n_folds is None else n_folds
     common = [(split.train, split.valid)]
     parts = common if n == 1 else folds(table, split, n, number)

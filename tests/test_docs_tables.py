@@ -21,8 +21,8 @@ def test_examples_run() -> None:
 
 
 def test_options_exist(capsys: pytest.CaptureFixture[str]) -> None:
-    for command in ("train", "predict"):
-        assert main([command, "--help"]) == 0
+    for command in (["train"], ["predict"], ["bench", "tables"]):
+        assert main([*command, "--help"]) == 0
     known = set(re.findall(r"--[a-z][a-z-]+", capsys.readouterr().out))
     named = set(re.findall(r"--[a-z][a-z-]+", PAGE.read_text(encoding="utf-8")))
     assert named

@@ -249,6 +249,20 @@ def test_the_name_of_a_column_is_no_target() -> None:
         TabularClassifier(**SMALL).fit(x, ["a"] * len(y))
 
 
+def test_numbers_to_be_predicted_are_numbers() -> None:
+    x = np.arange(8.0)[:, None]
+    for y, message in (
+        (["1", "2.5", "$3", "4"] * 2, r"y must hold numbers, but holds '\$3'; classes are for"),
+        (np.array([1.5, "good"] * 4, dtype=object), "y must hold numbers, but holds 'good'"),
+        (np.arange(8).astype("M8[D]"), r"y must hold numbers, got datetime64\[D\]"),
+        (np.arange(8).astype("m8[s]"), r"y must hold numbers, got timedelta64\[s\]"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            TabularRegressor(**SMALL).fit(x, y)
+    texts = TabularRegressor(**SMALL).fit(x, ["1", "2.5", "3", "4"] * 2)
+    assert texts.oof_prediction_.shape == (8,)
+
+
 @pytest.mark.parametrize("kind", ["pandas", "polars", "pyarrow"])
 def test_groups_may_be_the_name_of_a_column(kind: str) -> None:
     rng = np.random.default_rng(0)

@@ -18,6 +18,15 @@ from ._base import BaseTabular
 _MOST, _LEAST = 1e140, 1e-140
 
 
+def _is_number(value: Any) -> bool:
+    """Tell whether a target can be read as a number."""
+    try:
+        float(value)
+    except (TypeError, ValueError):
+        return False
+    return True
+
+
 class _Units(NamedTuple):
     """Mean, deviation and range of the targets that a network was trained on."""
 
@@ -134,10 +143,15 @@ class TabularRegressor(RegressorMixin, BaseTabular):  # type: ignore[misc]
         """Return the targets, float64, whose squares can be added up."""
         numbers = self._checked_y(X, y)
         assert_all_finite(numbers, input_name="y")
+        if numbers.dtype.kind in "mM":
+            raise ValueError(f"y must hold numbers, got {numbers.dtype}; make numbers of the times")
         try:
             targets = numbers.astype(np.float64)
-        except (TypeError, ValueError) as error:
-            raise ValueError(f"y must hold numbers: {error}") from None
+        except (TypeError, ValueError):
+            first = next(each for each in numbers.tolist() if not _is_number(each))
+            raise ValueError(
+                f"y must hold numbers, but holds {first!r}; classes are for TabularClassifier"
+            ) from None
         low, high = float(targets.min()), float(targets.max())
         if max(-low, high) > _MOST or low < high <= low + _LEAST:
             raise ValueError(

@@ -325,6 +325,12 @@ PACKAGE: list[Bug] = [
             "            start += 1\n",
             "test_datasets_csv.py::test_numbers_and_categories_with_a_header",
         ),
+        (
+            "pieces-of-another-encoding",
+            "if alike != column.treatment.alike:",
+            "if alike is None:",
+            "test_tables_inputs.py::test_what_encodings_share_is_done_once",
+        ),
     ),
     *of(
         "pybackprop/datasets/_dataset.py",

@@ -144,7 +144,7 @@ def recipe_of(name: Any, rows: int, of_classes: bool, metric: str) -> Recipe:
     of_classes : bool
         Whether the targets are classes; otherwise they are numbers, standardised.
     metric : str
-        The score that decides which epoch is the best. Labels are smoothed for accuracy only: it
+        The score that decides which epoch is the best. For accuracy, labels are smoothed most: it
         costs log loss and calibration.
 
     Raises
@@ -177,7 +177,7 @@ def recipe_of(name: Any, rows: int, of_classes: bool, metric: str) -> Recipe:
         activation="selu" if of_classes else "mish",
         dropout=0.0,
         l2=0.0,
-        label_smoothing=0.1 if of_classes and metric == "accuracy" else 0.0,
+        label_smoothing=_smoothing_of(metric) if of_classes else 0.0,
         robust=True,
         lr=0.04 if of_classes else 0.07,
         betas=(0.9, 0.95),
@@ -188,6 +188,15 @@ def recipe_of(name: Any, rows: int, of_classes: bool, metric: str) -> Recipe:
         keeps_last=True,
         ntk=True,
     )
+
+
+def _smoothing_of(metric: str) -> float:
+    """Return the label smoothing of `realmlp-s`, which the paper has for accuracy only.
+
+    Without any, a network without dropout and weight decay becomes so sure where it separates all
+    rows that a few wrong ones decide the log loss; 0.01 bounds that.
+    """
+    return 0.1 if metric == "accuracy" else 0.01
 
 
 def check_recipe(name: Any) -> None:

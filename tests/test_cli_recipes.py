@@ -79,7 +79,7 @@ def test_classes_folds_metric_and_refit(run: Run, houses: Path, tmp_path: Path) 
     assert Network.load(path).label_smoothing == 0.1
     found = train(run, *common, "--epochs", 30, "--refit", "--save", path)
     net = Network.load(path)
-    assert net.label_smoothing == 0.0
+    assert net.label_smoothing == 0.01
     np.testing.assert_allclose(np.array(net.lr_factors)[:, 1], 0.1)
     np.testing.assert_allclose(np.array(net.lr_factors)[:, 0], 1 / np.sqrt([5, 16, 16]))
     assert run("predict", path, houses)[0] == 0

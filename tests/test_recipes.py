@@ -20,7 +20,8 @@ def test_the_constants_of_realmlp_s() -> None:
     assert (classes.epochs, classes.batch_size, classes.betas) == (256, 128, (0.9, 0.95))
     numbers = recipe_of("realmlp-s", 100_001, False, "rmse")
     assert (numbers.activation, numbers.lr, numbers.batch_size) == ("mish", 0.07, 1_024)
-    assert recipe_of("realmlp-s", 1_024, True, "log_loss").label_smoothing == 0.0
+    assert recipe_of("realmlp-s", 1_024, True, "log_loss").label_smoothing == 0.01
+    assert numbers.label_smoothing == 0.0
     assert recipe_of("realmlp-s", 1_024, True, "log_loss").batch_size == 64
     optimizer = classes.optimizer(400)
     assert isinstance(optimizer, bp.Adam)

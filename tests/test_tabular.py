@@ -128,11 +128,12 @@ def test_a_member_is_a_network_trained_alone(recipe: str) -> None:
         output="softmax",
         loss="cross_entropy",
         dropout=constants.dropout,
+        label_smoothing=constants.label_smoothing,
         lr_factors=constants.lr_factors(found.widths[0]),
         seed=found.seed,
     )
     y = np.searchsorted(model.classes_, labels)
-    constants.begin(net, constant_of(y[rows], 2))
+    constants.begin(net, constant_of(y[rows], 2, constants.label_smoothing))
     if found.scaling is not None:
         net.set_scaling(*found.scaling)
     table = frame_of_objects(x)
@@ -185,7 +186,7 @@ def test_of_equally_good_epochs_the_last_is_kept() -> None:
         ties += len(best) > 1
     assert ties
     assert model.networks_[0].label_smoothing == 0.1
-    assert TabularClassifier(**SMALL).fit(x, y).networks_[0].label_smoothing == 0.0
+    assert TabularClassifier(**SMALL).fit(x, y).networks_[0].label_smoothing == 0.01
 
 
 def test_out_of_fold_predictions_and_scores_are_of_rows_not_trained_on() -> None:

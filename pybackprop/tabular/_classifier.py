@@ -42,7 +42,8 @@ class TabularClassifier(ClassifierMixin, BaseTabular):  # type: ignore[misc]
         is held out once.
     metric : str, default="log_loss"
         The score that decides which epoch is the best: log_loss, accuracy, auc, brier,
-        balanced_accuracy or f1. For accuracy, `realmlp-s` smooths labels by 0.1.
+        balanced_accuracy or f1. For accuracy, `realmlp-s` smooths labels by 0.1,
+        for the others by 0.01.
     refit : bool, default=False
         Whether the networks that predict are trained anew on all rows, for the number of epochs
         that was the best for all folds together. They differ by their seeds.

@@ -249,6 +249,13 @@ def test_the_name_of_a_column_is_no_target() -> None:
         TabularClassifier(**SMALL).fit(x, ["a"] * len(y))
 
 
+def test_a_class_that_some_networks_never_see_is_told() -> None:
+    x, y = load_iris(return_X_y=True)
+    with pytest.warns(UserWarning, match="on no row of class '1', of which there are 1"):
+        model = TabularClassifier(**SMALL).fit(x[:51], y[:51])
+    assert model.oof_proba_[50, 1] < 0.1
+
+
 def test_numbers_to_be_predicted_are_numbers() -> None:
     x = np.arange(8.0)[:, None]
     for y, message in (

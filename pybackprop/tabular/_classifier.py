@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -227,6 +228,15 @@ class TabularClassifier(ClassifierMixin, BaseTabular):  # type: ignore[misc]
                     f"rows are all of class {str(self.classes_[y[fold.held[0]]])!r}; use "
                     "metric='log_loss' or fewer folds"
                 )
+        unseen = {int(at) for fold in folds for at in np.setdiff1d(y, y[fold.rows])}
+        if unseen:
+            rare = min(unseen, key=lambda at: int((y == at).sum()))
+            warnings.warn(
+                f"some networks are trained on no row of class {str(self.classes_[rare])!r}, of "
+                f"which there are {int((y == rare).sum())}",
+                UserWarning,
+                stacklevel=4,
+            )
 
     def _set_out_of_fold(self, outputs: Array) -> None:
         self.oof_proba_ = outputs

@@ -1,9 +1,9 @@
-"""One rank of a program that mpiexec starts: what test_mpi.py runs.
+"""One rank of a program that mpiexec starts: what test_mpi.py and test_mpi_kills.py run.
 
-mpiexec -n 4 python rank_runs.py bits           trains as test_shards.py does, prints digests
-mpiexec -n 4 python rank_runs.py train FILE     trains slowly, with a checkpoint at FILE
-mpiexec -n 4 python rank_runs.py fail           trains until a callback of rank 1 fails
-mpiexec -n 4 python rank_runs.py windows X Y    trains on files that are read in windows
+mpiexec -n 4 python rank_runs.py matrix            trains as test_shards.py does, prints digests
+mpiexec -n 4 python rank_runs.py train NAME FILE   trains slowly, with a checkpoint at FILE
+mpiexec -n 4 python rank_runs.py fail              trains until a callback of rank 1 fails
+mpiexec -n 4 python rank_runs.py windows X Y       trains on files that are read in windows
 """
 
 from __future__ import annotations
@@ -14,17 +14,34 @@ import sys
 import time
 from typing import Any
 
-from test_shards import train
+from test_shards import OPTIMIZERS, WIDTHS, train
 
 import pybackprop as bp
 
-CASES: dict[str, dict[str, Any]] = {
-    "small": {},
-    "large": {"size": "large", "optimizer": "rmsprop"},
-    "double": {"size": "large", "dtype": "float64", "shards": 16, "threads": 1},
-    "rows": {"batch_size": 6, "optimizer": "adamw", "epochs": 2},
+# What is trained by 1, 2, 3, 4 and 8 ranks, on two MPI libraries, with one thread and with two: at
+# least 50 steps each, with dropout, penalties and sample weights, and a short last batch.
+THREADS = (1, 2)
+MATRIX: dict[str, dict[str, Any]] = {
+    **{
+        f"{optimizer}-{size}": {
+            "optimizer": optimizer,
+            "size": size,
+            "epochs": 13,
+            "clip_norm": 0.1,
+        }
+        for optimizer in OPTIMIZERS
+        for size in WIDTHS
+    },
+    "double": {"dtype": "float64", "size": "large", "shards": 16, "epochs": 13},
+    "fewer-rows-than-shards": {"batch_size": 6, "optimizer": "adamw", "epochs": 2},
 }
-LONG: dict[str, Any] = {"epochs": 20}
+
+# What is killed and goes on.
+KILLED: dict[str, dict[str, Any]] = {
+    **{name: {"optimizer": name, "epochs": 20} for name in OPTIMIZERS},
+    "best": {"validation": 0.2, "patience": 20, "epochs": 20},
+    "large": {"size": "large", "optimizer": "rmsprop", "shards": 16, "epochs": 20},
+}
 
 
 def digest(value: Any) -> str:
@@ -39,20 +56,30 @@ def train_on_windows(paths: tuple[str, ...], comm: Any = None) -> Any:
     return net.parameters.tobytes(), history.cost
 
 
+def say(comm: Any, line: str) -> None:
+    """Let rank 0 print a line of each rank, which mpiexec might mix."""
+    lines = comm.gather(line)
+    if comm.rank == 0:
+        print("\n".join(lines), flush=True)
+
+
 def main(task: str, *names: str) -> None:
     from mpi4py import MPI
 
     comm = MPI.COMM_WORLD
-    if task == "bits":
-        for name, case in CASES.items():
-            print(name, digest(train(comm, **case)), flush=True)
+    if task == "matrix":
+        for name, case in MATRIX.items():
+            for threads in THREADS:
+                found = digest(train(comm, **case, threads=threads))
+                say(comm, f"{name} {threads} {found}")
     elif task == "train":
-        print("pid", comm.rank, os.getpid(), flush=True)
+        name, path = names
+        say(comm, f"pid {comm.rank} {os.getpid()}")
         found = train(
-            comm, checkpoint=names[0], checkpoint_every="1 steps", resume=True,
-            callbacks=lambda _: time.sleep(0.05) if comm.rank == 0 else None, **LONG,
+            comm, checkpoint=path, checkpoint_every="1 steps", resume=True,
+            callbacks=lambda _: time.sleep(0.05) if comm.rank == 0 else None, **KILLED[name],
         )  # fmt: skip
-        print("train", digest(found), flush=True)
+        say(comm, f"train {digest(found)}")
     elif task == "windows":
         print(digest(train_on_windows(names, comm)), flush=True)
     elif task == "fail":

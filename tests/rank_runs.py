@@ -33,6 +33,7 @@ MATRIX: dict[str, dict[str, Any]] = {
         for size in WIDTHS
     },
     "double": {"dtype": "float64", "size": "large", "shards": 16, "epochs": 13},
+    "rounded": {"size": "large", "exchange": "bf16", "epochs": 13},
     "fewer-rows-than-shards": {"batch_size": 6, "optimizer": "adamw", "epochs": 2},
 }
 
@@ -41,6 +42,7 @@ KILLED: dict[str, dict[str, Any]] = {
     **{name: {"optimizer": name, "epochs": 20} for name in OPTIMIZERS},
     "best": {"validation": 0.2, "patience": 20, "epochs": 20},
     "large": {"size": "large", "optimizer": "rmsprop", "shards": 16, "epochs": 20},
+    "rounded": {"exchange": "bf16", "epochs": 20},
 }
 
 

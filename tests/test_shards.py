@@ -251,8 +251,11 @@ def test_the_core_refuses_shards_that_are_none() -> None:
     ]:  # fmt: skip
         fit = _core.Fit(net._net, data, 10, True)
         with pytest.raises(ValueError, match="argument"):
-            fit.set_shards(shards, first, count, None)
+            fit.set_shards(shards, first, count, None, None)
     fit = _core.Fit(net._net, data, 10, True)
-    fit.set_shards(4, 0, 4, None)
+    fit.set_shards(4, 0, 4, None, None)
     with pytest.raises(ValueError, match="argument"):
-        fit.set_shards(4, 0, 4, None)
+        fit.set_shards(4, 0, 4, None, None)
+    fit = _core.Fit(bp.Network([12, 3], dtype="float64")._net, data, 10, True)
+    with pytest.raises(ValueError, match="argument"):
+        fit.set_shards(4, 0, 4, None, np.zeros((8, 39), np.uint16))

@@ -1,7 +1,9 @@
 /* The kernels one by one: products, layers and activations on plain arrays. */
 #include "engine/bf16.h"
 #include "engine/doors.h"
+#include "engine/shards.h"
 #include "kernels/dispatch.h"
+#include "system/fpmode.h"
 #include "system/mem.h"
 #include "system/scratch.h"
 #include "threads/plan.h"
@@ -134,6 +136,14 @@ int bp_dense_backward(int32_t dtype, int32_t act, int64_t rows, int64_t n_in, in
 int bp_add(int32_t dtype, int64_t n, const void *x, const void *y, void *z) {
     if (!is_real(dtype) || n < 0) return BP_ERR_ARGUMENT;
     bp_engine_of(dtype)->add(n, x, y, z);
+    return BP_OK;
+}
+
+int bp_round_bf16(int64_t n, float *x, uint16_t *errors) {
+    if (n < 0) return BP_ERR_ARGUMENT;
+    const uint64_t mode = bp_fp_enter();
+    bp_round_sums(n, x, errors);
+    bp_fp_leave(mode);
     return BP_OK;
 }
 

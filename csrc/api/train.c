@@ -88,16 +88,18 @@ int bp_fit_set_window(bp_fit *fit, const bp_data *data, int64_t first_batch, int
     return BP_OK;
 }
 
-int bp_fit_set_shards(bp_fit *fit, int32_t shards, int32_t first, int32_t count,
+int bp_fit_set_shards(bp_fit *fit, int32_t shards, int32_t first, int32_t count, uint16_t *errors,
                       bp_reduce_fn reduce, void *user) {
     const bp_net *net = fit->net;
     if (fit->shards.n > 0 || shards < 2 || shards > BP_MAX_SHARDS || (shards & (shards - 1)) ||
-        first < 0 || count < 1 || first > shards - count || (!reduce && count < shards))
+        first < 0 || count < 1 || first > shards - count || (!reduce && count < shards) ||
+        (errors && net->dtype != BP_FLOAT32))
         return BP_ERR_ARGUMENT;
     bp_shards made = {
         .n = shards,
         .first = first,
         .count = count,
+        .errors = errors,
         .reduce = reduce,
         .user = user,
         .stride = bp_round_up(net->n_parameters, BP_ALIGNMENT),

@@ -18,6 +18,7 @@ typedef struct {
 typedef struct {
     int32_t n;            /* of the batch; 0 where a run has none */
     int32_t first, count; /* those of this process */
+    uint16_t *errors;     /* as bp_fit_set_shards describes them, or NULL */
     bp_reduce_fn reduce;
     void *user;
     void *sums;     /* of the network's type: a gradient for each block */
@@ -38,6 +39,12 @@ int bp_shards_pair(const bp_shards *s);
 
 /* Makes one of them; the costs are added here, the gradients by the caller. */
 void bp_shards_join(bp_shards *s);
+
+/* The row of errors that belongs to a block of n shards. */
+int64_t bp_shard_node(int32_t n, bp_shard_block block);
+
+/* What bp_round_bf16 does. */
+void bp_round_sums(int64_t n, float *x, uint16_t *errors);
 
 /* The most blocks that are on the stack at one time. */
 int32_t bp_shards_depth(bp_shards s);

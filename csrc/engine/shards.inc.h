@@ -71,15 +71,27 @@ static void set_up_shard(sharded_training *t, int32_t shard) {
     atomic_store_explicit(&job->next, 0, memory_order_relaxed);
 }
 
+/* Rounds entries begin <= i < end of the topmost sum, if sums are rounded. */
+static void round_sum(const bp_job *job, const bp_shards *shards, int64_t begin, int64_t end) {
+    if (!shards->errors) return;
+    const int32_t top = shards->n_blocks - 1;
+    const int64_t node = bp_shard_node(shards->n, shards->blocks[top]);
+    void *sum = sum_of_block(shards, top) + begin; /* floats: only they have errors */
+    bp_round_sums(end - begin, sum, shards->errors + node * job->net->n_parameters + begin);
+}
+
 /* Adds this member's share of the two topmost gradients, as long as they make a pair. The stack is
  * a copy, which no other member changes. */
 static void join_gradients(const bp_job *job, bp_shards *blocks, int member, int members) {
     int64_t begin, end;
     share_of_parameters(job->net, member, members, &begin, &end);
-    for (; bp_shards_pair(blocks); bp_shards_join(blocks)) {
+    round_sum(job, blocks, begin, end);
+    while (bp_shards_pair(blocks)) {
         real *left = sum_of_block(blocks, blocks->n_blocks - 2) + begin;
         const real *right = sum_of_block(blocks, blocks->n_blocks - 1) + begin;
         kernels_of(job->net)->add(end - begin, left, right, left);
+        bp_shards_join(blocks);
+        round_sum(job, blocks, begin, end);
     }
 }
 

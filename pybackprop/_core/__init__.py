@@ -15,6 +15,7 @@ from .ffi import (
     NOT_FINITE,
     PRECISIONS,
     UINT8,
+    UINT16,
 )
 from .kernels import (
     activation,
@@ -25,6 +26,7 @@ from .kernels import (
     matmul,
     peak_flops,
     plan_matmul,
+    round_bf16,
 )
 from .machine import get_threads, machine, random_permutation, random_uniform, set_threads
 from .many import FitOrder, ManyFit, Rows, costs
@@ -43,6 +45,7 @@ __all__ = [
     "RATES",
     "SCHEDULED",
     "UINT8",
+    "UINT16",
     "Array",
     "Data",
     "Fit",
@@ -68,6 +71,7 @@ __all__ = [
     "plan_matmul",
     "random_permutation",
     "random_uniform",
+    "round_bf16",
     "set_threads",
     "state_key",
 ]

@@ -20,6 +20,7 @@ if not ffi.string(lib.bp_isa_name()):
 FLOAT32 = np.dtype(np.float32)
 FLOAT64 = np.dtype(np.float64)
 UINT8 = np.dtype(np.uint8)
+UINT16 = np.dtype(np.uint16)
 INT64 = np.dtype(np.int64)
 
 DTYPES = {

@@ -10,6 +10,9 @@ from .._pybackprop_core import ffi, lib
 from ..losses import Array
 from .ffi import ACTIVATIONS, DTYPES, PRECISIONS, check, pointer
 
+# The types of what is rounded, and of what that leaves out.
+_ROUNDED = ("float *", "uint16_t *")
+
 
 def peak_flops(dtype: np.dtype[Any], precision: str, threads: int, seconds: float) -> float:
     """Measure the multiply-add rate of a register-only loop."""
@@ -50,6 +53,14 @@ def add(x: Array, y: Array, out: Array) -> None:
     All are contiguous, of one type and size.
     """
     check(lib.bp_add(DTYPES[out.dtype], out.size, pointer(x), pointer(y), pointer(out)))
+
+
+def round_bf16(x: Array, errors: Array) -> None:
+    """Add errors to x, and round it to bfloat16; leave in errors, rounded too, what that left out.
+
+    x is float32, errors holds the bits of bfloat16 numbers as uint16; both are contiguous.
+    """
+    check(lib.bp_round_bf16(x.size, *map(ffi.cast, _ROUNDED, map(pointer, (x, errors)))))
 
 
 def plan_matmul(

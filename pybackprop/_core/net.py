@@ -460,14 +460,22 @@ class Fit:
         self._handle = ffi.gc(out[0], lib.bp_fit_destroy)
         self._reduction: Reduction | None = None
 
-    def set_shards(self, shards: int, first: int, count: int, reduce: Reduce | None) -> None:
-        """Form the gradient of each batch in shards, of which this process computes some."""
+    def set_shards(
+        self, shards: int, first: int, count: int, reduce: Reduce | None, errors: Array | None
+    ) -> None:
+        """Form the gradient of each batch in shards, of which this process computes some.
+
+        errors is (2 shards, n_parameters), uint16: sums are then rounded to bfloat16, and each row
+        holds the bits of what that left out of one.
+        """
         function, user = NULL, NULL
+        self._errors = errors  # which the core writes to
         if reduce is not None:
             self._reduction = Reduction(reduce, self.key)
             self._reduction_handle = ffi.new_handle(self._reduction)
             function, user = lib.bp_python_reduce, self._reduction_handle
-        check(lib.bp_fit_set_shards(self._handle, shards, first, count, function, user))
+        rows = NULL if errors is None else ffi.cast("uint16_t *", pointer(errors))
+        check(lib.bp_fit_set_shards(self._handle, shards, first, count, rows, function, user))
 
     def set_window(self, data: Data, first_batch: int, rows: int) -> None:
         """Replace the data by those of some batches, of all that `rows` rows have."""

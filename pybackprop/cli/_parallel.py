@@ -31,6 +31,12 @@ def add_options(parser: Parser) -> None:
         "ranks; else 1); results depend on it to rounding, but not on the number of ranks",
     )
     group.add_argument(
+        "--exchange",
+        choices=["bf16"],
+        help="round gradients of shards to bfloat16: ranks send half as many bytes, and what "
+        "rounding leaves out is added to the next gradient",
+    )
+    group.add_argument(
         "--timeout",
         type=number(0.0),
         default=300.0,
@@ -42,7 +48,12 @@ def add_options(parser: Parser) -> None:
 def arguments(args: argparse.Namespace) -> dict[str, Any]:
     """Return what the options add to a call of `Network.fit`."""
     comm = _communicator() if args.data_parallel else None
-    return {"shards": args.shards, "comm": comm, "timeout": args.timeout}
+    return {
+        "shards": args.shards,
+        "comm": comm,
+        "exchange": args.exchange,
+        "timeout": args.timeout,
+    }
 
 
 def agreed(check: Callable[[argparse.Namespace], None], args: argparse.Namespace) -> None:

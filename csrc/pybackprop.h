@@ -112,14 +112,17 @@ typedef struct {
     /* Factors of the optimizer's learning rate, weight decay and eps, >= 0 and finite: of the
      * weights and of the biases of each layer. NULL for 1. */
     const double *lr_factors, *decay_factors, *eps_factors;
-    uint64_t seed;    /* of dropout and shuffling */
+    int32_t has_scales; /* not 0: the inputs have factors that are trained, see bp_net_scales */
+    double scale_factors[3]; /* of lr, weight decay and eps of these factors; not read without */
+    uint64_t seed;           /* of dropout and shuffling */
     void *parameters; /* where they lie, or NULL: in memory of the network's own. A multiple of 64;
                          the memory must outlive the network, and is cleared */
 } bp_net_config;
 
-/* An optimizer with its state, for n parameters of one type: a call for another number or
- * type of parameters is refused. The state vectors belong to the caller; each has n entries of that
- * type, zero before the first step (sum of Adagrad: its initial value). */
+/* An optimizer with its state, for n parameters of one type: a call for another number or type of
+ * parameters is refused. A network needs one for bp_net_trained_count parameters. The state vectors
+ * belong to the caller; each has n entries of that type, zero before the first step (sum of
+ * Adagrad: its initial value). */
 typedef struct {
     int32_t kind;  /* bp_opt */
     int32_t dtype; /* BP_FLOAT32 or BP_FLOAT64 */
@@ -200,7 +203,21 @@ int64_t bp_net_parameter_count(const bp_net *net);
  * through bp_net_set_parameters, so that packed copies follow. */
 const void *bp_net_parameters(const bp_net *net);
 
-/* Copies count entries of the network's type into the flat vector at offset. */
+/* The factors s of the inputs, n_in of the network's type, or NULL if it has none. Its first layer
+ * is z = W_1 (s x) + b_1. The flat vector holds the product V = W_1 diag(s) in place of W_1, and
+ * everything but training knows that alone: gradients and penalties are those of V. What training
+ * changes is the vector s, W_1, b_1, W_2, …: its gradient follows from that in V by the chain rule,
+ * and V from it. Read only. */
+const void *bp_net_scales(const bp_net *net);
+
+/* Entries of what training changes: the number of parameters, and that of the scales. */
+int64_t bp_net_trained_count(const bp_net *net);
+
+/* Copies all entries of what training changes, of the network's type. */
+int bp_net_set_trained(bp_net *net, const void *values);
+
+/* Copies count entries of the network's type into the flat vector at offset. If some of them are of
+ * the first layer's weights, the scales become 1. */
 int bp_net_set_parameters(bp_net *net, int64_t offset, int64_t count, const void *values);
 
 /* Inputs become (x - shift) * scale on their way in, n_in doubles each; NULL, NULL for none. */
@@ -212,9 +229,9 @@ int bp_net_set_loss_callback(bp_net *net, bp_loss_fn loss, void *user);
 /* What a call would fail with at this moment: BP_ERR_BUSY, BP_ERR_FORKED, or BP_OK. */
 int bp_net_status(const bp_net *net);
 
-/* Training steps and epochs done, which key dropout and shuffling; and, unless NULL, a copy of the
- * parameters at the same moment, n_parameters entries of the network's type. */
-int bp_net_get_state(bp_net *net, void *parameters, int64_t *steps, int64_t *epochs);
+/* Training steps and epochs done, which key dropout and shuffling; and, unless NULL, a copy of what
+ * training changes at the same moment, as bp_net_set_trained takes it. */
+int bp_net_get_state(bp_net *net, void *trained, int64_t *steps, int64_t *epochs);
 int bp_net_set_counters(bp_net *net, int64_t steps, int64_t epochs); /* 0 ... BP_MAX_COUNT */
 
 /* out (rows, n_out), C-contiguous, of the network's type: a_L for each row of x. */
@@ -293,7 +310,7 @@ typedef struct {
     int64_t completed; /* epochs completed by the last call, whose costs it wrote */
     double cost;       /* mean cost of the current epoch's batches so far */
     /* What bp_fit_resume needs: the sums over those batches of cost times weight and of weight,
-     * and the parameters at the start of the epoch, which belong to the run. */
+     * and what training changes, as it was at the start of the epoch; it belongs to the run. */
     double cost_sum, cost_weight;
     const void *start;
 } bp_fit_state;

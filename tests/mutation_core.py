@@ -342,8 +342,8 @@ CORE: list[Bug] = [
         "csrc/engine/plan.c",
         (
             "fused-step-of-several-blocks",
-            "(plan.shared && rows <= plan.block && !clips)",
-            "(plan.shared && !clips)",
+            "(plan.shared && rows <= plan.block && !is_whole)",
+            "(plan.shared && !is_whole)",
             "test_training.py::test_a_step_of_several_blocks_is_the_update_by_the_whole_gradient",
         ),
         (

@@ -40,18 +40,21 @@ TRAINING: list[Bug] = [
         ),
     ),
     *of(
+        "csrc/engine/finish.c",
+        (
+            "steps-not-put-back",
+            "net->steps = fit->backup_step;",
+            "(void)fit->backup_step;",
+            "test_training.py::test_training_goes_on_from_the_last_finite_epoch",
+        ),
+    ),
+    *of(
         "csrc/engine/fit.c",
         (
             "last-batch-of-a-whole-size",
             "remaining < fit->batch_size ? remaining : fit->batch_size",
             "remaining < fit->batch_size && 0 ? remaining : fit->batch_size",
             "test_training.py::test_epoch_is_the_steps_over_its_permutation",
-        ),
-        (
-            "steps-not-put-back",
-            "net->steps = fit->backup_step;",
-            "(void)fit->backup_step;",
-            "test_training.py::test_training_goes_on_from_the_last_finite_epoch",
         ),
         (
             "turns-of-replicas-go-on",

@@ -34,7 +34,7 @@ static int fit_task_is_valid(const bp_fit_task *task) {
     const int has_all_rows = fit->first_batch == 0 && fit->end_batch == fit->n_batches;
     return task->epochs >= 0 && fit->shards.n == 0 && has_all_rows &&
            !(task->rates && task->n_rates < 0) &&
-           bp_optimizer_check(task->optimizer, net->dtype, net->n_parameters) == BP_OK;
+           bp_optimizer_check(task->optimizer, net->dtype, bp_net_trained(net)) == BP_OK;
 }
 
 /* Frees the workspaces of a network that is left alone: it may not be trained again, and then each

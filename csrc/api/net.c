@@ -47,10 +47,19 @@ static int smoothing_is_valid(const bp_net_config *c) {
                                          c->label_smoothing > 0.0 && c->label_smoothing <= 1.0);
 }
 
+static int is_factor(double x) {
+    return x >= 0.0 && x <= DBL_MAX;
+}
+
 static int factors_are_valid(const bp_net_config *c, const double *factors) {
     for (int64_t i = 0; factors && i < 2 * (int64_t)c->n_layers; i++)
-        if (!(factors[i] >= 0.0 && factors[i] <= DBL_MAX)) return 0;
+        if (!is_factor(factors[i])) return 0;
     return 1;
+}
+
+static int scale_factors_are_valid(const bp_net_config *c) {
+    const double *of = c->scale_factors;
+    return !c->has_scales || (is_factor(of[0]) && is_factor(of[1]) && is_factor(of[2]));
 }
 
 static int config_is_valid(const bp_net_config *c) {
@@ -58,7 +67,7 @@ static int config_is_valid(const bp_net_config *c) {
         !precision_is_valid(c) || c->loss < 0 || c->loss > BP_LOSS_CALLBACK || !(c->l1 >= 0.0) ||
         !(c->l2 >= 0.0) || !smoothing_is_valid(c) || !factors_are_valid(c, c->lr_factors) ||
         !factors_are_valid(c, c->decay_factors) || !factors_are_valid(c, c->eps_factors) ||
-        c->widths[0] < 1 || (uintptr_t)c->parameters % BP_ALIGNMENT)
+        !scale_factors_are_valid(c) || c->widths[0] < 1 || (uintptr_t)c->parameters % BP_ALIGNMENT)
         return 0;
     for (int32_t l = 0; l < c->n_layers; l++) {
         const int32_t act = c->activations[l];
@@ -117,6 +126,7 @@ void bp_net_destroy(bp_net *net) {
     bp_free(net->derive_memory);
     bp_free(net->layers);
     if (net->has_own_parameters) bp_free(net->parameters);
+    bp_free(net->raw);
     bp_free(net->packed);
     bp_free(net->operands);
     bp_free(net->shift);
@@ -131,6 +141,17 @@ static int place_parameters(bp_net *net, const bp_net_config *c) {
     net->parameters = c->parameters ? c->parameters : bp_alloc(net->n_parameters, size);
     if (c->parameters) memset(net->parameters, 0, (size_t)net->n_parameters * size);
     return net->parameters != NULL;
+}
+
+/* Makes the scales, all 1, and what belongs to them, if there are any; 0 if there is no memory. */
+static int place_scales(bp_net *net, const bp_net_config *c) {
+    if (!c->has_scales) return 1;
+    const double *of = c->scale_factors;
+    net->n_scales = c->widths[0];
+    net->of_scales = (bp_factors){.lr = of[0], .decay = of[1], .eps = of[2]};
+    net->raw = bp_alloc(bp_net_raw_count(net) + net->n_scales, bp_element_size(net->dtype));
+    if (net->raw) bp_engine_of(net->dtype)->reset_scales(net);
+    return net->raw != NULL;
 }
 
 int bp_net_create(const bp_net_config *config, bp_net **out) {
@@ -151,7 +172,8 @@ int bp_net_create(const bp_net_config *config, bp_net **out) {
     net->kernels = bp_kernels_get();
     net->packed_stale = 1;
     net->layers = bp_alloc(net->n_layers, sizeof *net->layers);
-    int failed = !net->layers || !lay_out_layers(net, config) || !place_parameters(net, config);
+    int failed = !net->layers || !lay_out_layers(net, config) || !place_parameters(net, config) ||
+                 !place_scales(net, config);
     net->compact = net->n_parameters * (int64_t)size <= COMPACT_BYTES;
     if (!failed) failed = !bp_engine_of(net->dtype)->choose_phases(net);
     if (failed) {
@@ -172,6 +194,22 @@ const void *bp_net_parameters(const bp_net *net) {
     return net->parameters;
 }
 
+const void *bp_net_scales(const bp_net *net) {
+    return net->raw;
+}
+
+int64_t bp_net_trained_count(const bp_net *net) {
+    return bp_net_trained(net);
+}
+
+int bp_net_set_trained(bp_net *net, const void *values) {
+    int status = bp_net_enter(net);
+    if (status != BP_OK) return status;
+    bp_engine_of(net->dtype)->set_trained(net, values);
+    bp_net_leave(net);
+    return BP_OK;
+}
+
 int bp_net_set_parameters(bp_net *net, int64_t offset, int64_t count, const void *values) {
     if (offset < 0 || count < 0 || offset > net->n_parameters - count) return BP_ERR_ARGUMENT;
     const size_t size = bp_element_size(net->dtype);
@@ -179,6 +217,8 @@ int bp_net_set_parameters(bp_net *net, int64_t offset, int64_t count, const void
     if (status != BP_OK) return status;
     memmove((char *)net->parameters + (size_t)offset * size, values, (size_t)count * size);
     net->packed_stale = 1;
+    if (net->n_scales > 0 && count > 0 && offset < net->layers[0].b)
+        bp_engine_of(net->dtype)->reset_scales(net);
     bp_net_leave(net);
     return BP_OK;
 }
@@ -220,11 +260,10 @@ int bp_net_set_loss_callback(bp_net *net, bp_loss_fn loss, void *user) {
     return BP_OK;
 }
 
-int bp_net_get_state(bp_net *net, void *parameters, int64_t *steps, int64_t *epochs) {
-    const size_t size = bp_element_size(net->dtype);
+int bp_net_get_state(bp_net *net, void *trained, int64_t *steps, int64_t *epochs) {
     int status = bp_net_enter(net);
     if (status != BP_OK) return status;
-    if (parameters) memcpy(parameters, net->parameters, (size_t)net->n_parameters * size);
+    if (trained) bp_engine_of(net->dtype)->get_trained(net, trained);
     *steps = net->steps;
     *epochs = net->epochs;
     bp_net_leave(net);

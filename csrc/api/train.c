@@ -3,6 +3,7 @@
 
 #include "api/guard.h"
 #include "engine/doors.h"
+#include "engine/finish.h"
 #include "engine/fit.h"
 #include "engine/optim.h"
 #include "system/clock.h"
@@ -29,7 +30,7 @@ int bp_fit_create_rows(bp_net *net, const bp_data *data, const int64_t *index, i
     fit->batch_size = batch_size < rows ? batch_size : rows;
     fit->n_batches = fit->end_batch = (rows - 1) / fit->batch_size + 1;
     fit->shuffle = shuffle;
-    fit->backup = bp_alloc_scratch(net->n_parameters, size); /* written as each epoch begins */
+    fit->backup = bp_alloc_scratch(bp_net_trained(net), size); /* written as each epoch begins */
     if (shuffle) fit->index = bp_alloc(rows, sizeof *fit->index);
     if (!fit->backup || (shuffle && !fit->index)) {
         bp_fit_destroy(fit);
@@ -64,7 +65,7 @@ int bp_fit_resume(bp_fit *fit, const bp_fit_state *state) {
     if (status == BP_OK && batch > 0) { /* otherwise the next batch begins its epoch itself */
         bp_fit_begin_epoch(fit);
         const size_t size = bp_element_size(net->dtype);
-        memcpy(fit->backup, state->start, (size_t)net->n_parameters * size);
+        memcpy(fit->backup, state->start, (size_t)bp_net_trained(net) * size);
         fit->backup_step = net->steps - batch;
         fit->cost_sum = state->cost_sum;
         fit->cost_weight = state->cost_weight;
@@ -116,7 +117,7 @@ int bp_fit_run(bp_fit *fit, bp_optimizer *optimizer, const bp_rates *rates, int6
                int64_t epochs, int64_t max_ns, double *costs, bp_fit_state *state) {
     const bp_net *net = fit->net;
     if (epochs < 0 || max_ns < 0 || (rates && n_rates < 0) ||
-        bp_optimizer_check(optimizer, net->dtype, net->n_parameters) != BP_OK)
+        bp_optimizer_check(optimizer, net->dtype, bp_net_trained(net)) != BP_OK)
         return BP_ERR_ARGUMENT;
     const int64_t now = bp_clock_ns();
     bp_slice s = {
@@ -146,7 +147,7 @@ int bp_net_step(bp_net *net, const bp_data *data, bp_optimizer *optimizer, doubl
     int status = bp_data_check(net, data, 1);
     if (status != BP_OK) return status;
     if (!is_factor(dropout) ||
-        bp_optimizer_check(optimizer, net->dtype, net->n_parameters) != BP_OK)
+        bp_optimizer_check(optimizer, net->dtype, bp_net_trained(net)) != BP_OK)
         return BP_ERR_ARGUMENT;
     status = bp_net_enter(net);
     if (status != BP_OK) return status;

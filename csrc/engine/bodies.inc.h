@@ -8,6 +8,7 @@
 #include "engine/pass.inc.h"
 #include "engine/columns.inc.h"
 #include "engine/workspace.inc.h"
+#include "engine/scales.inc.h"
 #include "engine/update.inc.h"
 #include "engine/batch.inc.h"
 #include "engine/network.inc.h"

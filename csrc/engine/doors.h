@@ -32,6 +32,12 @@ typedef struct {
     /* Converts to the element type. */
     void (*convert)(int64_t n, const double *from, void *to);
 
+    /* What training changes (bp_net_trained entries): all of it, copied in and out; and, for a
+     * network with scales, scales of 1, with the weights of the first layer as they are. */
+    void (*set_trained)(bp_net *net, const void *values);
+    void (*get_trained)(const bp_net *net, void *values);
+    void (*reset_scales)(bp_net *net);
+
     /* Gives back the buffers for passes with these flags (bp_pass_flag). */
     void (*workspace_release)(bp_net *net, int flags);
 

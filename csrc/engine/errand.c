@@ -2,6 +2,7 @@
 #include "engine/errand.h"
 
 #include "engine/doors.h"
+#include "engine/finish.h"
 #include "system/clock.h"
 
 /* ---- training ---- */
@@ -13,7 +14,7 @@ void bp_errand_begin_fit(bp_errand *errand, bp_fit_task *task) {
     errand->task = task;
     errand->size[0] = fit->batch_size;
     errand->size[1] = fit->rows % fit->batch_size;
-    errand->size[2] = task->optimizer->clip_norm > 0.0;
+    errand->size[2] = bp_plan_needs_whole(fit->net, task->optimizer);
     errand->slice = (bp_slice){
         .fit = task->fit,
         .optimizer = task->optimizer,

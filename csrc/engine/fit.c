@@ -1,8 +1,6 @@
 /* The position of a run of training, and when a slice of it ends. */
 #include "engine/fit.h"
 
-#include <string.h>
-
 #include "engine/optim.h"
 #include "system/clock.h"
 #include "system/rng.h"
@@ -91,29 +89,4 @@ void bp_slice_count_batch(bp_slice *s, double cost, const bp_batch *batch) {
     fit->batch = 0;
     fit->epoch++;
     fit->net->epochs++;
-}
-
-/* Goes back to the start of an epoch whose end was not finite. */
-static void restore_epoch(bp_fit *fit) {
-    bp_net *net = fit->net;
-    const size_t bytes = (size_t)net->n_parameters * bp_element_size(net->dtype);
-    memcpy(net->parameters, fit->backup, bytes);
-    net->packed_stale = 1;
-    net->steps = fit->backup_step;
-    fit->batch = 0;
-}
-
-void bp_slice_end(bp_slice *s, bp_fit_state *state) {
-    bp_fit *fit = s->fit;
-    *state = (bp_fit_state){
-        .epoch = fit->epoch,
-        .batch = fit->batch,
-        .n_batches = fit->n_batches,
-        .completed = s->completed,
-        .cost = fit->cost_weight > 0.0 ? fit->cost_sum / fit->cost_weight : 0.0,
-        .cost_sum = fit->cost_sum,
-        .cost_weight = fit->cost_weight,
-        .start = fit->backup,
-    };
-    if (s->status == BP_ERR_NOT_FINITE) restore_epoch(fit);
 }

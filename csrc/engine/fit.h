@@ -18,7 +18,7 @@ struct bp_fit {
     int64_t *index; /* this epoch's order of the rows; NULL without shuffling */
     int64_t epoch, batch;
     double cost_sum, cost_weight; /* of this epoch's batches: cost times weight, and weight */
-    void *backup;                 /* the parameters at the start of this epoch */
+    void *backup;                 /* what training changes, at the start of this epoch */
     int64_t backup_step;
     bp_shards shards;
 };
@@ -66,9 +66,5 @@ bp_rates bp_slice_rates(const bp_slice *s);
 
 /* Counts a batch whose update is done. Member 0. */
 void bp_slice_count_batch(bp_slice *s, double cost, const bp_batch *batch);
-
-/* Writes where the run stands. If a cost was not finite, the network then goes back to the start of
- * the epoch. */
-void bp_slice_end(bp_slice *s, bp_fit_state *state);
 
 #endif

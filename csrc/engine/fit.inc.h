@@ -60,7 +60,8 @@ static int slice_of_batches(bp_slice *s) {
     };
     t.job.optimizer = s->optimizer;
     if (!bp_plan_packs(&whole)) net->packed_stale = 1;
-    return run_turns(s, whole.threads, train_team, whole.columns ? train_replicas : train_team, &t);
+    const bp_team_fn several = trains_replicas(net, &whole) ? train_replicas : train_team;
+    return run_turns(s, whole.threads, train_team, several, &t);
 }
 
 static int slice_of_shards(bp_slice *s) {

@@ -14,12 +14,12 @@ int bp_lanes_count(const bp_net *net) {
     return net->dtype == BP_FLOAT32 ? net->kernels->f32.lanes.count : net->kernels->f64.lanes.count;
 }
 
-/* Nothing is summed over the parameters of a network, all of them have the same rates, nothing
- * random is drawn, and the loss is not the user's. */
+/* Nothing is summed over the parameters of a network, all of them have the same rates, the inputs
+ * have no scales, nothing random is drawn, and the loss is not the user's. */
 static int is_plain(const bp_net *net) {
     for (int l = 0; l < net->n_layers; l++)
         if (net->layers[l].dropout > 0.0) return 0;
-    return net->loss != BP_LOSS_CALLBACK && !net->has_factors &&
+    return net->loss != BP_LOSS_CALLBACK && !net->has_factors && net->n_scales == 0 &&
            net->precision == BP_PRECISION_FLOAT32 && !(net->l1 > 0.0 || net->l2 > 0.0);
 }
 

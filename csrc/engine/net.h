@@ -47,6 +47,8 @@ struct bp_net {
 
     bp_layer *layers;
     int64_t n_parameters, n_packed;
+    int64_t n_scales; /* trained factors of the inputs: n_in, or 0 */
+    bp_factors of_scales;
     int64_t max_width; /* of the layers' inputs and outputs */
     int compact;       /* few enough parameters for each member of a team to read all of them */
     const bp_kernels *kernels;
@@ -54,6 +56,8 @@ struct bp_net {
 
     void *parameters; /* of the network's type, like all that follow */
     int has_own_parameters;
+    void *raw; /* where there are scales: they, the W of the first layer, and room for the gradient
+                  of the scales. The parameters have the product of the first two */
     void *packed; /* W^T of every layer in panels, for the forward pass; NULL for a large net, and
                      where there are operands */
     uint16_t *operands; /* panels of W^T and of W, where products take bfloat16 operands, or NULL */
@@ -84,6 +88,17 @@ typedef struct {
     int64_t step;        /* of the update that the block belongs to: keys dropout, too */
     double dropout;      /* factor of all dropout rates */
 } bp_block;
+
+/* Entries of what training changes: the scales and W of the first layer, from `raw`, and then the
+ * parameters from b of the first layer on. Without scales, the parameters. */
+static inline int64_t bp_net_trained(const bp_net *net) {
+    return net->n_scales + net->n_parameters;
+}
+
+/* How many of them, the first ones, are in `raw`. */
+static inline int64_t bp_net_raw_count(const bp_net *net) {
+    return net->n_scales > 0 ? net->n_scales + net->layers[0].b : 0;
+}
 
 /* Whether both have the same layers, but for dropout, and their passes the same buffers. */
 static inline int bp_net_is_like(const bp_net *a, const bp_net *b) {

@@ -117,11 +117,11 @@ bp_plan bp_plan_stack(const bp_net *net, int64_t n, int64_t rows) {
 bp_plan bp_plan_step(const bp_net *net, int64_t rows, int64_t largest,
                      const bp_optimizer *optimizer) {
     bp_plan plan = make_plan(net, rows, largest, BP_WANT_GRADIENT);
-    /* Clipping needs the norm of the whole gradient, and several blocks add up theirs. */
-    const int clips = optimizer->clip_norm > 0.0;
+    /* Several blocks add up their gradients. */
+    const int is_whole = bp_plan_needs_whole(net, optimizer);
     plan.one_example =
-        !plan.shared && largest == 1 && !clips && net->precision == BP_PRECISION_FLOAT32;
-    plan.fused = plan.one_example || (plan.shared && rows <= plan.block && !clips);
+        !plan.shared && largest == 1 && !is_whole && net->precision == BP_PRECISION_FLOAT32;
+    plan.fused = plan.one_example || (plan.shared && rows <= plan.block && !is_whole);
     return plan;
 }
 

@@ -55,6 +55,12 @@ bp_plan bp_plan_stack(const bp_net *net, int64_t n, int64_t rows);
 bp_plan bp_plan_step(const bp_net *net, int64_t rows, int64_t largest,
                      const bp_optimizer *optimizer);
 
+/* Whether the whole gradient has to be there before the first update: its norm may be needed, or
+ * that of the first layer's weights is changed (scales.inc.h). */
+static inline int bp_plan_needs_whole(const bp_net *net, const bp_optimizer *optimizer) {
+    return optimizer->clip_norm > 0.0 || net->n_scales > 0;
+}
+
 /* A batch: which rows, and where the results go. */
 typedef struct {
     const bp_data *data;

@@ -19,6 +19,11 @@ static int count_states(const bp_optimizer *optimizer) {
     return count;
 }
 
+/* Whether members train replicas, which have no scales. */
+static int trains_replicas(const bp_net *net, const bp_plan *plan) {
+    return plan->columns && net->n_scales == 0;
+}
+
 /* Entries of the second set of gradients. */
 static int64_t second_gradients(const bp_net *net, const bp_workspace *ws) {
     return bp_round_up(ws->n_parts * net->n_parameters, BP_ALIGNMENT);
@@ -43,7 +48,7 @@ static int64_t room_of_member(const bp_net *net, const bp_optimizer *optimizer) 
  */
 static int replicas_reserve(bp_workspace *ws, const bp_net *net, const bp_plan *plan,
                             const bp_optimizer *optimizer) {
-    if (!plan->columns || plan->threads == 1) return 1;
+    if (!trains_replicas(net, plan) || plan->threads == 1) return 1;
     const int64_t entries =
         second_gradients(net, ws) + plan->threads * room_of_member(net, optimizer);
     if (entries <= ws->n_replicas) return 1;
@@ -244,7 +249,7 @@ static void train_replicas(void *context, bp_team *team, int member, int members
     };
     bp_sync(team, member, members); /* everyone has copied what member 0 is about to change */
     for (;;) {
-        if (member == 0 && bp_slice_goes_on(s) && s->fit->batch == 0) keep_parameters(s->fit, 0, 1);
+        if (member == 0 && bp_slice_goes_on(s) && s->fit->batch == 0) keep_trained(s->fit, 0, 1);
         bp_sync(team, member, members);
         if (s->stop) return;
         const int status = train_stretch(&m);

@@ -167,7 +167,7 @@ static void train_shards(void *context, bp_team *team, int member, int members) 
         }
         bp_sync(team, member, members);
         if (s->stop) return;
-        if (fit->batch == 0) keep_parameters(fit, member, members);
+        if (fit->batch == 0) keep_trained(fit, member, members);
         run_shards(t, team, member, members);
         const double cost = fit->shards.costs[0] + penalties(job);
         if (!finish_batch(base, team, cost, member, members)) return;

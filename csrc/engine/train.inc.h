@@ -15,13 +15,13 @@ static void share_of_parameters(const bp_net *net, int member, int members, int6
     bp_share(net->n_parameters, BP_ALIGNMENT / (int64_t)sizeof(real), member, members, begin, end);
 }
 
-/* Keeps the parameters as they are before the first batch of an epoch. All members; the batch
+/* Keeps what training changes as it is before the first batch of an epoch. All members; the batch
  * syncs before it updates any. */
-static void keep_parameters(const bp_fit *fit, int member, int members) {
+static void keep_trained(const bp_fit *fit, int member, int members) {
     int64_t begin, end;
-    share_of_parameters(fit->net, member, members, &begin, &end);
-    memcpy((real *)fit->backup + begin, (const real *)fit->net->parameters + begin,
-           (size_t)(end - begin) * sizeof(real));
+    bp_share(bp_net_trained(fit->net), BP_ALIGNMENT / (int64_t)sizeof(real), member, members,
+             &begin, &end);
+    copy_trained(fit->net, begin, end, fit->backup);
 }
 
 static int all_finite(int64_t n, const real *values) {
@@ -32,7 +32,7 @@ static int all_finite(int64_t n, const real *values) {
 }
 
 /* Notes if the last update of an epoch left parameters that are not finite, which no cost of this
- * epoch would show. All members; syncs. */
+ * epoch would show. A scale that is not finite shows in its products. All members; syncs. */
 static void check_parameters(training *t, bp_team *team, int member, int members) {
     const bp_net *net = t->slice->fit->net;
     int64_t begin, end;
@@ -80,7 +80,7 @@ static void train_team(void *context, bp_team *team, int member, int members) {
         }
         bp_sync(team, member, members);
         if (s->stop) return;
-        if (s->fit->batch == 0) keep_parameters(s->fit, member, members);
+        if (s->fit->batch == 0) keep_trained(s->fit, member, members);
         batch_run(&t->job, team, member, members);
         if (!finish_batch(t, team, batch_cost(&t->job), member, members)) return;
     }

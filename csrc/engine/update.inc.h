@@ -57,10 +57,14 @@ static void update_replica(const bp_job *job, const bp_replica *replica, const b
     }
 }
 
-/* What the network and the caller's optimizer hold. */
+/* What the network and the caller's optimizer hold. The states of the scales come first. */
 static bp_replica original(const bp_job *job) {
-    void *const *state = job->optimizer->state;
-    return (bp_replica){job->net->parameters, {state[0], state[1], state[2]}};
+    bp_replica replica = {.parameters = job->net->parameters};
+    for (int i = 0; i < 3; i++) {
+        real *state = job->optimizer->state[i];
+        replica.state[i] = state ? state + job->net->n_scales : NULL;
+    }
+    return replica;
 }
 
 static void update_range(const bp_job *job, const bp_update *update, int64_t first, int64_t count,
@@ -78,15 +82,15 @@ static void update_tile(const bp_job *job, int l, bp_tile tile, const real *dw, 
     const bp_layer *layer = &net->layers[l];
     const int64_t n_in = layer->n_in, cols = tile.n1 - tile.n0;
     const int64_t strip = rows_in(net, cols, STRIP_BYTES);
-    const int clips = job->optimizer->clip_norm > 0.0;
+    const int is_whole = bp_plan_needs_whole(net, job->optimizer);
     bp_update weights = job->update;
-    if (!clips) { /* else the penalties are in the gradient already */
+    if (!is_whole) { /* else the penalties are in the gradient already */
         weights.l1 = net->l1;
         weights.l2 = net->l2;
     }
     for (int64_t row = tile.m0; row < tile.m1; row += strip) {
         const int64_t rows = tile.m1 - row < strip ? tile.m1 - row : strip;
-        if (!clips) {
+        if (!is_whole) {
             add_parts(job, layer->w + row * n_in, rows * n_in);
             add_parts(job, layer->b + row, rows);
         }
@@ -173,34 +177,77 @@ static void batch_gradient(bp_job *job, bp_team *team, int member, int members) 
     bp_sync(team, member, members);
 }
 
-/* The norm of the gradient: sums of chunks, then in order, so that every member gets the same. */
+/* The norm of the gradient of what is trained: sums of chunks, then in order, so that every member
+ * gets the same. */
 static double gradient_norm(bp_job *job, bp_team *team, int member, int members) {
-    const real_kernels *kernels = kernels_of(job->net);
-    const int64_t n = job->net->n_parameters, chunks = (n + CHUNK - 1) / CHUNK;
+    const bp_net *net = job->net;
+    const real_kernels *kernels = kernels_of(net);
+    const int64_t n = net->n_parameters, chunks = (n + CHUNK - 1) / CHUNK;
     for (int64_t chunk = member; chunk < chunks; chunk += members) {
         const int64_t first = chunk * CHUNK, count = n - first < CHUNK ? n - first : CHUNK;
         job->workspace->partial[chunk] = kernels->sum_sq(count, job->gradient + first);
     }
     bp_sync(team, member, members);
-    double sum = 0.0;
+    const real *ds = net->n_scales > 0 ? gradient_of_scales(net) : NULL;
+    double sum = ds ? kernels->sum_sq(net->n_scales, ds) : 0.0;
     for (int64_t chunk = 0; chunk < chunks; chunk++)
         sum += job->workspace->partial[chunk];
     return sqrt(sum);
 }
 
+/* Prepares an update that needs the whole gradient. All members; syncs. */
+static void prepare_whole(bp_job *job, bp_team *team, int member, int members) {
+    batch_gradient(job, team, member, members);
+    if (job->net->n_scales > 0) {
+        unfold_gradient(job->net, job->gradient, member, members);
+        bp_sync(team, member, members);
+    }
+    if (!(job->optimizer->clip_norm > 0.0)) return;
+    const double norm = gradient_norm(job, team, member, members);
+    const double factor = bp_clip_factor(norm, job->optimizer->clip_norm);
+    if (member == 0) job->update.grad_scale = factor;
+    bp_sync(team, member, members);
+}
+
+/* The update of the scales and of the first layer. All members; syncs before it reads scales. */
+static void update_scaled_layer(const bp_job *job, bp_team *team, int member, int members) {
+    bp_net *net = job->net;
+    const bp_layer *layer = &net->layers[0];
+    const int64_t n_in = layer->n_in;
+    bp_replica replica = original(job);
+    int64_t begin, end;
+    if (member == 0) {
+        void *const *state = job->optimizer->state;
+        const bp_replica scales = {scales_of(net), {state[0], state[1], state[2]}};
+        const bp_update own = bp_update_at(&job->update, &net->of_scales);
+        update_alike(job, &scales, &own, 0, n_in, gradient_of_scales(net));
+    }
+    bp_sync(team, member, members);
+    share_of_rows(net, 0, member, members, &begin, &end);
+    update_range(job, &job->update, layer->b + begin, end - begin,
+                 job->gradient + layer->b + begin);
+    replica.parameters = raw_weights(net);
+    update_replica(job, &replica, &job->update, begin * n_in, (end - begin) * n_in,
+                   job->gradient + begin * n_in);
+    fold_rows(net, begin, end);
+    if (bp_plan_packs(&job->plan))
+        phases_of(net)->pack_tile(net, 0, (bp_tile){begin, end, 0, n_in});
+}
+
 static void batch_update(bp_job *job, bp_team *team, int member, int members) {
     bp_net *net = job->net;
-    if (job->optimizer->clip_norm > 0.0) {
-        batch_gradient(job, team, member, members);
-        const double norm = gradient_norm(job, team, member, members);
-        const double factor = bp_clip_factor(norm, job->optimizer->clip_norm);
-        if (member == 0) job->update.grad_scale = factor;
-        bp_sync(team, member, members);
+    const int is_whole = bp_plan_needs_whole(net, job->optimizer);
+    if (is_whole) prepare_whole(job, team, member, members);
+    if (net->n_scales > 0) {
+        update_scaled_layer(job, team, member, members);
+        for (int l = 1; l < net->n_layers; l++)
+            update_layer(job, l, member, members);
+        return;
     }
     const int penalised = net->l1 > 0.0 || net->l2 > 0.0;
     if (members == 1 && !penalised && net->n_parameters * (int64_t)sizeof(real) <= STRIP_BYTES) {
         /* All parameters follow the same rule and fit in the cache: one call for all of them. */
-        if (!(job->optimizer->clip_norm > 0.0)) add_parts(job, 0, net->n_parameters);
+        if (!is_whole) add_parts(job, 0, net->n_parameters);
         update_range(job, &job->update, 0, net->n_parameters, job->gradient);
         for (int l = 0; l < net->n_layers && bp_plan_packs(&job->plan); l++)
             phases_of(net)->pack_tile(net, l,

@@ -111,6 +111,8 @@ class Model(Derivatives):
         decay_factors: Any = None,
         eps_factors: Any = None,
         dropout_schedule: Schedule | None = None,
+        input_scales: bool = False,
+        input_scale_factors: Any = None,
         dtype: Any = "float32",
         precision: str = "float32",
         seed: int | None = None,
@@ -132,6 +134,8 @@ class Model(Derivatives):
             decay_factors,
             eps_factors,
             dropout_schedule,
+            input_scales,
+            input_scale_factors,
         )
         self._metadata: dict[str, Any] = {}
         self._create()
@@ -152,6 +156,7 @@ class Model(Derivatives):
             lr_factors=self._lr_factors,
             decay_factors=self._decay_factors,
             eps_factors=self._eps_factors,
+            scale_factors=self.input_scale_factors if self._has_scales else None,
             seed=self._seed,
             parameters=self._memory(),
         )
@@ -208,7 +213,8 @@ class Model(Derivatives):
     def parameters(self) -> Array:
         """The flat vector W_1, b_1, W_2, b_2, …, (n_parameters,); assigning to it copies in.
 
-        This is a read-only view; it follows training.
+        This is a read-only view; it follows training. In place of W_1, a network with
+        `input_scales` has V = W_1 diag(s). Assigning makes V the new W_1, and all scales 1.
         """
         return self._net.parameters
 
@@ -220,13 +226,23 @@ class Model(Derivatives):
 
     @property
     def weights(self) -> tuple[Array, ...]:
-        """W_1 … W_L, each (n_l, n_(l-1)); read-only views."""
+        """W_1 … W_L, each (n_l, n_(l-1)); read-only views. The first is V with `input_scales`."""
         return self._weights
 
     @property
     def biases(self) -> tuple[Array, ...]:
         """b_1 … b_L, each (n_l,); read-only views."""
         return self._biases
+
+    @property
+    def input_scales(self) -> Array | None:
+        """The trained factors s of the inputs, (n_0,), a read-only view; None if there are none.
+
+        They begin as 1, and are contained in ``weights[0]``: everything but training knows the
+        product V = W diag(s) alone. Assigning `parameters`, or `set_layer` for layer 0, makes W the
+        new V, and s 1 again.
+        """
+        return self._net.scales
 
     @property
     def metadata(self) -> dict[str, Any]:
@@ -279,7 +295,7 @@ class Model(Derivatives):
     # ---- changing it ----
 
     def set_layer(self, i: int, W: Any, b: Any) -> None:
-        """Replace the weights and biases of one layer.
+        """Replace the weights and biases of one layer; of layer 0, also make `input_scales` 1.
 
         Parameters
         ----------
@@ -295,6 +311,11 @@ class Model(Derivatives):
         w = as_vector(W, "W", shape, self.dtype)
         values = np.concatenate([w.ravel(), as_vector(b, "b", shape[:1], self.dtype)])
         self._net.set_parameters(self._offsets[layer], values)
+
+    def _set_trained(self, values: Any) -> None:
+        """Replace all that training changes: the scales, if there are any, W_1, b_1, W_2, …."""
+        net = self._net
+        net.set_trained(as_vector(values, "parameters", (net.n_trained,), self.dtype))
 
     def set_scaling(self, shift: Any, scale: Any) -> None:
         """Scale inputs to (x - shift) * scale before layer 1; None, None for no scaling.
@@ -488,7 +509,7 @@ class Model(Derivatives):
         """Return a network in a state that was kept."""
         network = cls(**{**from_kept(settings), "init": "zeros"})
         network._init = as_choice(settings["init"], "init", INITIALIZERS)
-        network.parameters = parameters
+        network._set_trained(parameters)
         network._net.set_counters(*counters)
         if scaling is not None:
             network.set_scaling(*scaling)

@@ -75,6 +75,16 @@ class Network(Model):
         without clip_norm, l1 and l2, as this one does from the weights W / sqrt(n) with these
         factors of W_l: 1 / sqrt(n) of lr, sqrt(n) of decay and sqrt(n) of eps; those of b_l are 1.
         For ``Network([4, 8, 1])`` that is ``lr_factors=[[1 / 2, 1], [1 / 8**0.5, 1]]``.
+    input_scales : bool
+        Whether the inputs have factors s that are trained: Z_1 = (s * X) W_1^T + b_1, with s = 1 at
+        first (the scaling layer of RealMLP, NeurIPS 2024). They are part of the weights:
+        ``weights[0]``, `parameters` and everything but training have V = W_1 diag(s), also the
+        gradients and the penalties. What the optimizer trains is s, W_1, b_1, W_2, …, with
+        derivatives dC/dW_1 = dC/dV diag(s) and dC/ds_j = sum over i of dC/dV_ij W_ij; `clip_norm`
+        is about the norm of these. `input_scales` of a network returns s.
+    input_scale_factors : array_like, (3,), optional
+        Factors >= 0 of the learning rate, the weight decay and the eps of s, like those of the
+        layers; by default all are 1. RealMLP's is 6 for the rate.
     dtype : str or dtype
         float32 or float64, of parameters and arithmetic.
     precision : str

@@ -11,7 +11,7 @@ import numpy as np
 
 from ._core import ACTIVATIONS, LOSSES, PRECISIONS
 from .initializers import NAMES as INITIALIZERS
-from .inputs import as_choice, as_count, as_dtype, as_real, as_reals
+from .inputs import as_choice, as_count, as_dtype, as_flag, as_real, as_reals
 from .losses import OUTPUT_OF, LossFunction
 from .schedules import BUILT_IN, Schedule
 
@@ -26,6 +26,13 @@ Factors = tuple[tuple[float, float], ...]  # of the weights and of the biases of
 def count_parameters(widths: Sequence[int]) -> int:
     """Return how many parameters the layers between these widths have."""
     return sum(n_out * (n_in + 1) for n_in, n_out in pairwise(widths))
+
+
+def count_trained(settings: dict[str, Any]) -> tuple[tuple[int, ...], int]:
+    """Return the widths in kept settings, and how many numbers training changes."""
+    widths = as_widths(settings["widths"])
+    has_scales = as_flag(settings.get("input_scales", False), "input_scales")
+    return widths, count_parameters(widths) + (widths[0] if has_scales else 0)
 
 
 def as_widths(value: Any) -> tuple[int, ...]:
@@ -106,6 +113,25 @@ def as_factors(value: Any, name: str, n_layers: int) -> Factors | None:
     return None if set(pairs) == {(1.0, 1.0)} else pairs
 
 
+def as_scale_factors(value: Any, has_scales: bool) -> tuple[float, float, float] | None:
+    """Return the factors of rate, decay and eps of the scales; None for 1."""
+    if value is None:
+        return None
+    if not has_scales:
+        raise ValueError(
+            "input_scale_factors must not be given without input_scales=True: there are no scales "
+            "to train"
+        )
+    three = as_reals(value, "input_scale_factors")
+    if three.shape != (3,):
+        raise ValueError(
+            "input_scale_factors must hold a factor of lr, one of weight_decay and one of eps, "
+            f"(3,), got shape {three.shape}"
+        )
+    lr, decay, eps = (as_real(each, "input_scale_factors", low=0.0) for each in three.tolist())
+    return None if (lr, decay, eps) == (1.0, 1.0, 1.0) else (lr, decay, eps)
+
+
 def as_dropout_schedule(value: Any) -> Schedule | None:
     """Return a copy of the schedule of the dropout rates' factor, which files can describe."""
     if value is None:
@@ -175,6 +201,8 @@ class Settings:
         decay_factors: Any = None,
         eps_factors: Any = None,
         dropout_schedule: Any = None,
+        input_scales: Any = False,
+        input_scale_factors: Any = None,
     ) -> None:
         self._widths = as_widths(widths)
         n_hidden = len(self._widths) - 2
@@ -185,6 +213,8 @@ class Settings:
         self._lr_factors = as_factors(lr_factors, "lr_factors", n_layers)
         self._decay_factors = as_factors(decay_factors, "decay_factors", n_layers)
         self._eps_factors = as_factors(eps_factors, "eps_factors", n_layers)
+        self._has_scales = as_flag(input_scales, "input_scales")
+        self._scale_factors = as_scale_factors(input_scale_factors, self._has_scales)
         self._init = as_choice(init, "init", INITIALIZERS)
         self._dropout = as_dropout(dropout, n_hidden)
         self._dropout_schedule = as_dropout_schedule(dropout_schedule)
@@ -237,13 +267,19 @@ class Settings:
         return self._eps_factors or self._ones
 
     @property
+    def input_scale_factors(self) -> tuple[float, float, float]:
+        """Factors of the learning rate, the weight decay and the eps of `input_scales`."""
+        return self._scale_factors or (1.0, 1.0, 1.0)
+
+    @property
     def _ones(self) -> Factors:
         return ((1.0, 1.0),) * (len(self._widths) - 1)
 
     @property
     def _has_factors(self) -> bool:
-        """Whether layers differ in what the optimizer does to them."""
-        return any((self._lr_factors, self._decay_factors, self._eps_factors))
+        """Whether parts of what is trained differ in what the optimizer does to them."""
+        own = (self._lr_factors, self._decay_factors, self._eps_factors, self._scale_factors)
+        return any(each is not None for each in own)
 
     @property
     def dropout(self) -> tuple[float, ...]:
@@ -295,6 +331,10 @@ class Settings:
                 newer[name] = [list(pair) for pair in pairs]
         if self._dropout_schedule is not None:
             newer["dropout_schedule"] = self._dropout_schedule.to_dict()
+        if self._has_scales:
+            newer["input_scales"] = True
+        if self._scale_factors is not None:
+            newer["input_scale_factors"] = list(self._scale_factors)
         return {
             "widths": list(self._widths),
             "activation": list(self._activations[:-1]),

@@ -213,6 +213,10 @@ def of_training(net: bp.Network, folder: Path) -> Iterator[tuple[str, Call]]:
     both = {"decay_factors": [[1, 2], [0, 3]], "eps_factors": [[2, 1], [1, 1]]}
     yield "Network.fit", lambda: make(**both).fit(X, Y, **fit)
     yield "Network", refused(lambda: make(decay_factors=[[1, -2], [0, 3]]))
+    scaled = {"input_scales": True, "input_scale_factors": [6, 1, 1]}
+    yield "Network.fit", lambda: make(**scaled).fit(X, Y, **fit)
+    yield "Network", lambda: make(**scaled).copy()
+    yield "Network", refused(lambda: make(input_scale_factors=[6, 1, 1]))
     falling = {"dropout": 0.2, "dropout_schedule": rates.FlatCos(1.0, 9)}
     yield "Network.fit", lambda: make(**falling).fit(X, Y, **fit)
     yield "Network", refused(lambda: make(dropout_schedule=rates.Constant(2.0)))

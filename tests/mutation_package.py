@@ -138,9 +138,9 @@ PACKAGE: list[Bug] = [
             "test_training.py::test_patience_that_is_not_used_up",
         ),
         (
-            "best-is-the-running-view",
-            "self.best = self.network.parameters.copy()",
-            "self.best = self.network.parameters",
+            "best-is-the-running-epoch",
+            "self.network._net.set_trained(self.best)",
+            "self.network._net.set_trained(self.network._net.trained())",
             "test_training.py::test_patience_stops_and_puts_the_best_back",
         ),
         (

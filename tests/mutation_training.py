@@ -40,6 +40,33 @@ TRAINING: list[Bug] = [
         ),
     ),
     *of(
+        "csrc/engine/scales.inc.h",
+        (
+            "gradient-of-scales-from-the-product",
+            "const real *w = raw_weights(net) + i * layer->n_in;",
+            "const real *w = (const real *)net->parameters + i * layer->n_in;",
+            "test_input_scales.py::test_the_rules_in_pure_python",
+        ),
+        (
+            "gradient-of-the-product",
+            "g[j] *= scales[j];",
+            "(void)scales;",
+            "test_input_scales.py::test_the_rules_in_pure_python",
+        ),
+        (
+            "scales-not-kept",
+            "if (begin < cut)",
+            "if (begin < cut && net->n_scales == 0)",
+            "test_input_scales.py::test_files_and_copies",
+        ),
+        (
+            "old-scales-for-new-weights",
+            "scales_of(net)[j] = 1;",
+            "scales_of(net)[j] = scales_of(net)[j];",
+            "test_input_scales.py::test_assigning_weights",
+        ),
+    ),
+    *of(
         "csrc/engine/finish.c",
         (
             "steps-not-put-back",

@@ -168,12 +168,12 @@ class ManyFit:
         row["cost"] = sums[0] / sums[1] if sums[1] else 0.0
 
     def start(self, at: int) -> Array:
-        """Return a view of the parameters at the start of an epoch of which a batch is done."""
+        """Return a view of what is trained at the start of an epoch of which a batch is done."""
         net = self.nets[at]
         if not self.table["start"][at]:
             return self._resumed[at]
         return view_memory(
-            int(self.table["start"][at]), (net.n_parameters,), net.dtype, self._fits[at]
+            int(self.table["start"][at]), (net.n_trained,), net.dtype, self._fits[at]
         )
 
     def run(self, max_ns: int) -> None:

@@ -29,6 +29,7 @@ from .ffi import (
 )
 from .optimizer import Holder, OptimizerState, state_key
 from .reduction import Reduce, Reduction
+from .user_loss import bp_python_loss
 
 Result = TypeVar("Result")
 Scaling = tuple[Array, Array]  # shift and scale
@@ -41,20 +42,6 @@ ndarray, empty, may_share_memory = np.ndarray, np.empty, np.may_share_memory
 
 # No signal can interrupt a call, so its rows are limited to about this much work.
 _CALL_FLOPS = 2_000_000_000
-
-
-def _keep_error(kind: type[BaseException], error: BaseException, traceback: Any) -> None:
-    """Keep what a signal raised in bp_python_loss before or after its call."""
-    ffi.from_handle(traceback.tb_frame.f_locals["user"]).error = error
-
-
-@ffi.def_extern(error=1, onerror=_keep_error)  # type: ignore[untyped-decorator]
-def bp_python_loss(
-    user: Any, rows: int, n_out: int, a: Any, y: Any, loss: Any, da: Any
-) -> int:  # the name is the C declaration's
-    """Call the user's loss for the C core; any exception is kept for the caller to raise."""
-    function: UserLoss = ffi.from_handle(user)
-    return function.call(rows, n_out, *(int(ffi.cast("uintptr_t", p)) for p in (a, y, loss, da)))
 
 
 class Data:
@@ -116,6 +103,7 @@ class Net:
         lr_factors: Factors | None,
         decay_factors: Factors | None,
         eps_factors: Factors | None,
+        scale_factors: Sequence[float] | None,
         seed: int,
         parameters: Array | None = None,
     ) -> None:
@@ -134,6 +122,8 @@ class Net:
         config.label_smoothing = label_smoothing
         factors = [doubles(each) for each in (lr_factors, decay_factors, eps_factors)]
         config.lr_factors, config.decay_factors, config.eps_factors = factors
+        if scale_factors is not None:
+            config.has_scales, config.scale_factors = 1, list(scale_factors)
         config.parameters = NULL if parameters is None else ffi.cast("void *", pointer(parameters))
         self._memory = parameters
         out = ffi.new("bp_net **")
@@ -142,11 +132,13 @@ class Net:
         self.dtype = dtype
         self.n_in, self.n_out = widths[0], widths[-1]
         self.n_parameters = int(lib.bp_net_parameter_count(self._handle))
-        self.key = state_key(self.n_parameters, dtype)
+        # What training changes: the parameters, where there are no scales.
+        self.n_trained = int(lib.bp_net_trained_count(self._handle))
+        self.key = state_key(self.n_trained, dtype)
         self.call_rows = max(256, _CALL_FLOPS // (2 * self.n_parameters))
-        memory = int(ffi.cast("uintptr_t", lib.bp_net_parameters(self._handle)))
-        keep_alive = self._handle, parameters  # the handle does not own memory of the caller
-        self.parameters = view_memory(memory, (self.n_parameters,), dtype, keep_alive)
+        self.parameters = self._view(lib.bp_net_parameters(self._handle), self.n_parameters)
+        scales = lib.bp_net_scales(self._handle)
+        self.scales = None if scales == NULL else self._view(scales, self.n_in)
         self.scaling: Scaling | None = None
         self._lock = allocate_lock()
         self.fit: Holder | None = None  # the fit that holds the network
@@ -156,7 +148,12 @@ class Net:
         if not isinstance(loss, str):
             self._loss = UserLoss(loss, dtype)
             self._loss_handle = ffi.new_handle(self._loss)
-            check(lib.bp_net_set_loss_callback(self._handle, lib.bp_python_loss, self._loss_handle))
+            check(lib.bp_net_set_loss_callback(self._handle, bp_python_loss, self._loss_handle))
+
+    def _view(self, address: Any, size: int) -> Array:
+        """Return a read-only view of memory that lasts as long as the network."""
+        keep_alive = self._handle, self._memory  # the handle does not own memory of the caller
+        return view_memory(int(ffi.cast("uintptr_t", address)), (size,), self.dtype, keep_alive)
 
     def _prepare_hot_path(self, loss: str | LossFunction) -> None:
         """Make the structures that try_step uses again and again."""
@@ -389,6 +386,14 @@ class Net:
         """Copy a C-contiguous array of this network's type into the flat vector."""
         self._call(lib.bp_net_set_parameters, offset, values.size, pointer(values))
 
+    def set_trained(self, values: Array) -> None:
+        """Copy a C-contiguous array of this network's type into all that training changes."""
+        self._call(lib.bp_net_set_trained, pointer(values))
+
+    def trained(self) -> Array:
+        """Return a copy of all that training changes, (n_trained,)."""
+        return self.snapshot()[0]
+
     def set_scaling(self, shift: Array | None, scale: Array | None) -> None:
         """Scale inputs to (x - shift) * scale before layer 1; keep the arrays."""
         shifts, scales = (ffi.cast("double *", pointer(each)) for each in (shift, scale))
@@ -411,18 +416,18 @@ class Net:
         return int(steps[0]), int(epochs[0])
 
     def snapshot(self) -> tuple[Array, tuple[int, int], Scaling | None]:
-        """Return copies of the parameters, the counters and the scaling, all of one moment."""
-        parameters = np.empty(self.n_parameters, self.dtype)
+        """Return copies of what training changes, the counters and the scaling, of one moment."""
+        trained = np.empty(self.n_trained, self.dtype)
         steps, epochs = ffi.new("int64_t *"), ffi.new("int64_t *")
         scaling = None
 
         def read(handle: Any) -> int:
             nonlocal scaling
             scaling = self.scaling  # whose arrays nobody writes to
-            return int(lib.bp_net_get_state(handle, pointer(parameters), steps, epochs))
+            return int(lib.bp_net_get_state(handle, pointer(trained), steps, epochs))
 
         self._call(read)
-        return parameters, (int(steps[0]), int(epochs[0])), scaling
+        return trained, (int(steps[0]), int(epochs[0])), scaling
 
     def set_counters(self, steps: int, epochs: int) -> None:
         """Set the counters that key dropout and shuffling."""
@@ -471,7 +476,7 @@ class Fit:
         function, user = NULL, NULL
         self._errors = errors  # which the core writes to
         if reduce is not None:
-            self._reduction = Reduction(reduce, self.key)
+            self._reduction = Reduction(reduce, self._net.n_parameters, self._net.dtype)
             self._reduction_handle = ffi.new_handle(self._reduction)
             function, user = lib.bp_python_reduce, self._reduction_handle
         rows = NULL if errors is None else ffi.cast("uint16_t *", pointer(errors))
@@ -496,9 +501,9 @@ class Fit:
         self.sums = float(state.cost_sum), float(state.cost_weight)
 
     def start(self) -> Array:
-        """Return a view of the parameters at the start of the epoch, of which a batch is done."""
+        """Return a view of what is trained at the start of the epoch, of which a batch is done."""
         memory = int(ffi.cast("uintptr_t", self._state.start))
-        return view_memory(memory, (self._net.n_parameters,), self._net.dtype, self._handle)
+        return view_memory(memory, (self._net.n_trained,), self._net.dtype, self._handle)
 
     def resume(self, epoch: int, batch: int, sums: Sequence[float], start: Array | None) -> None:
         """Go on from where another run stood; the network is as it was then."""

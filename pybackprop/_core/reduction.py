@@ -9,7 +9,6 @@ import numpy as np
 
 from .._pybackprop_core import ffi
 from ..losses import Array, view_memory
-from .optimizer import Key
 
 _FLOAT64 = np.dtype(np.float64)
 
@@ -34,16 +33,16 @@ def bp_python_reduce(user: Any, n_blocks: int, stride: int, sums: Any, costs: An
 class Reduction:
     """A function that the core calls after each backward pass, and the exception it raised."""
 
-    def __init__(self, function: Reduce, key: Key) -> None:
-        self.function, self.key = function, key
+    def __init__(self, function: Reduce, size: int, dtype: np.dtype[Any]) -> None:
+        self.function, self.size, self.dtype = function, size, dtype
         self.error: BaseException | None = None
 
     def call(self, n_blocks: int, stride: int, sums: int, costs: int) -> int:
         """Run the function on the core's memory, given by addresses; return 0, or 1 if it fails."""
-        size, dtype = self.key
         try:
-            vectors = view_memory(sums, (n_blocks, stride), dtype, None, write=True)[:, :size]
-            self.function(vectors, view_memory(costs, (n_blocks,), _FLOAT64, None, write=True))
+            vectors = view_memory(sums, (n_blocks, stride), self.dtype, None, write=True)
+            found = view_memory(costs, (n_blocks,), _FLOAT64, None, write=True)
+            self.function(vectors[:, : self.size], found)
         except BaseException as error:
             self.error = error
             return 1

@@ -121,7 +121,7 @@ class RankTrainer(ShardedTrainer):
             **{name: info[name] for name in ALIKE},
             "network": {
                 **network_settings(network),
-                "parameters": checksum(network.parameters),
+                "parameters": checksum(network._net.trained()),
                 "counters": network._net.get_counters(),
                 "scaling": describe_scaling(network.scaling),
             },
@@ -219,7 +219,7 @@ class RankTrainer(ShardedTrainer):
     def _end_epoch(self, bar: Any) -> bool:
         """Also agree whether to stop, and on the parameters."""
         stop = super()._end_epoch(bar)
-        everyone, _ = self.channel.meet(EPOCH, [stop, checksum(self.network.parameters)])
+        everyone, _ = self.channel.meet(EPOCH, [stop, checksum(self.network._net.trained())])
         if len(set(everyone[:, 1].tolist())) > 1:
             epoch = len(self.history) - 1
             raise self.channel.refuse(

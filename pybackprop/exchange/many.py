@@ -1,9 +1,10 @@
 """Several networks of the same widths in one model file.
 
-An .npz file holds `header` (JSON) and `parameters`, (n, n_parameters). A .safetensors file has
-tensors layers.<i>.weight, (n, n_out, n_in), and layers.<i>.bias, (n, n_out), as
-torch.func.stack_module_state names and shapes them. Where networks have a scaling there are `shift`
-and `scale` with a row for each of those.
+An .npz file holds `header` (JSON) and `parameters`, (n, n_trained). A .safetensors file has tensors
+layers.<i>.weight, (n, n_out, n_in), and layers.<i>.bias, (n, n_out), as
+torch.func.stack_module_state names and shapes them; of networks with scales of their inputs, also
+those that `safetensors` adds. Where networks have a scaling there are `shift` and `scale` with a
+row for each of those.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from .._version import __version__
 from ..files.read import DAMAGE, Archive, open_regular, parse_json
 from ..files.write import write_atomically
 from ..inputs import as_count, as_counter, as_dtype, as_path
-from ..settings import FACTORS, Settings, as_widths, count_parameters, from_kept
+from ..settings import FACTORS, Settings, count_trained, from_kept
 from . import safetensors
 from .formats import format_of, format_to_write
 from .npz import (
@@ -38,7 +39,16 @@ if TYPE_CHECKING:
 
 VERSION = 1
 # Settings that may differ between the networks.
-_OWN = ("init", "dropout", "l1", "l2", "seed", *FACTORS, "dropout_schedule")
+_OWN = (
+    "init",
+    "dropout",
+    "l1",
+    "l2",
+    "seed",
+    *FACTORS,
+    "dropout_schedule",
+    "input_scale_factors",
+)
 _STATE = ("steps", "epochs", "metadata")
 
 
@@ -69,7 +79,7 @@ def save_networks(path: Any, networks: Sequence[Model]) -> None:
     stacked = _stack([State(*each._state()) for each in networks])
     text = write_json(stacked.header)
     if kind == "safetensors":
-        tensors = safetensors.split(networks[0].widths, stacked.parameters)
+        tensors = safetensors.split(networks[0]._settings(), stacked.parameters)
         if stacked.scaling is not None:
             tensors["scaling.shift"], tensors["scaling.scale"] = stacked.scaling
         safetensors.write_tensors(path, tensors, text)
@@ -125,7 +135,7 @@ def load_networks(path: Any) -> list[State]:
 def _read_archive(archive: Archive) -> _Stacked:
     header = _read_header(read_text(archive))
     widths, dtype, n, scaled = _sizes(header)
-    size = count_parameters(widths)
+    size = count_trained(header["settings"])[1]
     parameters = read_array(archive, "parameters", dtype, (n, size))
     if not scaled:
         return _Stacked(header, parameters, None)
@@ -137,7 +147,7 @@ def _read_archive(archive: Archive) -> _Stacked:
 def _read_tensors(file: safetensors.Tensors) -> _Stacked:
     header = _read_header(file.header())
     widths, dtype, n, scaled = _sizes(header)
-    parameters = file.read_parameters(widths, dtype, (n,))
+    parameters = file.read_trained(header["settings"], dtype, (n,))
     if not scaled:
         return _Stacked(header, parameters, None)
     shape = scaled, widths[0]
@@ -171,7 +181,7 @@ def _read_header(text: str) -> dict[str, Any]:
 def _sizes(header: dict[str, Any]) -> tuple[tuple[int, ...], np.dtype[Any], int, int]:
     """Return widths and type, and how many networks there are and how many have a scaling."""
     settings = header["settings"]
-    widths, dtype = as_widths(settings["widths"]), as_dtype(settings["dtype"])
+    widths, dtype = count_trained(settings)[0], as_dtype(settings["dtype"])
     return widths, dtype, len(header["members"]), len(header["scaling"])
 
 

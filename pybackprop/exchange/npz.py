@@ -1,7 +1,8 @@
 """Models as .npz files, NumPy's own format.
 
-A file holds `header` (uint8: a JSON object in UTF-8), `parameters` (the flat vector) and, where
-they exist, `shift`, `scale` (float64) and `optimizer.<vector>`. A checkpoint is such a file with
+A file holds `header` (uint8: a JSON object in UTF-8), `parameters` (the flat vector; of a network
+with scales of its inputs, what training changes: these and W_1, b_1, W_2, …) and, where they exist,
+`shift`, `scale` (float64) and `optimizer.<vector>`. A checkpoint is such a file with
 `training.<name>` too, and its position in the header. Nothing in it is pickled.
 """
 
@@ -20,7 +21,7 @@ from .._version import __version__
 from ..files.read import DAMAGE, MAX_JSON, Archive, explain, open_regular, parse_json
 from ..files.write import write_atomically
 from ..inputs import as_count, as_counter, as_dtype
-from ..settings import as_widths, count_parameters
+from ..settings import count_trained
 
 FORMAT = "pybackprop model"
 VERSION = 1
@@ -42,7 +43,7 @@ class Training(NamedTuple):
     ----------
     header : dict
         What JSON can hold; with `epochs`, the number of those that have ended.
-    vectors : dict of ndarray, (n_parameters,)
+    vectors : dict of ndarray, (n_trained,)
         Of the network's type: `start`, the parameters at the start of the current epoch; `best`.
     figures : dict of ndarray, float64
         `running`, (3,), of the current epoch; `cost`, `seconds` and `val_cost`, (epochs,).
@@ -67,8 +68,8 @@ class Contents(NamedTuple):
         Training steps and epochs done.
     metadata : dict
         The user's own.
-    parameters : ndarray, (n_parameters,)
-        The flat vector.
+    parameters : ndarray, (n_trained,)
+        What training changes: the flat vector, if there are no scales of the inputs.
     scaling : pair of ndarray, (n_0,), or None
         Shift and scale.
     optimizer : dict or None
@@ -191,9 +192,8 @@ def read_text(archive: Archive) -> str:
 def _read_model(archive: Archive) -> Contents:
     header = read_header(read_text(archive))
     settings = header["settings"]
-    widths = as_widths(settings["widths"])
+    widths, size = count_trained(settings)
     dtype = as_dtype(settings["dtype"])
-    size = count_parameters(widths)
     parameters = read_array(archive, "parameters", dtype, (size,))
     scaling = None
     if header["scaling"]:

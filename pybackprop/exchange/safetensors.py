@@ -1,8 +1,9 @@
 """Models as .safetensors files, which PyTorch and others read.
 
-Tensors are layers.<i>.weight, (n_out, n_in), and layers.<i>.bias, i from 0; where they exist,
-scaling.shift and scaling.scale (float64) and optimizer.<vector>. The entry pybackprop of the
-file's metadata holds the header of `npz`.
+Tensors are layers.<i>.weight, (n_out, n_in), and layers.<i>.bias, i from 0; of a network with
+scales of its inputs, also input_scales, (n_in,), and raw_weight, whose product layers.0.weight is;
+where they exist, scaling.shift and scaling.scale (float64) and optimizer.<vector>. The entry
+pybackprop of the file's metadata holds the header of `npz`.
 
 Files are written by the package safetensors and read without it: the package maps a file into
 memory, and a file that is cut short while it is read would then end the process.
@@ -12,7 +13,6 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Sequence
 from itertools import pairwise
 from typing import IO, Any, NamedTuple
 
@@ -23,7 +23,7 @@ from .._optional import optional
 from ..files.read import DAMAGE, MAX_JSON, open_regular, parse_json, shorten, size_of
 from ..files.write import write_atomically
 from ..inputs import as_count, as_counter, as_dtype
-from ..settings import as_widths
+from ..settings import count_parameters, count_trained
 from .npz import Contents, malformed, read_header, write_header
 
 _ENTRY = "pybackprop"
@@ -50,7 +50,7 @@ _HINT = (
 
 def save(path: Any, model: Contents) -> None:
     """Write a model to exactly this path, atomically; errors are those of `npz.save`."""
-    tensors = split(model.settings["widths"], model.parameters)
+    tensors = split(model.settings, model.parameters)
     if model.scaling is not None:
         tensors["scaling.shift"], tensors["scaling.scale"] = model.scaling
     if model.optimizer is not None:
@@ -59,9 +59,12 @@ def save(path: Any, model: Contents) -> None:
     write_tensors(path, tensors, write_header(model))
 
 
-def split(widths: Sequence[int], parameters: Array) -> dict[str, Array]:
-    """Return the weights and biases of flat vectors, (…, n_parameters), by their names."""
+def split(settings: dict[str, Any], trained: Array) -> dict[str, Array]:
+    """Return the weights and biases of flat vectors, (…, n_trained), by their names."""
+    widths, n_trained = count_trained(settings)
     tensors = {}
+    n_scales = n_trained - count_parameters(widths)
+    scales, parameters = trained[..., :n_scales], trained[..., n_scales:]
     lead, offset = parameters.shape[:-1], 0
     for layer, (n_in, n_out) in enumerate(pairwise(widths)):
         end = offset + n_out * n_in
@@ -69,6 +72,10 @@ def split(widths: Sequence[int], parameters: Array) -> dict[str, Array]:
         tensors[f"layers.{layer}.weight"] = weight
         tensors[f"layers.{layer}.bias"] = parameters[..., end : end + n_out]
         offset = end + n_out
+    if n_scales:
+        raw = tensors["layers.0.weight"]
+        tensors.update(input_scales=scales, raw_weight=raw)
+        tensors["layers.0.weight"] = raw * scales[..., np.newaxis, :]
     return tensors
 
 
@@ -141,16 +148,32 @@ class Tensors:
             raise ValueError(_HINT)
         return text
 
-    def read_parameters(
-        self, widths: Sequence[int], dtype: np.dtype[Any], lead: tuple[int, ...] = ()
+    def read_trained(
+        self, settings: dict[str, Any], dtype: np.dtype[Any], lead: tuple[int, ...] = ()
     ) -> Array:
-        """Read weights and biases as flat vectors, (*lead, n_parameters)."""
+        """Read scales, weights and biases as flat vectors, (*lead, n_trained)."""
+        widths, n_trained = count_trained(settings)
         pieces = []
         for layer, (n_in, n_out) in enumerate(pairwise(widths)):
             weight = self.read(f"layers.{layer}.weight", dtype, (*lead, n_out, n_in))
+            if layer == 0 and n_trained > count_parameters(widths):
+                pieces.append(self.read("input_scales", dtype, (*lead, n_in)))
+                weight = self._read_raw(weight, pieces[0])
             pieces.append(weight.reshape(*lead, n_out * n_in))
             pieces.append(self.read(f"layers.{layer}.bias", dtype, (*lead, n_out)))
         return np.concatenate(pieces, axis=-1)
+
+    def _read_raw(self, weight: Array, scales: Array) -> Array:
+        """Read the weights that have this product with the scales."""
+        raw = self.read("raw_weight", weight.dtype, weight.shape)
+        with np.errstate(all="ignore"):
+            product = raw * scales[..., np.newaxis, :]
+        if not np.allclose(product, weight, rtol=1e-5, atol=1e-30, equal_nan=True):
+            raise ValueError(
+                "layers.0.weight is not raw_weight times input_scales; to use other weights, load "
+                "the network and call set_layer"
+            )
+        return raw
 
     def read(self, name: str, dtype: np.dtype[Any], shape: tuple[int, ...]) -> Array:
         """Read a tensor, of a type and a shape that are known."""
@@ -188,9 +211,9 @@ def _describe(name: str, found: Any) -> _Tensor:
 def _read_model(file: Tensors) -> Contents:
     header = read_header(file.header())
     settings = header["settings"]
-    widths = as_widths(settings["widths"])
+    widths = count_trained(settings)[0]
     dtype = as_dtype(settings["dtype"])
-    parameters = file.read_parameters(widths, dtype)
+    parameters = file.read_trained(settings, dtype)
     scaling = None
     if header["scaling"]:
         shift, scale = (

@@ -42,7 +42,7 @@ _INTEGERS = ("epoch", "batch", "steps", "epochs", "optimizer_step", "best_epoch"
 class ManyCheckpoints:
     """What a fit of many networks writes, and what it continues from.
 
-    A file holds arrays with a row or an entry for each member. Vectors as long as the parameters
+    A file holds arrays with a row or an entry for each member. Vectors of what training changes
     follow each other, member by member, in one array for each type of network: ``parameters``;
     ``start``, those at the start of the current epoch, of members in the middle of one; ``best``,
     of members with a best epoch; ``state``, the vectors of the optimizers.
@@ -172,11 +172,11 @@ class ManyCheckpoints:
         return {name: np.ascontiguousarray(array) for name, array in arrays.items()}
 
     def _vectors(self, run: ManyFit) -> dict[str, Array]:
-        """Return the arrays of vectors that are as long as parameters."""
+        """Return the arrays of vectors of what training changes."""
         running = (run.table["batch"] > 0) & self.standing.active
         best = self.standing.best
         lists: dict[str, Callable[[int, Member], Iterable[Array]]] = {
-            "parameters": lambda at, each: [each.network.parameters],
+            "parameters": lambda at, each: [each.network._net.trained()],
             "start": lambda at, each: [run.start(at)] if running[at] else [],
             "best": lambda at, each: [kept] if (kept := best[at]) is not None else [],
             "state": lambda at, each: _present(each.optimizer),
@@ -308,7 +308,7 @@ class _Position:
         networks = [each.network for each in self._members]
         sizes: dict[Any, int] = {}
         for network, count in zip(networks, counts.tolist(), strict=True):
-            sizes[network.dtype] = sizes.get(network.dtype, 0) + count * network.n_parameters
+            sizes[network.dtype] = sizes.get(network.dtype, 0) + count * network._net.n_trained
         flat = {
             dtype: self._read(f"{name}.{dtype}", dtype, (size,))
             for dtype, size in sizes.items()
@@ -319,7 +319,7 @@ class _Position:
         for network, count in zip(networks, counts.tolist(), strict=True):
             vectors = []
             for _ in range(count):
-                first, size = used[network.dtype], network.n_parameters
+                first, size = used[network.dtype], network._net.n_trained
                 vectors.append(flat[network.dtype][first : first + size])
                 used[network.dtype] = first + size
             found.append(vectors)
@@ -352,7 +352,7 @@ class _Position:
         for at, member in enumerate(self._members):
             net = member.network._net
             member.optimizer._become(self.optimizers[at])
-            net.set_parameters(0, self.parameters[at][0])
+            net.set_trained(self.parameters[at][0])
             net.set_counters(int(figures["steps"][at]), int(figures["epochs"][at]))
             place = int(figures["epoch"][at]), int(figures["batch"][at])
             start = self.start[at][0] if self.start[at] else None

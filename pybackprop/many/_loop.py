@@ -212,7 +212,7 @@ class ManyTrainer(Standing):
         """Give members the parameters of their best epochs, if these are kept."""
         for at, best in enumerate(self.best):
             if best is not None and self.history.status[at] != "diverged":
-                self.members.members[at].network._net.set_parameters(0, best)
+                self.members.members[at].network._net.set_trained(best)
 
     # ---- the end of an epoch ----
 
@@ -276,7 +276,7 @@ class ManyTrainer(Standing):
         history.best_epoch[better] = epoch
         if self.patience is not None:
             for at in np.flatnonzero(better):
-                self.best[at] = self.members.networks[at].parameters.copy()
+                self.best[at] = self.members.networks[at]._net.trained()
         return found
 
 

@@ -53,7 +53,7 @@ class Networks:
         How many members there are.
     activation, output, loss, label_smoothing, init, dtype, precision
         As for `Network`, the same for all members.
-    lr_factors, decay_factors, eps_factors, dropout_schedule
+    lr_factors, decay_factors, eps_factors, dropout_schedule, input_scales, input_scale_factors
         As for `Network`, the same for all members.
     dropout : float or array_like, (L - 1,), (n,) or (n, L - 1)
         Dropout rates: one for all, one for each hidden layer, one for each member, or both. A flat
@@ -110,6 +110,8 @@ class Networks:
         decay_factors: Any = None,
         eps_factors: Any = None,
         dropout_schedule: Schedule | None = None,
+        input_scales: bool = False,
+        input_scale_factors: Any = None,
         dtype: Any = "float32",
         precision: str = "float32",
         seed: int | Sequence[int] | None = None,
@@ -128,6 +130,8 @@ class Networks:
             "decay_factors": decay_factors,
             "eps_factors": eps_factors,
             "dropout_schedule": dropout_schedule,
+            "input_scales": input_scales,
+            "input_scale_factors": input_scale_factors,
         }
         own = {
             "dropout": _rates_of_members(dropout, count, len(common["widths"]) - 2),
@@ -179,6 +183,9 @@ class Networks:
                     f"a member must have {name} {getattr(own, name)!r}, got "
                     f"{getattr(network, name)!r}"
                 )
+        has_scales = own.input_scales is not None
+        if (network.input_scales is not None) != has_scales:
+            raise ValueError(f"a member must have input_scales={has_scales}, got {not has_scales}")
         state = network._state()
         own._net.admit_training()
         made = _Member(own._row, {**from_kept(state[0]), "init": "zeros"})
@@ -222,6 +229,13 @@ class Networks:
     def parameters(self) -> Array:
         """The flat vectors of all members, (n, n_parameters); a read-only view."""
         return self._parameters
+
+    @property
+    def input_scales(self) -> Array | None:
+        """The trained factors of the inputs of all members, (n, n_0), copied; or None."""
+        scales = [each.input_scales for each in self._members]
+        present = [each for each in scales if each is not None]
+        return np.stack(present) if present else None
 
     @property
     def history(self) -> ManyHistory | None:
@@ -566,7 +580,7 @@ def _restore(own: Model, state: tuple[Any, ...]) -> None:
     """Bring a new member to the state of a network with the same settings."""
     settings, parameters, counters, scaling, metadata = state
     own._init = settings["init"]
-    own.parameters = parameters
+    own._set_trained(parameters)
     own._net.set_counters(*counters)
     if scaling is not None:
         own.set_scaling(*scaling)

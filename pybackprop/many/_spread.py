@@ -128,7 +128,7 @@ def _digest(members: Members) -> str:
     digest = hashlib.sha256()
     for each in members:
         net = each.network
-        digest.update(net.parameters)
+        digest.update(net._net.trained())
         digest.update(repr((net.seed, net._net.get_counters(), each.optimizer.steps)).encode())
     return digest.hexdigest()
 
@@ -150,7 +150,7 @@ def _train(data: _Data, part: _Part) -> _Trained:
         "validation_rows": None if tested is None else [tested[at] for at in part.members],
     }
     history = fit_many(networks, given)
-    parameters = [net.parameters.copy() for net in networks]
+    parameters = [net._net.trained() for net in networks]
     counters = [net._net.get_counters() for net in networks]
     return _Trained(history, parameters, counters, part.optimizers)
 
@@ -171,7 +171,7 @@ def _take_over(
             getattr(history, name)[part.members] = getattr(own, name)
         for at, vector, counters, optimizer in zip(part.members, *result[1:], strict=True):
             member = members[at]
-            member.network._net.set_parameters(0, vector)
+            member.network._net.set_trained(vector)
             member.network._net.set_counters(*counters)
             member.optimizer._become(optimizer)
     return history

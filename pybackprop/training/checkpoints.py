@@ -77,9 +77,9 @@ class Position(NamedTuple):
         For the current epoch so far: the sum of costs times weights, the sum of weights, seconds.
     history : History
         Of the epochs that have ended.
-    start, best : ndarray, (n_parameters,), or None
-        Parameters at the start of the current epoch, where one is running, and those of the epoch
-        with the lowest validation cost, where they are kept.
+    start, best : ndarray, (n_trained,), or None
+        What training changes, at the start of the current epoch, where one is running, and after
+        the epoch with the lowest validation cost, where it is kept.
     more : dict
         Anything else to keep, as integers.
     errors : ndarray, (2 shards, n_parameters), uint16, or None
@@ -187,7 +187,7 @@ class Checkpoints:
             settings=network_settings(network),
             counters=network._net.get_counters(),
             metadata=as_metadata(network.metadata),
-            parameters=network.parameters,
+            parameters=network._net.trained(),
             scaling=network.scaling,
             optimizer=state,
             training=self._describe(position),
@@ -298,7 +298,7 @@ class Checkpoints:
         network = self.network
         network._net.admit()  # before the optimizer is changed
         self.optimizer._become(self._fresh)
-        network._net.set_parameters(0, self._model.parameters)
+        network._net.set_trained(self._model.parameters)
         network._net.set_counters(*self._model.counters)
         network.metadata = self._model.metadata
         del self._model, self._fresh

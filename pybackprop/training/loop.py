@@ -261,7 +261,7 @@ class Trainer:
         history.stopped_early = self._stop and len(history) < self.epochs
         self._write_last(fit)
         if self.best is not None:
-            self.network._net.set_parameters(0, self.best)
+            self.network._net.set_trained(self.best)
 
     def _write_if_due(self, fit: _core.Fit) -> None:
         """Write a checkpoint after a slice, if it is time."""
@@ -412,7 +412,7 @@ class Trainer:
             if val_cost == val_cost and (best is None or val_cost < history.val_cost[best]):
                 history.best_epoch = epoch
                 if self.patience is not None:
-                    self.best = self.network.parameters.copy()
+                    self.best = self.network._net.trained()
             stop = self._is_out_of_patience(history)
         bar.end_epoch(epoch, history.cost[-1], val_cost)
         figures = EpochEnd(

@@ -2,7 +2,7 @@
 
 `plain` is what `pybackprop train` does with a table. `realmlp-s` is RealMLP-S, the small recipe of
 Holzmüller, Grinsztajn and Steinwart (Better by default: strong pre-tuned MLPs and boosted trees on
-tabular data, NeurIPS 2024), without its learnable scaling of the inputs.
+tabular data, NeurIPS 2024).
 """
 
 from __future__ import annotations
@@ -65,10 +65,12 @@ class Recipe:
     ntk : bool
         Whether a layer is W x / sqrt(n_in) + b with W and b from N(0, 1) (the neural tangent
         parametrisation), and biases have a tenth of the learning rate. A network has
-        W' = W / sqrt(n_in). Adam's step does not depend on the scale of the gradient, so that W'
-        has the learning rate divided by sqrt(n_in). Only Adam's epsilon then differs between the
-        layers, which counts where a gradient is below 1e-6. Weight decay, of which
-        there is none, would have to be multiplied by sqrt(n_in).
+        W' = W / sqrt(n_in), whose gradient is sqrt(n_in) times as large. Adam's step does not
+        depend on the scale of the gradient if eps has the same scale, so that W' has the learning
+        rate divided by sqrt(n_in), and eps times sqrt(n_in). Weight decay, of which there is none,
+        would have to be multiplied by sqrt(n_in).
+    scales_lr : float or None
+        Factor of the learning rate of the trained factors of the inputs; None if there are none.
     """
 
     name: str
@@ -86,18 +88,25 @@ class Recipe:
     patience: int | None
     keeps_last: bool
     ntk: bool
+    scales_lr: float | None
 
-    def lr_factors(self, n_in: int) -> list[tuple[float, float]] | None:
-        """Return the factors of the learning rate of weights and biases of each layer.
+    def factors(self, n_in: int) -> dict[str, Any]:
+        """Return the arguments of `Network` about what is trained, and at which rates.
 
         Parameters
         ----------
         n_in : int
             Inputs of the network that are in use.
         """
-        if not self.ntk:
-            return None
-        return [(1.0 / math.sqrt(width), 0.1) for width in (n_in, *self.hidden)]
+        found: dict[str, Any] = {}
+        if self.ntk:
+            roots = [math.sqrt(width) for width in (n_in, *self.hidden)]
+            found["lr_factors"] = [(1.0 / root, 0.1) for root in roots]
+            found["eps_factors"] = [(root, 1.0) for root in roots]
+        if self.scales_lr is not None:
+            found["input_scales"] = True
+            found["input_scale_factors"] = (self.scales_lr, 1.0, 1.0)
+        return found
 
     def begin(self, net: Model, constant: Array, n_in: int | None = None) -> None:
         """Give a network its first parameters: the outputs are a constant for all inputs.
@@ -170,6 +179,7 @@ def recipe_of(name: Any, rows: int, of_classes: bool, metric: str) -> Recipe:
             patience=30,
             keeps_last=False,
             ntk=False,
+            scales_lr=None,
         )
     return Recipe(
         name=name,
@@ -187,6 +197,7 @@ def recipe_of(name: Any, rows: int, of_classes: bool, metric: str) -> Recipe:
         patience=None,
         keeps_last=True,
         ntk=True,
+        scales_lr=6.0,
     )
 
 

@@ -430,7 +430,7 @@ PACKAGE: list[Bug] = [
         "pybackprop/recipes.py",
         (
             "rate-not-by-the-inputs",
-            "(1.0 / math.sqrt(width), 0.1)",
+            "(1.0 / root, 0.1)",
             "(1.0, 0.1)",
             "test_recipes.py::test_a_network_trains_as_the_parametrisation_says",
         ),

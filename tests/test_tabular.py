@@ -129,8 +129,8 @@ def test_a_member_is_a_network_trained_alone(recipe: str) -> None:
         loss="cross_entropy",
         dropout=constants.dropout,
         label_smoothing=constants.label_smoothing,
-        lr_factors=constants.lr_factors(found.widths[0]),
         seed=found.seed,
+        **constants.factors(found.widths[0]),
     )
     y = np.searchsorted(model.classes_, labels)
     constants.begin(net, constant_of(y[rows], 2, constants.label_smoothing))

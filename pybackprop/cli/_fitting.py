@@ -76,10 +76,10 @@ def network(args: argparse.Namespace, data: Dataset, loss: str) -> Network:
         dropout=recipe.dropout if recipe.hidden else 0.0,
         l2=recipe.l2,
         label_smoothing=recipe.label_smoothing,
-        lr_factors=recipe.lr_factors(data.n_features),
         dtype=args.dtype,
         precision=args.precision,
         seed=args.seed,
+        **recipe.factors(data.n_features),
     )
     if data.encoding is None or data.encoding.scaling is None:
         net.set_scaling(*data.scaling())

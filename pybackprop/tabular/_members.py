@@ -250,8 +250,8 @@ def _network(
         dropout=recipe.dropout,
         l2=recipe.l2,
         label_smoothing=recipe.label_smoothing,
-        lr_factors=recipe.lr_factors(member.n_in),
         seed=member.seed,
+        **recipe.factors(member.n_in),
     )
     recipe.begin(net, member.constant, member.n_in)
     if scaling is not None:

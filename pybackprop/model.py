@@ -241,6 +241,18 @@ class Model(Derivatives):
         They begin as 1, and are contained in ``weights[0]``: everything but training knows the
         product V = W diag(s) alone. Assigning `parameters`, or `set_layer` for layer 0, makes W the
         new V, and s 1 again.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import pybackprop as bp
+        >>> X = np.random.default_rng(0).normal(size=(200, 3))
+        >>> net = bp.Network([3, 8, 1], input_scales=True, input_scale_factors=(6, 1, 1), seed=0)
+        >>> print(net.input_scales)
+        [1. 1. 1.]
+        >>> history = net.fit(X, X[:, 0] ** 2, epochs=20, optimizer=bp.Adam(0.01))
+        >>> print(np.abs(net.input_scales).argmax())  # the only one that tells the target
+        0
         """
         return self._net.scales
 

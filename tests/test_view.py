@@ -342,3 +342,11 @@ def test_the_page_knows_whether_there_are_factors_of_the_learning_rate() -> None
     for factors, expected in ((None, False), ([[1.0, 0.5], [1.0, 2.0]], True)):
         net = Network([3, 6, 2], lr_factors=factors, seed=2)
         assert network_data(net, np.ones((4, 3)), np.ones((4, 2)))["rates"] is expected
+
+
+@pytest.mark.parametrize("has_scales", [False, True])
+def test_the_page_knows_whether_inputs_have_trained_factors(has_scales: bool) -> None:
+    net = Network([3, 6, 2], input_scales=has_scales, seed=2)
+    data = network_data(net, np.ones((4, 3)), np.ones((4, 2)))
+    assert data["scales"] is has_scales
+    assert data["rates"] is False

@@ -185,6 +185,7 @@ def _network(net: Model, shown: list[Array], *, with_weights: bool) -> dict[str,
         "scaled": net.scaling is not None,
         "dropout": any(net.dropout),
         "rates": net._has_factors,
+        "scales": net.input_scales is not None,
         "parameters": net.n_parameters,
         "dtype": str(net.dtype),
     }

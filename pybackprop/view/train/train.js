@@ -28,7 +28,8 @@ function trainNote() {
   const { learnt, held } = school.rows;
   return `${learnt.rows} examples to learn from${held.rows ? `, ${held.rows} held out` : ""}, in float64. ` +
     "Two side by side see the same batches." + (data.dropout ? " Dropout is left out." : "") +
-    (data.rates ? " The layers' factors of rates are left out." : "");
+    (data.rates ? " The layers' factors of rates are left out." : "") +
+    (data.scales ? " The factors of the inputs are part of the weights, and not trained by themselves." : "");
 }
 
 // Made when the tab first comes up.

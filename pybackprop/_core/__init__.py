@@ -5,6 +5,7 @@ passed to C as it is.
 """
 
 from ..losses import Array
+from .data import Data
 from .dropout import check_dropout, coming_dropout
 from .ffi import (
     ACTIVATIONS,
@@ -30,7 +31,7 @@ from .kernels import (
 )
 from .machine import get_threads, machine, random_permutation, random_uniform, set_threads
 from .many import FitOrder, ManyFit, Rows, costs
-from .net import Data, Fit, Net
+from .net import Fit, Net
 from .optimizer import RATES, SCHEDULED, Key, OptimizerState, state_key
 from .stack import Stack
 

@@ -13,8 +13,9 @@ import numpy as np
 
 from .._pybackprop_core import ffi, lib
 from ..losses import Array, view_memory
+from .data import Data
 from .ffi import BUSY, NOT_FINITE, OK, check, pointer
-from .net import Data, Net
+from .net import Net
 from .optimizer import Key, OptimizerState
 
 # How long one call into the core may take while it computes costs.

@@ -7,8 +7,9 @@ from typing import Any
 
 from .._pybackprop_core import ffi, lib
 from ..losses import Array
+from .data import Data
 from .ffi import check, pointer
-from .net import Data, Net
+from .net import Net
 
 # Rows of a call, at least: fewer would not be worth a call.
 _CALL_ROWS = 256

@@ -263,11 +263,25 @@ def test_numbers_to_be_predicted_are_numbers() -> None:
         (np.array([1.5, "good"] * 4, dtype=object), "y must hold numbers, but holds 'good'"),
         (np.arange(8).astype("M8[D]"), r"y must hold numbers, got datetime64\[D\]"),
         (np.arange(8).astype("m8[s]"), r"y must hold numbers, got timedelta64\[s\]"),
+        (np.array([np.timedelta64(1, "s")] * 8, dtype=object), "but holds n.*timedelta64"),
+        ([1.0, None] * 4, "y must hold a number for each row, but 4 of 8 are missing"),
+        (np.array([1.0, None] * 4, dtype=object), "but 4 of 8 are missing; leave these rows out"),
+        (["1", "nan"] * 4, "y must hold a number for each row, but 4 of 8 are missing"),
+        ([1, 10**400] * 4, r"y must hold numbers within 1e\+140 of 0 .*, got 1 to inf; multiply"),
+        ([1, -(10**400)] * 4, "got -inf to 1"),
     ):
         with pytest.raises(ValueError, match=message):
             TabularRegressor(**SMALL).fit(x, y)
     texts = TabularRegressor(**SMALL).fit(x, ["1", "2.5", "3", "4"] * 2)
     assert texts.oof_prediction_.shape == (8,)
+
+
+def test_targets_may_not_be_the_na_of_pandas() -> None:
+    pandas = pytest.importorskip("pandas")
+    x = np.arange(8.0)[:, None]
+    y = pandas.Series([1.0, pandas.NA] * 4, dtype=object)
+    with pytest.raises(ValueError, match="but 4 of 8 are missing"):
+        TabularRegressor(**SMALL).fit(x, y)
 
 
 @pytest.mark.parametrize("kind", ["pandas", "polars", "pyarrow"])

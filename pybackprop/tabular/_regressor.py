@@ -13,18 +13,36 @@ from .. import scores
 from .._core import Array
 from ..recipes import Recipe, constant_of
 from ._base import BaseTabular
+from ._folds import count_missing
 
 # The squares of targets, or of their differences, must not overflow or vanish.
 _MOST, _LEAST = 1e140, 1e-140
 
 
-def _is_number(value: Any) -> bool:
-    """Tell whether a target can be read as a number."""
-    try:
-        float(value)
-    except (TypeError, ValueError):
-        return False
-    return True
+def _as_numbers(values: Array) -> Array:
+    """Return texts or objects as float64; integers that it cannot hold are infinite."""
+    numbers = np.empty(len(values))
+    for at, value in enumerate(values.tolist()):
+        try:
+            if isinstance(value, (np.datetime64, np.timedelta64)):  # float() would take them
+                raise TypeError
+            numbers[at] = float(value)
+        except OverflowError:
+            numbers[at] = np.inf if value > 0 else -np.inf
+        except (TypeError, ValueError):
+            raise ValueError(
+                f"y must hold numbers, but holds {value!r}; classes are for TabularClassifier"
+            ) from None
+    return numbers
+
+
+def _check_missing(missing: int, rows: int) -> None:
+    """Refuse targets some of which are missing."""
+    if missing:
+        raise ValueError(
+            f"y must hold a number for each row, but {missing} of {rows} are missing; leave these "
+            "rows out"
+        )
 
 
 class _Units(NamedTuple):
@@ -141,17 +159,16 @@ class TabularRegressor(RegressorMixin, BaseTabular):  # type: ignore[misc]
 
     def _numbers(self, X: Any, y: Any) -> Array:
         """Return the targets, float64, whose squares can be added up."""
-        numbers = self._checked_y(X, y)
-        assert_all_finite(numbers, input_name="y")
-        if numbers.dtype.kind in "mM":
-            raise ValueError(f"y must hold numbers, got {numbers.dtype}; make numbers of the times")
-        try:
-            targets = numbers.astype(np.float64)
-        except (TypeError, ValueError):
-            first = next(each for each in numbers.tolist() if not _is_number(each))
-            raise ValueError(
-                f"y must hold numbers, but holds {first!r}; classes are for TabularClassifier"
-            ) from None
+        given = self._checked_y(X, y)
+        kind = given.dtype.kind
+        if kind in "mM":
+            raise ValueError(f"y must hold numbers, got {given.dtype}; make numbers of the times")
+        if kind in "fc":
+            assert_all_finite(given, input_name="y")
+        elif kind == "O":
+            _check_missing(count_missing(given), len(given))
+        targets: Array = given.astype(np.float64) if kind in "fiub" else _as_numbers(given)
+        _check_missing(int(np.isnan(targets).sum()), len(targets))
         low, high = float(targets.min()), float(targets.max())
         if max(-low, high) > _MOST or low < high <= low + _LEAST:
             raise ValueError(

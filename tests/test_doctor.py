@@ -5,6 +5,7 @@ from __future__ import annotations
 import doctest
 import importlib
 import re
+from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
@@ -269,6 +270,21 @@ def test_losses_of_the_user_are_examined_and_tried() -> None:
     assert report.diagnosis == "vanishing"
     assert "loss=net.loss" in report.advice[-1]
     assert report.try_advice(epochs=1, verbose=False)[1].line == report.advice[0]
+
+
+def test_losses_that_have_no_hash_are_examined() -> None:
+    @dataclass
+    class Scaled:
+        factor: float
+
+        def __call__(self, a: Any, y: Any) -> tuple[Any, Any]:
+            return self.factor * ((a - y) ** 2).sum(axis=1), 2.0 * self.factor * (a - y)
+
+    x, y = smooth(0)
+    # The last layer must be one that can be flat for its loss to matter.
+    net = network(0, output="sigmoid", loss=Scaled(2.0))
+    net.set_layer(2, net.weights[2], [-30.0])
+    assert "saturated_outputs" in causes(report_of(net, x, (y > 0).astype(float)))
 
 
 # Where it speaks by itself ------------------------------------------------------------------------

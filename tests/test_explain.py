@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from functools import reduce
 from typing import Any
 
@@ -100,6 +101,17 @@ def test_labels_and_losses_of_ones_own(capsys: pytest.CaptureFixture[str]) -> No
     own = network(loss=lambda a, y: (((a - y) ** 4).sum(1), 4 * (a - y) ** 3))
     assert_paths_add_up(own, RNG.normal(size=(3, 2)))
     assert "loss[0] = loss(a, y) = " in capsys.readouterr().out
+
+
+def test_a_loss_that_has_no_hash() -> None:
+    @dataclass
+    class Fourth:
+        factor: float
+
+        def __call__(self, a: Any, y: Any) -> tuple[Any, Any]:
+            return self.factor * ((a - y) ** 4).sum(1), 4 * self.factor * (a - y) ** 3
+
+    assert_paths_add_up(network(loss=Fourth(2.0)), RNG.normal(size=(3, 2)))
 
 
 def test_targets_that_do_not_add_up_to_one(capsys: pytest.CaptureFixture[str]) -> None:

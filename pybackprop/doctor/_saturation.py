@@ -48,7 +48,7 @@ def check_outputs(patient: Patient) -> list[Finding]:
     """
     net = patient.net
     name = net.activations[-1]
-    if name not in BOUNDED or net.loss in OUTPUT_OF:
+    if name not in BOUNDED or (isinstance(net.loss, str) and net.loss in OUTPUT_OF):
         return []
     wrong = np.abs(patient.outputs - patient.targets) > _WRONG
     if name == "softmax":

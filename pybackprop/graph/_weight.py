@@ -21,7 +21,7 @@ from ._variable import Variable
 if TYPE_CHECKING:
     from ..model import Model
 
-_FUSED = frozenset({"cross_entropy", "binary_cross_entropy"})
+_FUSED = ("cross_entropy", "binary_cross_entropy")
 
 # A sum of more terms is written as a product of a row and a vector.
 _MOST_TERMS = 4

@@ -1,5 +1,6 @@
 """Tables of pandas, polars and Arrow: the index of pandas in them, and categories of numbers."""
 
+import datetime
 import warnings
 
 import numpy as np
@@ -66,6 +67,20 @@ def test_an_index_in_a_table_in_memory_is_no_column(stored):
     frame = polars.from_arrow(arrow.Table.from_pandas(shuffled()))
     assert "__index_level_0__" in frame.columns
     assert from_frame(frame).encoding.names == ("a", "y")
+
+
+def test_a_record_batch_is_a_table():
+    columns = {
+        "d": [datetime.datetime(2023, 1 + at % 9, 1 + at) if at % 4 else None for at in range(28)],
+        "n": [at / 3 if at % 5 else None for at in range(28)],
+        "b": [at % 2 == 0 if at % 7 else None for at in range(28)],
+        "y": [at / 7 for at in range(28)],
+    }
+    of_table = from_frame(arrow.table(columns), "y")
+    found = from_frame(arrow.RecordBatch.from_pydict(columns), "y")
+    assert found.encoding == of_table.encoding
+    assert told(found, "d")[0] == "date"
+    np.testing.assert_array_equal(found.x, of_table.x)
 
 
 def test_an_index_that_came_with_a_file_numbers_the_rows(tmp_path):

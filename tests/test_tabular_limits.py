@@ -21,6 +21,8 @@ SMALL: dict[str, Any] = {"hidden_layer_sizes": (8,), "epochs": 6, "n_folds": 2, 
 def table_of(kind: str, columns: dict[str, list[Any]]) -> Any:
     if kind == "array":
         return np.array(list(columns.values()), dtype=object).T
+    if kind == "record batch":
+        return pytest.importorskip("pyarrow").RecordBatch.from_pydict(columns)
     package = pytest.importorskip(kind)
     return package.table(columns) if kind == "pyarrow" else package.DataFrame(columns)
 
@@ -284,7 +286,7 @@ def test_targets_may_not_be_the_na_of_pandas() -> None:
         TabularRegressor(**SMALL).fit(x, y)
 
 
-@pytest.mark.parametrize("kind", ["pandas", "polars", "pyarrow"])
+@pytest.mark.parametrize("kind", ["pandas", "polars", "pyarrow", "record batch"])
 def test_groups_may_be_the_name_of_a_column(kind: str) -> None:
     rng = np.random.default_rng(0)
     groups = rng.choice(["a", "b", "c", "d"], size=60)

@@ -327,7 +327,8 @@ def _from_arrow(column: Any) -> Taken:
         kind = "f" if types.is_floating(dtype) else "i"
         return ("objects", column.to_pylist()) if _loses(values, kind) else ("numbers", values)
     if types.is_date(dtype) or types.is_timestamp(dtype):
-        stamps = column.cast(pyarrow.timestamp("us"), safe=False).to_numpy()
+        # With a missing date, to_numpy() of a column of a record batch fails: it may not copy.
+        stamps = np.asarray(column.cast(pyarrow.timestamp("us"), safe=False))
         return "days", days_of(stamps)
     return "names" if types.is_dictionary(dtype) else "objects", column.to_pylist()
 

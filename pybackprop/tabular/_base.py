@@ -402,13 +402,13 @@ def _check_kind(X: Any) -> None:
 
 
 def _column_of(X: Any, name: str, argument: str) -> Any:
-    """Return a column of a table by name, which was given as some argument."""
+    """Return a column of a table by name, for NumPy; the name was given as some argument."""
     of_arrow = hasattr(X, "column_names")
     names = [str(each) for each in (X.column_names if of_arrow else getattr(X, "columns", ()))]
     if name not in names:
         known = f"the columns are {', '.join(names)}" if names else "X is no table with names"
         raise ValueError(f"{argument}: there is no column {name!r}; {known}")
     if of_arrow:
-        return X.column(name).to_numpy()
+        return X.column(name)
     # Of pandas, a column may be called by a number, for which `name` is its text.
     return X.iloc[:, names.index(name)] if hasattr(X, "iloc") else X[name]

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pybackprop.tables import Date, Inputs, Number, Request, _layout, learn
+from pybackprop.tables import Column, Date, Encoding, Inputs, Number, Request, _layout, learn
 from pybackprop.tables._cells import MISSING
 from pybackprop.tables._columns import Numbers, Texts
 from pybackprop.tables._frames import of_objects
@@ -102,6 +102,19 @@ def _with_other_fills(columns: Any) -> Any:
 def _column(inputs: Inputs, encoding: Any, at: int) -> Any:
     """Return the inputs of one column, made alone."""
     return inputs.encode(replace(encoding, columns=(encoding.features[at],)))
+
+
+def test_a_table_that_is_refused_is_refused_again() -> None:
+    inputs = Inputs(np.array([[1.0, 1.0], [np.nan, 2.0]]))
+    # As in old models, which know no number for a missing one.
+    columns = Column("x0", Number()), Column("x1", Number())
+    encoding = Encoding(columns, "", None, ("x0", "x1"), True)
+    for _ in range(2):
+        with pytest.raises(ValueError, match="column 'x0'"):
+            inputs.encode(encoding)
+    columns = Column("x0", Number(fill=3.0)), Column("x1", Number())
+    found = inputs.encode(replace(encoding, columns=columns))
+    np.testing.assert_array_equal(found, [[1.0, 1.0], [3.0, 2.0]])
 
 
 def test_arrays_of_numbers_are_numbers() -> None:

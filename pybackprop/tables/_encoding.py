@@ -311,19 +311,22 @@ class Encoding:
         notes : Notes
         known : dict
             By the name of a column of this table, what its treatment was alike, and its pieces.
-            What is new is added.
+            What is new is added, unless the table is refused.
         """
         faults = Faults(table.name)
         pieces: list[Piece] = []
+        new: dict[str, Known] = {}
         start = 0
         for column in self.features:
             alike, found = known.get(column.name, (None, []))
             if alike != column.treatment.alike:
                 found = _pieces_of(column, table, notes, faults)
-                known[column.name] = column.treatment.alike, found
+                new[column.name] = column.treatment.alike, found
             pieces += [piece._replace(start=start + piece.start) for piece in found]
             start += column.width
         faults.check()
+        # What was refused must be looked at again.
+        known.update(new)
         return Layout(pieces, table.n_rows, start)
 
     def fill_in(self, layout: Layout) -> NDArray[np.float64]:

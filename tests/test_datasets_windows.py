@@ -6,6 +6,7 @@ import os
 import signal
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -392,6 +393,16 @@ def test_names_of_targets_come_in_any_sequence(kind: str, table: Any) -> None:
         np.testing.assert_array_equal(one, other)
 
 
+class Targets:
+    """Numbers of which no more than the first may be looked at."""
+
+    shape = (100_000,)
+
+    def __iter__(self) -> Iterator[float]:
+        yield 0.5
+        raise AssertionError("the second was asked for")
+
+
 def test_names_of_targets_that_are_refused(table: Any, tmp_path: Path) -> None:
     path = table(2, **columns_of(np.zeros((2, 30)), "x"))
     for y, error, words in (
@@ -400,6 +411,9 @@ def test_names_of_targets_that_are_refused(table: Any, tmp_path: Path) -> None:
         (np.array([["x1"]]), TypeError, "a str or a sequence of str, got ndarray"),
         ({"x1"}, TypeError, "a str or a sequence of str, got set"),
         ([0], TypeError, "a str or a sequence of str, got list of int"),
+        (["x1", 0], TypeError, "a str or a sequence of str, got list of int"),
+        (("x1", None), TypeError, "a str or a sequence of str, got tuple of NoneType"),
+        (Targets(), TypeError, "a str or a sequence of str, got Targets of float"),
         ([], ValueError, "got none"),
         (["x1", "x1"], ValueError, "y must name columns once, twice there: 'x1'"),
         ([f"z{at}" for at in range(999)], ValueError, r"'x7', \.\.\.; got 'z0', .*, 'z7', \.\.\.$"),

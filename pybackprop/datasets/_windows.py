@@ -284,13 +284,16 @@ class _Parquet:
 def _as_targets(value: Any, columns: list[str], path: str) -> list[str]:
     """Return the names of the columns of targets in a Parquet file that has these columns."""
     is_sequence = isinstance(value, (list, tuple)) or len(getattr(value, "shape", ())) == 1
-    names = list(value) if is_sequence else [value]
-    if not all(isinstance(name, str) for name in names):
-        what = f"{type(value).__name__} of {type(names[0]).__name__}" if is_sequence else ""
+    # These may be the targets themselves: no list is made of them.
+    each = value if is_sequence else (value,)
+    wrong = next((type(name).__name__ for name in each if not isinstance(name, str)), None)
+    if wrong is not None:
+        got = f"{type(value).__name__} of {wrong}" if is_sequence else wrong
         raise TypeError(
             f"y must name columns of {path}, which has the targets too: a str or a sequence of "
-            f"str, got {what or type(value).__name__}"
+            f"str, got {got}"
         )
+    names = list(each)
     twice = _repeated(columns)
     if twice:
         raise ValueError(f"{path}: columns must have different names; twice there: {twice}")

@@ -111,6 +111,10 @@ def test_a_rate_is_refused_at_the_step_that_takes_it() -> None:
         with pytest.raises(ValueError, match="lr must give finite rates >= 0, got inf at step 2"):
             take()
     rates.check(0, 2)
+    nothing = Rates(bp.schedules.Exponential(0.0, 1.5), "lr")  # 0 times infinity from 1751 on
+    assert nothing(1700) == 0.0
+    with pytest.raises(ValueError, match="lr must give finite rates >= 0, got nan at step 1751"):
+        nothing.ahead(1700, 60)
 
 
 def test_bad_settings() -> None:

@@ -72,7 +72,8 @@ class Rates:
 
     @staticmethod
     def _rates(source: Schedule, steps: range) -> Array:
-        with np.errstate(over="ignore"):  # infinite rates are refused, at steps that are taken
+        # Rates that are infinite, or 0 times that, are refused at steps that are taken.
+        with np.errstate(over="ignore", invalid="ignore"):
             return np.asarray(source(np.arange(steps.start, steps.stop)), np.float64)
 
     def _value(self, step: int) -> float:

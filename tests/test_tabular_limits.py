@@ -253,9 +253,15 @@ def test_the_name_of_a_column_is_no_target() -> None:
 
 def test_a_class_that_some_networks_never_see_is_told() -> None:
     x, y = load_iris(return_X_y=True)
-    with pytest.warns(UserWarning, match="on no row of class '1', of which there are 1"):
+    message = "networks of some folds are trained on no row of class '1', of which there are 1$"
+    with pytest.warns(UserWarning, match=message):
         model = TabularClassifier(**SMALL).fit(x[:51], y[:51])
     assert model.oof_proba_[50, 1] < 0.1
+    # Of several such classes, the rarest is named.
+    groups = [*"a" * 10, *"b" * 10, *"c" * 3, *"d" * 2]
+    y = np.array([0, 1] * 10 + [2] * 3 + [3] * 2)
+    with pytest.warns(UserWarning, match="class '3', of which there are 2"):
+        TabularClassifier(**SMALL).fit(x[:25], y, groups=groups)
 
 
 def test_numbers_to_be_predicted_are_numbers() -> None:

@@ -228,12 +228,14 @@ class TabularClassifier(ClassifierMixin, BaseTabular):  # type: ignore[misc]
                     f"rows are all of class {str(self.classes_[y[fold.held[0]]])!r}; use "
                     "metric='log_loss' or fewer folds"
                 )
-        unseen = {int(at) for fold in folds for at in np.setdiff1d(y, y[fold.rows])}
-        if unseen:
-            rare = min(unseen, key=lambda at: int((y == at).sum()))
+        n = len(self.classes_)
+        counts = np.bincount(y, minlength=n)
+        seen = np.all([np.bincount(y[fold.rows], minlength=n) > 0 for fold in folds], axis=0)
+        if not seen.all():
+            rare = int(np.where(seen, len(y), counts).argmin())
             warnings.warn(
-                f"some networks are trained on no row of class {str(self.classes_[rare])!r}, of "
-                f"which there are {int((y == rare).sum())}",
+                "the networks of some folds are trained on no row of class "
+                f"{str(self.classes_[rare])!r}, of which there are {counts[rare]}",
                 UserWarning,
                 stacklevel=4,
             )

@@ -4,12 +4,14 @@ import io
 import json
 import re
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from pybackprop import Network
 from pybackprop.cli import _fitting, main
+from pybackprop.cli._report import figures_of
 from pybackprop.datasets import Dataset
 from pybackprop.recipes import recipe_of
 from pybackprop.scores import log_loss
@@ -118,6 +120,34 @@ def test_the_smoothed_log_loss_is_the_cost_of_the_network():
     x, y = np.random.default_rng(0).standard_normal((20, 2)), np.arange(20) % 3
     found = log_loss(net.predict(x).astype(float), y, label_smoothing=0.3)
     assert found == pytest.approx(net.cost(x, y), rel=1e-5)
+
+
+@pytest.mark.parametrize("weights", [None, np.array([1.0, 2.0, 1.0])])
+def test_figures_take_each_row_once_for_the_outputs(weights):
+    rows = []
+
+    class Counted(Network):
+        def predict(self, X):
+            rows.append(("predict", len(X)))
+            return super().predict(X)
+
+        def cost(self, X, y, sample_weight=None):
+            rows.append(("cost", len(X)))
+            return super().cost(X, y, sample_weight)
+
+    net = Counted([2, 3], output="softmax", loss="cross_entropy", label_smoothing=0.3, seed=0)
+    rng = np.random.default_rng(0)
+    parts = rng.normal(size=(20, 2)), np.arange(20) % 3
+    held = {"x_test": rng.normal(size=(9, 2)), "y_test": np.arange(9) % 3}
+    data = Dataset(*parts, "classification", ("u", "v"), ("k",), ("a", "b", "c"), **held)
+    history = SimpleNamespace(cost=[1.0], seconds=[1.0])
+    found = figures_of(data, _fitting.Trained(net, history, 1.0, 2.0, 1, False), weights)
+    expected = [("cost", 9), ("cost", 20), ("predict", 9), ("predict", 20)]
+    # The cost with the weights of the classes is another one.
+    assert sorted(rows) == sorted([*expected, *([] if weights is None else [("cost", 20)])])
+    given = None if weights is None else weights[data.y]
+    of_train = log_loss(net.predict(data.x).astype(float), data.y, given, label_smoothing=0.3)
+    assert found["train"]["smoothed_log_loss"] == pytest.approx(of_train, rel=1e-6)
 
 
 def test_the_report_tells_what_each_column_became_and_why(run, sales):

@@ -21,9 +21,11 @@ def figures_of(data: Dataset, trained: Trained, weights: Any = None) -> dict[str
     them with the constant that is best by it; with weights, not with the commonest class.
     """
     net = trained.net
+    raw = in_raw_units(net, data)
+    outputs = {"train": raw.predict(data.x), "held_out": raw.predict(data.x_test)}
     figures: dict[str, Any] = {
-        "train": _scores(data, net, data.x, data.y),
-        "held_out": _scores(data, net, data.x_test, data.y_test),
+        "train": _scores(data, net, data.x, data.y, outputs["train"]),
+        "held_out": _scores(data, net, data.x_test, data.y_test, outputs["held_out"]),
         "baseline": baseline_of(data, data.y_test),
         "epochs": len(trained.history.cost),
         "best_epoch": trained.epochs,
@@ -33,25 +35,26 @@ def figures_of(data: Dataset, trained: Trained, weights: Any = None) -> dict[str
     }
     constant = baseline_of(data, data.y).get("log_loss", 0.0)
     if weights is not None or net.label_smoothing:
-        constant = _add_trained_loss(figures, data, net, weights)
+        constant = _add_trained_loss(figures, data, net, weights, outputs)
     commonest = 0.0 if weights is not None else share_of_commonest(data)
-    reached = cost_of(net, data, weights)
+    reached = figures["train"]["cost"] if weights is None else cost_of(net, data, weights)
     figures.update(judged(figures, trained.untrained, reached, commonest, constant))
     return figures
 
 
-def _scores(data: Dataset, net: Network, x: Any, y: Any) -> dict[str, float]:
-    """Return cost and scores of a network on some rows."""
-    found = {"cost": net.cost(x, targets_of(data, net, y))}
-    if data.class_names is not None:
-        return {**found, **scores_of_classes(net.predict(x), y)}
-    return {**found, **scores_of_numbers(in_raw_units(net, data).predict(x), y)}
+def _scores(data: Dataset, net: Network, x: Any, y: Any, outputs: Any) -> dict[str, float]:
+    """Return cost and scores of a network on some rows, for which it has such outputs."""
+    of_outputs = scores_of_numbers if data.class_names is None else scores_of_classes
+    return {"cost": net.cost(x, targets_of(data, net, y)), **of_outputs(outputs, y)}
 
 
-def _add_trained_loss(figures: dict[str, Any], data: Dataset, net: Network, weights: Any) -> float:
-    """Add the log loss with the weights and the smoothing with which the network was trained.
+def _add_trained_loss(
+    figures: dict[str, Any], data: Dataset, net: Network, weights: Any, outputs: dict[str, Any]
+) -> float:
+    """Add the log loss by which the network was trained, and that of the best constant.
 
-    So is that of the constant that is best by it. Returns the constant's on the training rows.
+    It has the weights and the smoothing of the training; `outputs` are those of the network on both
+    parts of the data. Returns the constant's on the training rows.
     """
     name = "smoothed_log_loss" if net.label_smoothing else "weighted_log_loss"
 
@@ -66,8 +69,8 @@ def _add_trained_loss(figures: dict[str, Any], data: Dataset, net: Network, weig
         return smoothed(shares, net.label_smoothing)
 
     of_constant: dict[str, float] = {}
-    add(figures["train"], net.predict(data.x), data.y)
-    add(figures["held_out"], net.predict(data.x_test), data.y_test)
+    add(figures["train"], outputs["train"], data.y)
+    add(figures["held_out"], outputs["held_out"], data.y_test)
     add(figures["baseline"], constant(data.y_test), data.y_test)
     add(of_constant, constant(data.y), data.y)
     return of_constant[name]

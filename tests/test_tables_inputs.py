@@ -12,6 +12,7 @@ from pybackprop.tables import Column, Date, Encoding, Inputs, Number, Request, _
 from pybackprop.tables._cells import MISSING
 from pybackprop.tables._columns import Numbers, Texts
 from pybackprop.tables._frames import of_objects
+from pybackprop.tables._treatments import Ones
 
 
 def table(rows: int = 90) -> Any:
@@ -102,6 +103,16 @@ def _with_other_fills(columns: Any) -> Any:
 def _column(inputs: Inputs, encoding: Any, at: int) -> Any:
     """Return the inputs of one column, made alone."""
     return inputs.encode(replace(encoding, columns=(encoding.features[at],)))
+
+
+def test_what_is_kept_of_a_mark_is_four_bytes_a_row() -> None:
+    inputs = Inputs(table())
+    encoding = inputs.learn(np.ones(90, dtype=bool))
+    inputs.encode(encoding)
+    pieces = [piece for _, found in inputs._known.values() for piece in found]
+    marks = [piece.codes.dtype for piece in pieces if isinstance(piece, Ones)]
+    # Of a number, a category, and the weekday of a date, with their gaps.
+    assert marks == [np.int32] * 4
 
 
 def test_a_table_that_is_refused_is_refused_again() -> None:

@@ -152,7 +152,7 @@ class Layout:
         for each in self._ones:
             codes = each.codes[rows]
             hit = np.flatnonzero(codes >= 0)
-            inputs.append(codes[hit] + each.start)
+            inputs.append(codes[hit].astype(np.int64) + each.start)
             ones.append(first[hit] + inputs[-1])
         return _Rows(numbers, gaps, np.concatenate(ones), np.concatenate(inputs))
 

@@ -40,7 +40,7 @@ class Ones(NamedTuple):
     """Inputs from one on of which at most one is 1 in each row: which one, -1 for none."""
 
     start: int
-    codes: Array
+    codes: NDArray[np.int32]
 
 
 Piece: TypeAlias = Values | Ones
@@ -118,7 +118,7 @@ class Number:
 
 def _mark(start: int, lost: NDArray[np.bool_]) -> Ones:
     """Return the input that is 1 where a cell is missing."""
-    return Ones(start, np.where(lost, 0, MISSING_CODE))
+    return Ones(start, np.where(lost, 0, MISSING_CODE).astype(np.int32))
 
 
 def _no_number(column: Column, bad: Array) -> str:
@@ -179,7 +179,7 @@ class Category:
         """Return the inputs that a column becomes."""
         texts = as_texts(column)
         unseen = len(self.levels) if self.other else MISSING_CODE
-        of_levels = np.array(self._codes(texts.levels), dtype=np.int64)
+        of_levels = np.array(self._codes(texts.levels), dtype=np.int32)
         missing = len(self.levels) + self.other if self.missing else MISSING_CODE
         codes = texts.per_row(of_levels, missing)
         new = codes == -2
@@ -319,7 +319,8 @@ class Date:
             elif part == "weekday":
                 # 1970-01-01 was a Thursday.
                 codes = (np.floor(days).astype(np.int64) + 3) % 7
-                found.append(Ones(start, np.where(lost, MISSING_CODE, codes)))
+                codes[lost] = MISSING_CODE
+                found.append(Ones(start, codes.astype(np.int32)))
                 start += 7
             else:
                 angle = 2 * np.pi * (_of_year(days) if part == "month" else days % 1.0)

@@ -222,7 +222,8 @@ class Trainer:
         total, first, position = self.epochs * self.n_batches, None, self.position
         if position is not None and self.checkpoints is not None:
             total -= position.epoch * self.n_batches + position.batch
-            total *= not self._is_out_of_patience(position.history)
+            if self._is_out_of_patience(position.history):
+                total = 0  # it takes no more steps
             first = self.checkpoints.reached()
         _core.check_dropout(self.network._net, total, first)
 

@@ -533,6 +533,12 @@ def test_two_models_are_compared(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "| log loss | 3 | 0 | 0 | 2.000 |" in report.markdown()
 
 
+def test_the_second_model_is_the_one_named_second() -> None:
+    one, two = replace(CONSTANT, name="one"), replace(CONSTANT, name="two")
+    for wanted, found in ((("two", "one", "two"), [two, one]), ((), [one, two])):
+        assert suite.select("--models", (one, two), wanted) == found
+
+
 def test_some_models_take_part_only_by_name(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -104,7 +104,11 @@ def _add_options(parser: Parser, subject: str) -> None:
 
 def _add_options_of_tables(parser: Parser) -> None:
     """Describe who learns, and from how many divisions of the rows."""
-    parser.add_argument("--models", metavar="A,B", help="who learns (all that are installed)")
+    parser.add_argument(
+        "--models",
+        metavar="A,B",
+        help="who learns (all that are installed); of two, the second is compared with the first",
+    )
     parser.add_argument(
         "--splits",
         type=count(1),

@@ -80,18 +80,18 @@ def run(session: Session) -> Report:
 
 
 def select(option: str, known: Sequence[Named], wanted: Sequence[str]) -> list[Named]:
-    """Return what was asked for by name; all if nothing was.
+    """Return what was asked for by name, in that order; all if nothing was.
 
     Raises
     ------
     ValueError
         There is none of a name.
     """
-    names = [each.name for each in known]
+    named = {each.name: each for each in known}
     for name in wanted:
-        if name not in names:
-            raise ValueError(f"{option}: expected some of {', '.join(names)}, got {name}")
-    return [each for each in known if not wanted or each.name in wanted]
+        if name not in named:
+            raise ValueError(f"{option}: expected some of {', '.join(named)}, got {name}")
+    return [named[name] for name in dict.fromkeys(wanted or named)]
 
 
 def _lacking(sources: Sequence[Source], models: Sequence[Model]) -> list[str]:

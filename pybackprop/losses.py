@@ -1,4 +1,7 @@
-"""The outputs of losses, losses that a user gives as functions, and their memory in the core."""
+"""Which output a loss needs, and losses that a user gives as functions.
+
+These read and write memory of the core.
+"""
 
 from __future__ import annotations
 

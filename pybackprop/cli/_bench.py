@@ -36,7 +36,7 @@ _SUBJECTS = {
     "scaling": "a step as batch, width, depth and threads grow",
 }
 
-# A tenth of these rows still has a few of each class.
+# With fewer, most classes of some tables would not be learnt.
 _LEAST_ROWS = 100
 # Subjects whose rounds are of another kind: how many, and what they are.
 _ROUNDS = {

@@ -36,7 +36,7 @@ from ._treatments import (
 
 # The columns of a table to be encoded are fixed, so nothing else can be done.
 _ROUND = "round it"
-# What a treatment was alike, and the pieces that it made of a column.
+# The `alike` of a treatment, and the pieces that it made of a column.
 Known = tuple[Hashable, list[Piece]]
 
 
@@ -299,7 +299,7 @@ class Encoding:
 
     @property
     def alike(self) -> Hashable:
-        """What a layout depends on: encodings in which it is equal have the same for a table."""
+        """What a layout depends on: encodings with equal `alike` have the same one of a table."""
         return tuple((column.name, column.treatment.alike) for column in self.features)
 
     def layout(self, table: Table, notes: Notes, known: dict[str, Known]) -> Layout:
@@ -310,7 +310,7 @@ class Encoding:
         table : Table
         notes : Notes
         known : dict
-            By the name of a column of this table, what its treatment was alike, and its pieces.
+            By the name of a column of this table, the `alike` of its treatment, and its pieces.
             What is new is added, unless the table is refused.
         """
         faults = Faults(table.name)

@@ -137,7 +137,7 @@ MODELS = (
     Model("pybackprop-plain-bagged", *_TABULAR, both={"recipe": "plain"}),
     Model("pybackprop-realmlp-s", *_TABULAR, both={"n_folds": 1}),
     Model("pybackprop-realmlp-s-bagged", *_TABULAR),
-    # Recipes smooth labels, if they ever do, only where accuracy counts.
+    # These two stop by accuracy, for which `realmlp-s` smooths labels by 0.1.
     Model("pybackprop-plain-accuracy-bagged", *_TABULAR, both={"recipe": "plain"}, **_ACCURACY),
     Model("pybackprop-realmlp-s-accuracy-bagged", *_TABULAR, **_ACCURACY),
     Model("sklearn-mlp", "scikit-learn", "sklearn.neural_network", "MLP", "scaled", "", True),

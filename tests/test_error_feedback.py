@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+import signal
 import subprocess
 import sys
+import threading
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -12,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 from fake_ranks import FakeComm, run_ranks
-from test_ranks import fit
+from test_ranks import check_failure, fit
 from test_shards import OPTIMIZERS, WIDTHS, check_ranks, train
 
 import pybackprop as bp
@@ -262,6 +264,41 @@ def test_ranks_differ_in_what_concerns_the_exchange(tmp_path: Path) -> None:
         ),
     ):
         assert re.search(r"checkpoint_every is \[.*\] on rank 0, \[.*\] on rank 1", str(outcome))
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+def test_an_interrupt_while_ranks_agree_to_write(
+    rank: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The checkpoint's parts are sent all the same, so the other rank learns what has happened."""
+    meet = _channel.Channel._meet
+
+    def interrupted(channel: Any, purpose: int, numbers: Any, text: bytes) -> Any:
+        found = meet(channel, purpose, numbers, text)
+        if channel.rank == rank and purpose == _channel.KEEP:
+            signal.raise_signal(signal.SIGINT)
+        return found
+
+    monkeypatch.setattr(_channel.Channel, "_meet", interrupted)
+    boxes: dict[Any, Any] = {}
+    other: list[Any] = []
+
+    def be(rank: int) -> None:
+        fit(FakeComm(rank, 2, boxes), exchange="bf16", checkpoint=tmp_path / "run.npz")
+
+    def be_the_other() -> None:
+        try:
+            be(1 - rank)
+        except BaseException as error:
+            other.append(error)
+
+    thread = threading.Thread(target=be_the_other)
+    thread.start()
+    with pytest.raises(KeyboardInterrupt):
+        be(rank)
+    thread.join(60.0)
+    check_failure([None, *other] if rank == 0 else [*other, None], rank, type(None), "Keyboard")
+    assert not any(boxes.values())
 
 
 # ---- arguments ----

@@ -211,10 +211,12 @@ class RankTrainer(ShardedTrainer):
 
     def _gather(self, is_due: bool) -> None:
         assert self.rounding is not None
-        everyone, _ = self.channel.meet(KEEP, [is_due])
-        if everyone[0, 0]:
-            with self.channel.quiet(), self.channel.in_one_piece():
-                self.rounding.gather(self.channel)
+        # A signal that comes while they meet also waits until they have done what they agreed on.
+        with self.channel.quiet():
+            everyone, _ = self.channel.meet(KEEP, [is_due])
+            if everyone[0, 0]:
+                with self.channel.in_one_piece():
+                    self.rounding.gather(self.channel)
 
     def _end_epoch(self, bar: Any) -> bool:
         """Also agree whether to stop, and on the parameters."""

@@ -10,11 +10,13 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -63,25 +65,40 @@ def _name_of(mpiexec: str) -> str:
     return "Open MPI" if "Open MPI" in said.stdout else "MPICH"
 
 
-def start(ranks: int, *command: str, library: str | None = None) -> subprocess.Popen[str]:
-    """Run Python on so many ranks, with the modules of the tests on its path."""
+@contextmanager
+def started(
+    ranks: int, *command: str, library: str | None = None, **streams: Any
+) -> Iterator[subprocess.Popen[str]]:
+    """Run Python on so many ranks, with the modules of the tests on its path; at last end it."""
     mpi = find_library(library)
     path = os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])
-    return subprocess.Popen(
+    process = subprocess.Popen(
         [mpi.mpiexec, *mpi.options, "-n", str(ranks), sys.executable, *command],
         env={**os.environ, **mpi.environment, "PYTHONPATH": path},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
         text=True,
+        start_new_session=True,
+        **{"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **streams},
     )
+    try:
+        yield process
+    finally:
+        _end(process)
+
+
+def _end(process: subprocess.Popen[str]) -> None:
+    """End mpiexec and its ranks if they still run."""
+    if process.poll() is None:
+        process.terminate()  # then it ends its ranks, which it could not do if it was killed
+        with suppress(subprocess.TimeoutExpired):
+            process.communicate(timeout=10.0)
+    if process.poll() is None:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.communicate(timeout=10.0)
 
 
 def run(ranks: int, *command: str, library: str | None = None, seconds: float = 120.0) -> list[str]:
     """Return the lines that the ranks print, sorted."""
-    process = start(ranks, *command, library=library)
-    try:
+    with started(ranks, *command, library=library) as process:
         out, errors = process.communicate(timeout=seconds)
-    finally:
-        process.kill()
     assert process.returncode == 0, errors
     return sorted(out.splitlines())

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
 import numpy as np
 import pytest
-from mpi_launch import NAMES, find_library, run, start
+from mpi_launch import NAMES, find_library, run, started
 from rank_runs import MATRIX, THREADS, digest, train_on_windows
 from test_shards import train
 
@@ -87,7 +90,31 @@ def test_ranks_share_folds_and_the_model_to_be_saved(tmp_path: Path) -> None:
 
 def test_what_only_one_rank_can_find_ends_all(tmp_path: Path) -> None:
     command = ["-m", "pybackprop", "train", "iris", "--data-parallel", "--timeout", "600"]
-    process = start(2, *command, "--save", str(tmp_path / "missing" / "model.npz"))
-    out, err = process.communicate(timeout=60)
+    with started(2, *command, "--save", str(tmp_path / "missing" / "model.npz")) as process:
+        out, err = process.communicate(timeout=60)
     assert process.returncode != 0
-    assert "rank 1 ends: rank 0: --save" in out + (err or "")
+    assert "rank 1 ends: rank 0: --save" in out + err
+
+
+def test_no_rank_is_left_when_a_test_waits_no_longer(tmp_path: Path) -> None:
+    program = "import os, sys, time; open(os.path.join(sys.argv[1], str(os.getpid())), 'x'); "
+    with started(2, "-c", program + "time.sleep(600)", str(tmp_path)) as process:
+        _wait_until(lambda: len(os.listdir(tmp_path)) == 2)
+    assert process.returncode is not None
+    for pid in os.listdir(tmp_path):
+        _wait_until(lambda pid=pid: not _is_alive(int(pid)))
+
+
+def _wait_until(is_so: Callable[[], bool]) -> None:
+    until = time.monotonic() + 60.0
+    while not is_so():
+        assert time.monotonic() < until
+        time.sleep(0.02)
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True

@@ -15,7 +15,7 @@ from functools import cache
 from pathlib import Path
 
 import pytest
-from mpi_launch import libraries, run, start
+from mpi_launch import libraries, run, started
 from rank_runs import KILLED, digest
 from test_shards import train
 
@@ -31,16 +31,13 @@ def expected(name: str) -> str:
 
 def kill(ranks: int, command: list[str], library: str, moment: float, victim: int) -> list[str]:
     """Start ranks, and kill one after a time; return what they print after their numbers."""
-    process = start(ranks, *command, library=library)
-    try:
+    with started(ranks, *command, library=library) as process:
         assert process.stdout is not None
         pids = [int(process.stdout.readline().split()[2]) for _ in range(ranks)]
         time.sleep(moment)
         if process.poll() is None:
             os.kill(pids[victim], signal.SIGKILL)
         out, _ = process.communicate(timeout=120)
-    finally:
-        process.kill()
     said = [line for line in out.splitlines() if line.startswith("train")]
     assert said or process.returncode != 0
     return said

@@ -42,7 +42,7 @@ def bits_of_one_process(name: str) -> str:
 
 @pytest.mark.parametrize(("library", "ranks"), ALL)
 def test_ranks_have_the_bits_of_one_process(library: str, ranks: int) -> None:
-    """With all of them 200 configurations: pytest -m "slow or not slow" -k bits_of_one."""
+    """With all of them 220 configurations: pytest -m "slow or not slow" -k bits_of_one."""
     expected = [
         f"{name} {threads} {bits_of_one_process(name)}" for name in MATRIX for threads in THREADS
     ]

@@ -107,7 +107,8 @@ class Network(Model):
     Notes
     -----
     Only one thread at a time may use a network; a second one gets a RuntimeError. Results have the
-    same bits for any number of threads, and however training is split into calls.
+    same bits for any number of threads, and however training is split into calls, except calls of
+    `fit` with `exchange`.
     """
 
     # ---- training on many batches ----
@@ -195,11 +196,13 @@ class Network(Model):
             single process with as many shards. Only rank 0 shows progress and writes checkpoints;
             another number of ranks can resume them. Callbacks are called on every rank.
         exchange : str, optional
-            "bf16" rounds the gradients of shards, and their sums, to bfloat16, so that ranks send
-            half as many bytes. What rounding leaves out is added to the next gradient. The results
-            differ by this rounding, but still have the same bits for any number of ranks. Needs
-            float32 and at least 2 shards, and takes memory and room in checkpoints for
-            4 * `shards` bytes per parameter in all. By default, the network's own type is sent.
+            "bf16" halves the bytes that ranks send: the gradients of shards, and their sums, are
+            rounded to bfloat16. What rounding leaves out is added to the next gradient, and dropped
+            at the end of the call, so two calls do not give the bits of one, unless the second
+            resumes. The results differ by this rounding, but still have the same bits for any
+            number of ranks. Needs float32 and at least 2 shards, and takes memory and room in
+            checkpoints for 4 * `shards` bytes per parameter in all. By default, the network's own
+            type is sent.
         timeout : float
             How many seconds a rank waits for another one.
 

@@ -155,6 +155,17 @@ def test_what_rounding_leaves_out_is_made_up_for() -> None:
     assert lost < 0.02 < 0.5 < (step - 1) * steps
 
 
+def test_what_is_left_out_at_the_end_of_a_call_is_dropped() -> None:
+    def parameters(exchange: str | None, calls: int) -> bytes:
+        net, optimizer = bp.Network([12, 8, 3], seed=3), bp.Adam()
+        for _ in range(calls):
+            fit(None, net, epochs=2 // calls, shards=8, optimizer=optimizer, exchange=exchange)
+        return net.parameters.tobytes()
+
+    assert parameters(None, 2) == parameters(None, 1)
+    assert parameters("bf16", 2) != parameters("bf16", 1)
+
+
 def test_digits_are_learnt_as_well() -> None:
     data = datasets.load("digits").split(0.3, seed=0)
 

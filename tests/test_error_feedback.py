@@ -239,6 +239,20 @@ def test_a_checkpoint_tells_how_gradients_were_sent(tmp_path: Path) -> None:
         assert arrays["training.errors"].shape == (16, size)
 
 
+def test_a_network_with_scales_of_its_inputs_resumes(tmp_path: Path) -> None:
+    def scaled() -> bp.Network:
+        return bp.Network([12, 8, 3], seed=3, input_scales=True)
+
+    given = {"shards": 8, "exchange": "bf16"}
+    whole, begun, resumed = scaled(), scaled(), scaled()
+    fit(None, whole, epochs=3, **given)
+    fit(None, begun, epochs=1, checkpoint=tmp_path / "run.npz", **given)
+    fit(None, resumed, epochs=3, resume=tmp_path / "run.npz", **given)
+    np.testing.assert_array_equal(resumed.parameters, whole.parameters)
+    loaded = bp.Network.load(tmp_path / "run.npz")
+    np.testing.assert_array_equal(loaded.parameters, begun.parameters)
+
+
 @pytest.mark.parametrize(
     ("rows", "words"),
     [

@@ -21,7 +21,7 @@ from .._version import __version__
 from ..files.read import DAMAGE, MAX_JSON, Archive, explain, open_regular, parse_json
 from ..files.write import write_atomically
 from ..inputs import as_count, as_counter, as_dtype
-from ..settings import count_trained
+from ..settings import count_parameters, count_trained
 
 FORMAT = "pybackprop model"
 VERSION = 1
@@ -209,6 +209,8 @@ def _read_model(archive: Archive) -> Contents:
         }
         optimizer = {**optimizer, "state": vectors}
     training = _read_training(archive, header.get("training"), dtype, size)
+    if training is not None:
+        training = training._replace(errors=_read_errors(archive, training.header, widths))
     counters = as_counter(header["steps"], "steps"), as_counter(header["epochs"], "epochs")
     metadata = header["metadata"]
     return Contents(settings, counters, metadata, parameters, scaling, optimizer, training)
@@ -236,11 +238,15 @@ def _read_training(
         )
         for name in header["figures"]
     }
-    errors = None
-    if "errors" in header:
-        rows = as_count(header["errors"], "errors of the run", low=1, high=_MAX_ERRORS)
-        errors = read_array(archive, "training.errors", UINT16, (rows, size))
-    return Training(header, vectors, figures, errors)
+    return Training(header, vectors, figures)
+
+
+def _read_errors(archive: Archive, header: dict[str, Any], widths: tuple[int, ...]) -> Array | None:
+    """Read what rounding has left out of gradients; those of input scales follow from them."""
+    if "errors" not in header:
+        return None
+    rows = as_count(header["errors"], "errors of the run", low=1, high=_MAX_ERRORS)
+    return read_array(archive, "training.errors", UINT16, (rows, count_parameters(widths)))
 
 
 def _are_among(names: list[Any], known: tuple[str, ...]) -> bool:

@@ -19,7 +19,8 @@ from test_shards import OPTIMIZERS, WIDTHS, check_ranks, train
 
 import pybackprop as bp
 from pybackprop import _core, datasets
-from pybackprop.distributed import _channel, _rounding, _tree
+from pybackprop.distributed import _channel, _rounding, _shards, _tree
+from pybackprop.exchange import npz
 
 RNG = np.random.default_rng(12)
 
@@ -237,6 +238,44 @@ def test_a_checkpoint_tells_how_gradients_were_sent(tmp_path: Path) -> None:
     size = bp.Network(WIDTHS["small"]).n_parameters
     with np.load(rounded) as arrays:
         assert arrays["training.errors"].shape == (16, size)
+
+
+def test_a_network_is_loaded_without_the_errors(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    net, read, names = bp.Network([12, 8, 3], seed=3), npz.Archive.read, []
+    fit(None, net, shards=8, exchange="bf16", checkpoint=tmp_path / "run.npz")
+
+    def noted(archive: npz.Archive, name: str, size: int) -> np.ndarray:
+        names.append(name)
+        return read(archive, name, size)
+
+    monkeypatch.setattr(npz.Archive, "read", noted)
+    loaded = bp.Network.load(tmp_path / "run.npz")
+    np.testing.assert_array_equal(loaded.parameters, net.parameters)
+    assert "parameters" in names
+    assert "training.errors" not in names
+
+
+@pytest.mark.parametrize("ranks", [1, 3])
+def test_no_rank_keeps_the_errors_of_all(
+    ranks: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = {"exchange": "bf16", "checkpoint": tmp_path / "run.npz"}
+    fit(None, shards=8, epochs=1, **given)
+    kept: list[Any] = []
+
+    def noted(self: _shards.ShardedTrainer, fit: Any) -> None:
+        go_on(self, fit)
+        assert self.position is not None
+        assert self.rounding is not None
+        kept.append((self.position.errors, int(self.rounding.errors[8:].any(1).sum())))
+
+    go_on = _shards.ShardedTrainer._go_on
+    monkeypatch.setattr(_shards.ShardedTrainer, "_go_on", noted)
+    run_ranks(ranks, lambda comm: fit(comm, resume=True, **given))
+    assert {errors for errors, _ in kept} == {None}
+    assert sorted(rows for _, rows in kept) == ([8] if ranks == 1 else [2, 3, 3])
 
 
 def test_a_network_with_scales_of_its_inputs_resumes(tmp_path: Path) -> None:

@@ -105,7 +105,10 @@ class Rounding:
             channel.exchange([(self.errors[node, part], 0) for _, node, part in own], [])
 
     def restore(self, errors: Array, rank: int, ranks: int) -> None:
-        """Take over those of a checkpoint that this rank needs."""
+        """Take over those of a checkpoint that this rank needs, before the core is given any."""
+        if ranks == 1:
+            self.errors = np.ascontiguousarray(errors)
+            return
         for owner, node, part in self._owners(ranks):
             if owner == rank:
                 self.errors[node, part] = errors[node, part]

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 
 _MOST_SHARDS = 64
 _SHARDS_OF_RANKS = 8  # where ranks are given, but no shards
+_BLOCK = 1 << 20  # bytes of a file that are read at once
 
 
 class ShardedTrainer(Trainer):
@@ -63,11 +64,12 @@ class ShardedTrainer(Trainer):
         position = super()._position(fit)
         return position if self.rounding is None else position._replace(errors=self.rounding.errors)
 
-    def _go_on(self, fit: _core.Fit) -> None:
-        super()._go_on(fit)
+    def keep(self, path: Any, every: Any, resume: Any) -> None:
+        super().keep(path, every, resume)
         if self.rounding is not None and self.position is not None:
             assert self.position.errors is not None
             self.rounding.restore(self.position.errors, *self._place())
+            self.position = self.position._replace(errors=None)  # a rank needs only some of them
 
     def _place(self) -> tuple[int, int]:
         """Return the number of this rank, and of all."""
@@ -234,8 +236,11 @@ class RankTrainer(ShardedTrainer):
 
 
 def _checksum_of_file(path: str) -> int:
+    found = 0
     with open(path, "rb") as file:
-        return zlib.crc32(file.read())
+        while block := file.read(_BLOCK):
+            found = zlib.crc32(block, found)
+    return found
 
 
 def find_differences(trees: list[dict[str, Any]], name: str = "") -> list[str]:

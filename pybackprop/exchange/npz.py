@@ -48,7 +48,8 @@ class Training(NamedTuple):
     figures : dict of ndarray, float64
         `running`, (3,), of the current epoch; `cost`, `seconds` and `val_cost`, (epochs,).
     errors : ndarray, (n, n_parameters), uint16, or None
-        What rounding to bfloat16 has left out of sums of gradients, as bfloat16 numbers.
+        What rounding to bfloat16 has left out of sums of gradients, as bfloat16 numbers; None also
+        where it was not read.
     """
 
     header: dict[str, Any]
@@ -158,8 +159,16 @@ def write_json(header: dict[str, Any]) -> str:
     return text
 
 
-def load(path: Any) -> Contents:
+def load(path: Any, with_errors: bool = False) -> Contents:
     """Read a model.
+
+    Parameters
+    ----------
+    path : path
+        The file.
+    with_errors : bool
+        Whether to read the errors of a checkpoint, which only a run that goes on needs, and which
+        may be much larger than everything else.
 
     Raises
     ------
@@ -171,7 +180,7 @@ def load(path: Any) -> Contents:
     with open_regular(path) as file:
         try:
             with Archive(file) as archive:
-                return _read_model(archive)
+                return _read_model(archive, with_errors)
         except DAMAGE as error:
             raise malformed(path, error) from error
 
@@ -189,7 +198,7 @@ def read_text(archive: Archive) -> str:
     return str(text.data, "utf-8")
 
 
-def _read_model(archive: Archive) -> Contents:
+def _read_model(archive: Archive, with_errors: bool) -> Contents:
     header = read_header(read_text(archive))
     settings = header["settings"]
     widths, size = count_trained(settings)
@@ -209,7 +218,7 @@ def _read_model(archive: Archive) -> Contents:
         }
         optimizer = {**optimizer, "state": vectors}
     training = _read_training(archive, header.get("training"), dtype, size)
-    if training is not None:
+    if training is not None and with_errors:
         training = training._replace(errors=_read_errors(archive, training.header, widths))
     counters = as_counter(header["steps"], "steps"), as_counter(header["epochs"], "epochs")
     metadata = header["metadata"]

@@ -236,7 +236,7 @@ class Checkpoints:
         """
         if self.source is None:
             return None
-        model = npz.load(self.source)
+        model = npz.load(self.source, with_errors=True)
         if model.training is None or model.optimizer is None:
             raise ValueError(f"{self.source!r} is not a checkpoint: it holds no training run")
         try:
@@ -263,7 +263,7 @@ class Checkpoints:
         except DAMAGE as error:
             reason = explain(error)
             raise ValueError(f"{self.source!r} is not a valid checkpoint: {reason}") from error
-        self._model, self._fresh = model, fresh
+        self._model, self._fresh = model._replace(training=None), fresh
         self._first_settings = first["optimizer"]
         return position
 

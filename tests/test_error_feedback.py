@@ -330,6 +330,32 @@ def test_ranks_differ_in_what_concerns_the_exchange(tmp_path: Path) -> None:
         assert re.search(r"checkpoint_every is \[.*\] on rank 0, \[.*\] on rank 1", str(outcome))
 
 
+@pytest.mark.parametrize(
+    ("every", "times"), [(1, 4), (3, 2), ("7 steps", 4), ("8 steps", 3), (9, 1)]
+)
+def test_errors_are_gathered_once_for_each_file(
+    every: Any, times: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files: list[Any] = []
+    gathered: list[int] = []
+    gather, save = _rounding.Rounding.gather, npz.save
+
+    def noted(self: _rounding.Rounding, channel: _channel.Channel) -> None:
+        gathered.append(channel.rank)
+        gather(self, channel)
+
+    def written(path: Any, model: npz.Contents) -> None:
+        files.append(path)
+        save(path, model)
+
+    monkeypatch.setattr(_rounding.Rounding, "gather", noted)
+    monkeypatch.setattr(npz, "save", written)
+    given = {"exchange": "bf16", "checkpoint": tmp_path / "run.npz", "checkpoint_every": every}
+    run_ranks(2, lambda comm: fit(comm, **given))
+    assert sorted(gathered) == [0] * times + [1] * times
+    assert len(files) == times
+
+
 @pytest.mark.parametrize("rank", [0, 1])
 def test_an_interrupt_while_ranks_agree_to_write(
     rank: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -208,7 +208,8 @@ class RankTrainer(ShardedTrainer):
 
     def _write_last(self, fit: _core.Fit) -> None:
         if self._every is not None:
-            self._gather(True)
+            assert self.checkpoints is not None
+            self._gather(self.checkpoints.is_behind(fit.epoch, fit.batch))
         super()._write_last(fit)
 
     def _gather(self, is_due: bool) -> None:

@@ -154,9 +154,13 @@ class Checkpoints:
             return steps % int(self.every.number) == 0
         return batch == 0 and epochs % int(self.every.number) == 0
 
+    def is_behind(self, epoch: int, batch: int) -> bool:
+        """Return whether there is a file to write, which is not yet that of this position."""
+        return self.path is not None and self._last != (epoch, batch)
+
     def finish(self, position: Position) -> None:
         """Write the position that a run ends at."""
-        if self.path is not None and self._last != (position.epoch, position.batch):
+        if self.is_behind(position.epoch, position.batch):
             self.write(position)
 
     def write(self, position: Position) -> None:

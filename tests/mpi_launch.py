@@ -15,6 +15,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -37,7 +38,7 @@ def find_library(name: str | None = None) -> Library:
     beside = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
     found = shutil.which("mpiexec", path=beside)
     there = None if found is None else _name_of(found)
-    if found is not None and name in (there, None):
+    if found is not None and there is not None and name in (there, None):
         # Waiting ranks yield, since there may be more of them than cores.
         options = ("--allow-run-as-root", "--oversubscribe") if there == "Open MPI" else ()
         return Library(found, options, {"OMPI_MCA_mpi_yield_when_idle": "1"})
@@ -60,8 +61,14 @@ def libraries() -> list[str]:
     return names
 
 
-def _name_of(mpiexec: str) -> str:
-    said = subprocess.run([mpiexec, "--version"], capture_output=True, text=True, timeout=60)
+@cache
+def _name_of(mpiexec: str) -> str | None:
+    """Return the name of its library, or None if it does not work."""
+    command = [mpiexec, "--version"]
+    try:
+        said = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return None
     return "Open MPI" if "Open MPI" in said.stdout else "MPICH"
 
 

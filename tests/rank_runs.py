@@ -1,6 +1,6 @@
 """One rank of a program that mpiexec starts: what test_mpi.py and test_mpi_kills.py run.
 
-mpiexec -n 4 python rank_runs.py matrix            trains as test_shards.py does, prints digests
+mpiexec -n 4 python rank_runs.py matrix NAME …     trains as test_shards.py does, prints digests
 mpiexec -n 4 python rank_runs.py train NAME FILE   trains slowly, with a checkpoint at FILE
 mpiexec -n 4 python rank_runs.py fail              trains until a callback of rank 1 fails
 mpiexec -n 4 python rank_runs.py windows X Y       trains on files that are read in windows
@@ -70,9 +70,9 @@ def main(task: str, *names: str) -> None:
 
     comm = MPI.COMM_WORLD
     if task == "matrix":
-        for name, case in MATRIX.items():
+        for name in names:
             for threads in THREADS:
-                found = digest(train(comm, **case, threads=threads))
+                found = digest(train(comm, **MATRIX[name], threads=threads))
                 say(comm, f"{name} {threads} {found}")
     elif task == "train":
         name, path = names
@@ -83,7 +83,7 @@ def main(task: str, *names: str) -> None:
         )  # fmt: skip
         say(comm, f"train {digest(found)}")
     elif task == "windows":
-        print(digest(train_on_windows(names, comm)), flush=True)
+        say(comm, digest(train_on_windows(names, comm)))
     elif task == "fail":
 
         def callback(end: Any) -> None:
@@ -93,7 +93,7 @@ def main(task: str, *names: str) -> None:
         try:
             train(comm, callbacks=callback)
         except (KeyError, RuntimeError) as error:
-            print(f"rank {comm.rank}: {error!r}", flush=True)
+            say(comm, f"rank {comm.rank}: {error!r}")
 
 
 if __name__ == "__main__":

@@ -40,7 +40,7 @@ int bp_shards_pair(const bp_shards *s);
 /* Makes one of them; the costs are added here, the gradients by the caller. */
 void bp_shards_join(bp_shards *s);
 
-/* The row of errors that belongs to a block of n shards. */
+/* The row of errors that belongs to a block of shards of a batch of n shards. */
 int64_t bp_shard_node(int32_t n, bp_shard_block block);
 
 /* What bp_round_bf16 does. */

@@ -69,10 +69,8 @@ class Rounding:
             round_sum,
         )
         sums[0, part] = total
-        narrow, room = (
-            _narrow(total),
-            [np.empty(each.stop - each.start, np.uint16) for each in parts],
-        )
+        narrow = _narrow(total)
+        room = {rank: np.empty(parts[rank].stop - parts[rank].start, np.uint16) for rank in others}
         channel.exchange(
             [(narrow, rank) for rank in others], [(room[rank], rank) for rank in others]
         )

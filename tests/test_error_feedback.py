@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from fake_ranks import FakeComm, run_ranks
 from test_ranks import check_failure, fit
-from test_shards import OPTIMIZERS, WIDTHS, check_ranks, train
+from test_shards import OPTIMIZERS, WIDTHS, Y, check_ranks, train
 
 import pybackprop as bp
 from pybackprop import _core, datasets
@@ -196,6 +196,23 @@ def test_half_as_many_bytes_are_sent(ranks: int, monkeypatch: pytest.MonkeyPatch
         check_ranks(expected, ranks, lambda comm, e=exchange: train(comm, size="large", exchange=e))
         totals.append(sum(sent))
     assert totals[0] * 2 == pytest.approx(totals[1], rel=0.01)
+
+
+@pytest.mark.parametrize("ranks", [1, 2, 3])
+def test_a_cost_that_is_not_finite_leaves_nothing_for_the_next_fit(ranks: int) -> None:
+    targets = Y.copy()
+    targets[120] = 1e38
+
+    def work(comm: Any) -> tuple[list[float], bytes]:
+        net, optimizer = bp.Network([12, 8, 3], seed=3), bp.Adam()
+        given = {"shuffle": False, "shards": 8, "optimizer": optimizer, "exchange": "bf16"}
+        with pytest.raises(FloatingPointError, match="epoch 0, batch 3"):
+            fit(comm, net, y=targets, **given)
+        return fit(comm, net, **given).cost, net.parameters.tobytes()
+
+    fresh = bp.Network([12, 8, 3], seed=3)
+    cost = fit(None, fresh, shuffle=False, shards=8, exchange="bf16").cost
+    check_ranks((cost, fresh.parameters.tobytes()), ranks, work)
 
 
 # ---- checkpoints ----

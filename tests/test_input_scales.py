@@ -349,6 +349,22 @@ def test_resuming(tmp_path: Path, every: Any) -> None:
     assert_same(resumed, whole)
 
 
+def test_resuming_a_rounded_exchange(tmp_path: Path) -> None:
+    """What rounding left out is kept of each parameter: there is none of the scales."""
+    path = tmp_path / "run.npz"
+    given = {"batch_size": 9, "shards": 4, "exchange": "bf16"}
+    whole, cut, resumed = network(), network(), network()
+    whole.fit(X, Y, epochs=4, optimizer=make("Adam"), **given)
+
+    def stop(end: Any) -> bool:
+        return bool(end.epoch == 1)
+
+    cut.fit(X, Y, epochs=4, optimizer=make("Adam"), callbacks=stop, checkpoint=path, **given)
+    assert_same(bp.Network.load(path), cut)
+    resumed.fit(X, Y, epochs=4, optimizer=make("Adam"), resume=path, **given)
+    assert_same(resumed, whole)
+
+
 def test_resuming_many(tmp_path: Path) -> None:
     path = tmp_path / "run.npz"
     given = {"batch_size": 9, "validation": 0.2, "patience": 3}

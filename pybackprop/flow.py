@@ -197,7 +197,7 @@ def gradient_flow(
         tried on a copy of the network. Its state is used but not changed.
     lr : float, optional
         Learning rate of plain gradient descent, if there is no `optimizer`. If neither is given,
-        updates are 0.01 dC/dW, and steps are not judged.
+        updates are those of the rate 0.01, and steps are not judged.
     sample : int
         How many evenly spaced examples to compute Jacobians for.
     verbose : bool

@@ -18,6 +18,7 @@ from training_runs import thread_limit
 
 import pybackprop as bp
 from pybackprop import schedules
+from pybackprop.doctor._lines import rebuild
 from pybackprop.doctor._updates import Updates
 
 Array = NDArray[Any]
@@ -413,10 +414,40 @@ def test_the_doctor_does_the_same_steps(settings: Any, clip: float | None) -> No
         np.testing.assert_allclose(parameters, net.parameters, rtol=1e-12, atol=1e-13)
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_a_report_has_the_updates_of_plain_gradient_descent(dtype: str) -> None:
+    net = network(dtype=dtype, lr_factors=RATES)
+    net.fit(X, Y, epochs=2, optimizer=make("Adam"))
+    by_rate, by_rule = (
+        bp.gradient_flow(net, X, Y, **how, verbose=False)
+        for how in ({"lr": 0.3}, {"optimizer": bp.SGD(0.3)})
+    )
+    wanted = [each.update_ratio for each in by_rule.layers]
+    before = net.weights[0].copy()
+    net.step(X, Y, bp.SGD(0.3))
+    change = np.linalg.norm((net.weights[0] - before).astype(np.float64))
+    wanted.append(change / np.linalg.norm(before))
+    found = [each.update_ratio for each in by_rate.layers]
+    assert [*found, found[0]] == pytest.approx(wanted, rel=1e-4 if dtype == "float32" else 1e-9)
+
+
+@pytest.mark.parametrize("factors", [FACTORS, None])
+def test_advice_keeps_them(factors: Any) -> None:
+    net = network(input_scale_factors=factors)
+    line = rebuild(net, "why", activation=["relu", "relu"])
+    made: dict[str, Any] = {"bp": bp, "net": net}
+    exec(line, made)
+    np.testing.assert_array_equal(made["net"].input_scales, np.ones(5))
+    assert made["net"].input_scale_factors == net.input_scale_factors
+    without = network(input_scales=False, input_scale_factors=None)
+    assert "input_scale" not in rebuild(without, "why", activation=["relu", "relu"])
+
+
 @pytest.mark.parametrize(
     ("settings", "error", "message"),
     [
         ({"input_scales": 1}, TypeError, "input_scales must be True or False, got 1"),
+        ({"input_scales": np.ones(5)}, TypeError, r"shape \(5,\); pass input_scales=True for"),
         ({"input_scales": False}, ValueError, "without input_scales=True"),
         ({"input_scale_factors": [6.0]}, ValueError, r"\(3,\), got shape \(1,\)"),
         ({"input_scale_factors": [1, -1, 1]}, ValueError, "a finite number >= 0, got -1"),

@@ -10,6 +10,7 @@ import numpy as np
 
 from .._core import Array
 from ..kernels import activation_derivative
+from ..optimizers import SGD
 from ._patient import Patient, evenly, norm
 from ._updates import Updates
 
@@ -88,7 +89,7 @@ def measure(
     patient : Patient
         The network and the examples.
     optimizer : Optimizer or None
-        Whose next update is compared with the weights; None for lr * dC/dW.
+        Whose next update is compared with the weights; None for that of `SGD(lr)`.
     lr : float
         Its learning rate, without an optimizer.
     sample : int
@@ -144,12 +145,13 @@ def _ratio(above: float, below: float) -> float:
 
 def _updates(net: Model, gradient: Array, optimizer: Optimizer | None, lr: float) -> list[Array]:
     """Return the change of every layer's weights that the next step would make."""
+    before = net.parameters
     if optimizer is None:
-        layers = zip(net._split(gradient)[0], net.lr_factors, strict=True)
-        return [lr * own[0] * of_weights.astype(np.float64) for of_weights, own in layers]
-    after = net.parameters.copy()
-    Updates(net, optimizer)(after, gradient)
-    return list(net._split(after.astype(np.float64) - net.parameters)[0])
+        # Which has no state of the network's type: nothing of a short step need be rounded away.
+        optimizer, before = SGD(lr), before.astype(np.float64)
+    after = before.copy()
+    Updates(net, optimizer)(after, gradient.astype(before.dtype, copy=False))
+    return list(net._split(after.astype(np.float64) - before)[0])
 
 
 def _flat_units(name: str, z: Array) -> tuple[float, int]:

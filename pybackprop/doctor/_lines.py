@@ -55,6 +55,10 @@ def rebuild(net: Model, why: str, **changes: Any) -> str:
         parts.append(f"label_smoothing={net.label_smoothing:.6g}")
     if len(settings["widths"]) == len(net.widths):
         parts += [f"{name}=net.{name}" for name in FACTORS if name in settings]
+    if net.input_scales is not None:
+        parts.append("input_scales=True")
+        if "input_scale_factors" in settings:
+            parts.append("input_scale_factors=net.input_scale_factors")
     line = f"net = {', '.join(parts)}, seed=net.seed)"
     if net.scaling is not None:
         line = f"scaling = net.scaling; {line}; net.set_scaling(*scaling)"

@@ -51,6 +51,8 @@ class Updates:
             return
         n_out, n_in = self._shape
         first = slice(n_in, n_in * (n_out + 1))
+        # In the type of the caller's vectors, which may have more digits than the network's.
+        self._trained = self._trained.astype(parameters.dtype, copy=False)
         scales, w = self._trained[:n_in], self._trained[first].reshape(self._shape)
         in_v = gradient[: w.size].reshape(self._shape)
         parts = (in_v * w).sum(axis=0), (in_v * scales).ravel(), gradient[w.size :]

@@ -113,6 +113,17 @@ def as_factors(value: Any, name: str, n_layers: int) -> Factors | None:
     return None if set(pairs) == {(1.0, 1.0)} else pairs
 
 
+def as_has_scales(value: Any) -> bool:
+    """Return whether the inputs have factors that are trained."""
+    if isinstance(value, np.ndarray):
+        raise TypeError(
+            f"input_scales must be True or False, got an array of shape {value.shape}; pass "
+            "input_scales=True for factors that begin as 1, or take net.copy() of a network with "
+            "its own"
+        )
+    return as_flag(value, "input_scales")
+
+
 def as_scale_factors(value: Any, has_scales: bool) -> tuple[float, float, float] | None:
     """Return the factors of rate, decay and eps of the scales; None for 1."""
     if value is None:
@@ -213,7 +224,7 @@ class Settings:
         self._lr_factors = as_factors(lr_factors, "lr_factors", n_layers)
         self._decay_factors = as_factors(decay_factors, "decay_factors", n_layers)
         self._eps_factors = as_factors(eps_factors, "eps_factors", n_layers)
-        self._has_scales = as_flag(input_scales, "input_scales")
+        self._has_scales = as_has_scales(input_scales)
         self._scale_factors = as_scale_factors(input_scale_factors, self._has_scales)
         self._init = as_choice(init, "init", INITIALIZERS)
         self._dropout = as_dropout(dropout, n_hidden)

@@ -213,8 +213,8 @@ const void *bp_net_scales(const bp_net *net);
 /* Entries of what training changes: the number of parameters, and that of the scales. */
 int64_t bp_net_trained_count(const bp_net *net);
 
-/* Copies all entries of what training changes, of the network's type. */
-int bp_net_set_trained(bp_net *net, const void *values);
+/* Copies all entries of what training changes, of the network's type; count is how many. */
+int bp_net_set_trained(bp_net *net, int64_t count, const void *values);
 
 /* Copies count entries of the network's type into the flat vector at offset. If some of them are of
  * the first layer's weights, the scales become 1. */

@@ -18,6 +18,7 @@ from training_runs import thread_limit
 
 import pybackprop as bp
 from pybackprop import schedules
+from pybackprop._core.ffi import lib, pointer
 from pybackprop.doctor._lines import rebuild
 from pybackprop.doctor._updates import Updates
 
@@ -396,6 +397,22 @@ def test_the_best_epoch_is_kept_and_the_last_finite_one_restored() -> None:
     np.testing.assert_array_equal(trained(net), before)
     w = before[5:45].reshape(8, 5)
     np.testing.assert_array_equal(net.weights[0], w * before[:5])
+
+
+def test_vectors_from_elsewhere() -> None:
+    """Of another size or type they are refused, and strides are no matter."""
+    net, other = network(), network(seed=2)
+    theta = trained(net)
+    with pytest.raises(ValueError, match=f"{theta.size} entries of float32, got {theta.size - 1}"):
+        other._net.set_trained(theta[:-1])
+    with pytest.raises(ValueError, match=f"got {theta.size} of float64"):
+        other._net.set_trained(theta.astype("f8"))
+    assert_same(other, network(seed=2))
+    with pytest.raises(ValueError, match="argument"):
+        other._net._call(lib.bp_net_set_trained, theta.size - 1, pointer(theta))
+    assert_same(other, network(seed=2))
+    other._net.set_trained(np.repeat(theta, 2)[::2])
+    assert_same(other, net)
 
 
 # ---- beside them ----

@@ -202,7 +202,8 @@ int64_t bp_net_trained_count(const bp_net *net) {
     return bp_net_trained(net);
 }
 
-int bp_net_set_trained(bp_net *net, const void *values) {
+int bp_net_set_trained(bp_net *net, int64_t count, const void *values) {
+    if (count != bp_net_trained(net)) return BP_ERR_ARGUMENT;
     int status = bp_net_enter(net);
     if (status != BP_OK) return status;
     bp_engine_of(net->dtype)->set_trained(net, values);

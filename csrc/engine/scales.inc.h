@@ -60,8 +60,8 @@ static void copy_trained(const bp_net *net, int64_t begin, int64_t end, real *to
 static void set_trained(bp_net *net, const void *values) {
     const int64_t raw = bp_net_raw_count(net), rest = raw - net->n_scales;
     const real *from = values;
-    memcpy((real *)net->parameters + rest, from + raw,
-           (size_t)(net->n_parameters - rest) * sizeof(real));
+    memmove((real *)net->parameters + rest, from + raw,
+            (size_t)(net->n_parameters - rest) * sizeof(real));
     net->packed_stale = 1;
     if (raw == 0) return;
     memmove(net->raw, from, (size_t)raw * sizeof(real));

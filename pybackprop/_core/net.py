@@ -353,8 +353,14 @@ class Net:
         self._call(lib.bp_net_set_parameters, offset, values.size, pointer(values))
 
     def set_trained(self, values: Array) -> None:
-        """Copy a C-contiguous array of this network's type into all that training changes."""
-        self._call(lib.bp_net_set_trained, pointer(values))
+        """Copy an array of this network's type, (n_trained,), into all that training changes."""
+        if (values.size, values.dtype) != self.key:
+            raise ValueError(
+                f"what training changes is {self.key[0]} entries of {self.key[1]}, got "
+                f"{values.size} of {values.dtype}"
+            )
+        values = np.require(values, requirements=("C", "A"))  # also from workers and files
+        self._call(lib.bp_net_set_trained, values.size, pointer(values))
 
     def trained(self) -> Array:
         """Return a copy of all that training changes, (n_trained,)."""

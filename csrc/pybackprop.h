@@ -217,7 +217,7 @@ int64_t bp_net_trained_count(const bp_net *net);
 int bp_net_set_trained(bp_net *net, int64_t count, const void *values);
 
 /* Copies count entries of the network's type into the flat vector at offset. If some of them are of
- * the first layer's weights, the scales become 1. */
+ * the first layer's weights, the scales become 1, and weights there that are subnormal 0. */
 int bp_net_set_parameters(bp_net *net, int64_t offset, int64_t count, const void *values);
 
 /* Inputs become (x - shift) * scale on their way in, n_in doubles each; NULL, NULL for none. */

@@ -415,6 +415,20 @@ def test_vectors_from_elsewhere() -> None:
     assert_same(other, net)
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_copies_with_subnormal_weights(dtype: str, tmp_path: Path) -> None:
+    net = network(dtype=dtype)
+    values = net.parameters.copy()
+    values[:40:3] = np.finfo(dtype).smallest_normal * np.linspace(-0.9, 0.9, 14)
+    net.parameters = values
+    net.save(tmp_path / "net.npz")
+    for other in (net.copy(), bp.Network.load(tmp_path / "net.npz")):
+        assert_same(other, net)
+    layer = network(dtype=dtype)
+    layer.set_layer(0, values[:40].reshape(8, 5), values[40:48])
+    np.testing.assert_array_equal(layer.weights[0], net.weights[0])
+
+
 # ---- beside them ----
 
 

@@ -33,7 +33,7 @@ typedef struct {
     void (*convert)(int64_t n, const double *from, void *to);
 
     /* What training changes (bp_net_trained entries): all of it, copied in and out; and, for a
-     * network with scales, scales of 1, with the weights of the first layer as they are. */
+     * network with scales, scales of 1 and the weights of the first layer as W. */
     void (*set_trained)(bp_net *net, const void *values);
     void (*get_trained)(const bp_net *net, void *values);
     void (*reset_scales)(bp_net *net);

@@ -27,6 +27,13 @@ static void fold_rows(const bp_net *net, int64_t begin, int64_t end) {
     }
 }
 
+/* The same for all rows, by a caller outside a pass. */
+static void fold(bp_net *net) {
+    const uint64_t mode = bp_fp_enter();
+    fold_rows(net, 0, net->layers[0].n_out);
+    bp_fp_leave(mode);
+}
+
 /* From the gradient G in V, those in W, in its place, and in s: dW = G diag(s), and ds_j is the sum
  * over i of G_ij W_ij. Each member does whole columns, from the first row to the last. */
 static void unfold_gradient(const bp_net *net, real *gradient, int member, int members) {
@@ -65,18 +72,18 @@ static void set_trained(bp_net *net, const void *values) {
     net->packed_stale = 1;
     if (raw == 0) return;
     memmove(net->raw, from, (size_t)raw * sizeof(real));
-    const uint64_t mode = bp_fp_enter();
-    fold_rows(net, 0, net->layers[0].n_out);
-    bp_fp_leave(mode);
+    fold(net);
 }
 
 static void get_trained(const bp_net *net, void *values) {
     copy_trained(net, 0, bp_net_trained(net), values);
 }
 
-/* Takes over the parameters as they are, with scales of 1. */
+/* Takes over the parameters, with scales of 1. V is always the product, in which subnormal weights
+ * are 0: else copies of the network, which have the product, would differ from it. */
 static void reset_scales(bp_net *net) {
     for (int64_t j = 0; j < net->n_scales; j++)
         scales_of(net)[j] = 1;
     memcpy(raw_weights(net), net->parameters, (size_t)net->layers[0].b * sizeof(real));
+    fold(net);
 }

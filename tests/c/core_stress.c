@@ -15,7 +15,7 @@
 #include "system/clock.h"
 #include "pybackprop.h"
 
-enum { ROWS = 192, N_IN = 24, N_OUT = 4, NETS = 4, MAX_RUN = 400 };
+enum { ROWS = 192, N_IN = 24, N_OUT = 4, NETS = 5, SCALED = NETS - 1, MAX_RUN = 400 };
 enum {
     MAX_PARAMETERS = 20000,
     LARGEST = 80000
@@ -51,9 +51,9 @@ static bp_data data(void) {
 }
 
 /* Networks of different plans: in parts, of one row of panels, and in shared passes whose layers
- * are updated as soon as their gradient is there. */
+ * are updated as soon as their gradient is there; and one whose inputs have trained factors. */
 static bp_net *make_net(int which, double first_dropout) {
-    static const int64_t hidden[NETS] = {40, 100, 7, 260};
+    static const int64_t hidden[NETS] = {40, 100, 7, 260, 60};
     const int64_t widths[] = {N_IN, hidden[which], hidden[which], N_OUT};
     const int32_t acts[] = {BP_ACT_RELU, BP_ACT_TANH, BP_ACT_IDENTITY};
     const double dropout[] = {first_dropout, 0, 0};
@@ -64,7 +64,9 @@ static bp_net *make_net(int which, double first_dropout) {
                                   .dtype = BP_FLOAT32,
                                   .precision = BP_PRECISION_FLOAT32,
                                   .dropout = dropout,
-                                  .seed = (uint64_t)which};
+                                  .seed = (uint64_t)which,
+                                  .has_scales = which == SCALED,
+                                  .scale_factors = {6, 1, 1}};
     bp_net *net;
     CHECK(bp_net_create(&config, &net) == BP_OK);
     const int64_t count = bp_net_parameter_count(net);
@@ -83,7 +85,7 @@ static bp_net *make_net(int which, double first_dropout) {
 
 static bp_optimizer make_optimizer(const bp_net *net) {
     return (bp_optimizer){
-        .kind = BP_OPT_SGD, .dtype = BP_FLOAT32, .n = bp_net_parameter_count(net), .lr = 0.05};
+        .kind = BP_OPT_SGD, .dtype = BP_FLOAT32, .n = bp_net_trained_count(net), .lr = 0.05};
 }
 
 static void train(bp_net *net, int epochs) {
@@ -130,7 +132,7 @@ static void *train_often(void *which) {
 
 /* Each thread its own networks, while the limit on threads changes. */
 static void part_nets(void) {
-    static const int numbers[NETS] = {0, 1, 2, 3};
+    static const int numbers[NETS] = {0, 1, 2, 3, 4};
     pthread_t thread[NETS];
     for (int i = 0; i < NETS; i++)
         CHECK(pthread_create(&thread[i], NULL, train_often, (void *)(uintptr_t)&numbers[i]) == 0);

@@ -263,6 +263,57 @@ static void tour_training(int dtype, int hidden, int kind) {
     bp_net_destroy(net);
 }
 
+/* A network whose inputs have trained factors. */
+static void tour_scales(int dtype, int hidden) {
+    const int64_t widths[] = {N_IN, hidden, N_OUT};
+    const int32_t acts[] = {BP_ACT_TANH, BP_ACT_SOFTMAX};
+    const double dropout[] = {0};
+    bp_net_config config = {.n_layers = 2,
+                            .widths = widths,
+                            .activations = acts,
+                            .loss = BP_LOSS_CROSS_ENTROPY,
+                            .dtype = dtype,
+                            .precision = precision,
+                            .dropout = dropout,
+                            .l2 = 1e-3,
+                            .has_scales = 1};
+    const double wrong[] = {-1, NAN, INFINITY}; /* as a factor */
+    bp_net *net;
+    for (int i = 0; i < 9; i++) {
+        for (int j = 0; j < 3; j++)
+            config.scale_factors[j] = j == i % 3 ? wrong[i / 3] : 1;
+        if (bp_net_create(&config, &net) != BP_ERR_ARGUMENT || net) exit(3);
+    }
+    config.scale_factors[0] = 6;
+    config.scale_factors[2] = 1;
+    CHECK(bp_net_create(&config, &net));
+    const int64_t count = bp_net_trained_count(net);
+    if (count != bp_net_parameter_count(net) + N_IN) exit(3);
+    void *values = vector(dtype, 13, count, 0.5), *copy = room(dtype, count);
+    if (bp_net_set_trained(net, count - 1, values) != BP_ERR_ARGUMENT) exit(3);
+    CHECK(bp_net_set_trained(net, count, values));
+    show("scales", dtype, bp_net_scales(net), N_IN);
+    show("folded", dtype, bp_net_parameters(net), count - N_IN);
+    const bp_matrix inputs = matrix(x, BP_FLOAT64, N_IN);
+    const bp_data data = targets(&inputs, BP_LOSS_CROSS_ENTROPY);
+    bp_optimizer optimizer = make_optimizer(BP_OPT_ADAM, dtype, count);
+    double costs[2];
+    int64_t steps, epochs;
+    bp_fit_state state;
+    bp_fit *fit;
+    CHECK(bp_fit_create(net, &data, BATCH, 1, &fit));
+    CHECK(bp_fit_run(fit, &optimizer, NULL, 0, 2, INT64_MAX, costs, &state));
+    bp_fit_destroy(fit);
+    CHECK(bp_net_get_state(net, copy, &steps, &epochs));
+    show("trained with scales", dtype, copy, count);
+    show("trained scales", dtype, bp_net_scales(net), N_IN);
+    free(copy);
+    free(values);
+    for (int i = 0; i < 3; i++)
+        free(optimizer.state[i]);
+    bp_net_destroy(net);
+}
+
 /* ---- single kernels ---- */
 
 static void tour_kernels(int dtype, int act) {
@@ -317,6 +368,7 @@ static void tour(int dtype, int hidden) {
     }
     for (int kind = BP_OPT_SGD; kind <= BP_OPT_ADAGRAD; kind++)
         tour_training(dtype, hidden, kind);
+    tour_scales(dtype, hidden);
 }
 
 int main(int argc, char **argv) {

@@ -29,6 +29,7 @@ typedef struct {
     int32_t activation;
     double dropout;
     int epochs;
+    int has_scales; /* of the inputs */
 } task;
 
 /* Adam's corrections come from pow, whose last bit differs between C libraries and would be seen in
@@ -38,12 +39,13 @@ static bp_opt rule(const task *t) {
 }
 
 static const task tasks[] = {
-    {"parts", BP_FLOAT32, BP_PRECISION_FLOAT32, 40, 64, BP_ACT_RELU, 0.2, 3},
-    {"shared", BP_FLOAT32, BP_PRECISION_FLOAT32, 512, 128, BP_ACT_RELU, 0, 2},
-    {"curved", BP_FLOAT32, BP_PRECISION_FLOAT32, 96, 100, BP_ACT_GELU, 0, 2},
-    {"double", BP_FLOAT64, BP_PRECISION_FLOAT32, 200, 128, BP_ACT_TANH, 0.1, 2},
-    {"bf16", BP_FLOAT32, BP_PRECISION_BF16, 256, 128, BP_ACT_RELU, 0, 2},
-    {"bf16x3", BP_FLOAT32, BP_PRECISION_BF16X3, 256, 128, BP_ACT_RELU, 0, 2},
+    {"parts", BP_FLOAT32, BP_PRECISION_FLOAT32, 40, 64, BP_ACT_RELU, 0.2, 3, 0},
+    {"shared", BP_FLOAT32, BP_PRECISION_FLOAT32, 512, 128, BP_ACT_RELU, 0, 2, 0},
+    {"curved", BP_FLOAT32, BP_PRECISION_FLOAT32, 96, 100, BP_ACT_GELU, 0, 2, 0},
+    {"double", BP_FLOAT64, BP_PRECISION_FLOAT32, 200, 128, BP_ACT_TANH, 0.1, 2, 0},
+    {"bf16", BP_FLOAT32, BP_PRECISION_BF16, 256, 128, BP_ACT_RELU, 0, 2, 0},
+    {"bf16x3", BP_FLOAT32, BP_PRECISION_BF16X3, 256, 128, BP_ACT_RELU, 0, 2, 0},
+    {"scaled", BP_FLOAT32, BP_PRECISION_FLOAT32, 40, 64, BP_ACT_RELU, 0.2, 3, 1},
 };
 
 static double inputs[ROWS * N_IN];
@@ -69,7 +71,9 @@ static bp_net *make_net(const task *t) {
                                   .precision = t->precision,
                                   .dropout = dropout,
                                   .l2 = 1e-4,
-                                  .seed = 3};
+                                  .seed = 3,
+                                  .has_scales = t->has_scales,
+                                  .scale_factors = {6, 1, 1}};
     bp_net *net;
     CHECK(bp_net_create(&config, &net) == BP_OK);
     const int64_t n = bp_net_parameter_count(net);
@@ -102,7 +106,7 @@ static uint64_t hash(const void *bytes, size_t n) {
 static int64_t train(const task *t, bp_net *net, int64_t max_ns, double *cost) {
     const bp_data data = {.x = {inputs, BP_FLOAT64, ROWS, N_IN, N_IN * 8, 8},
                           .y = {labels, BP_INT64, ROWS, 1, 8, 8}};
-    const int64_t n = bp_net_parameter_count(net);
+    const int64_t n = bp_net_trained_count(net);
     void *m = calloc((size_t)n, size_of(t->dtype)), *v = calloc((size_t)n, size_of(t->dtype));
     CHECK(m && v);
     bp_optimizer optimizer = {.kind = rule(t),
@@ -143,7 +147,8 @@ static void show_hash(const task *t, int threads) {
 
 static void show_speed(void) {
     enum { ROUNDS = 20, EPOCHS = 4 };
-    const task wide = {"wide", BP_FLOAT32, BP_PRECISION_FLOAT32, 512, 128, BP_ACT_RELU, 0, EPOCHS};
+    const task wide = {"wide", BP_FLOAT32, BP_PRECISION_FLOAT32, 512, 128, BP_ACT_RELU, 0,
+                       EPOCHS, 0};
     int64_t least[2] = {INT64_MAX, INT64_MAX};
     double cost;
     bp_net *net = make_net(&wide);

@@ -370,8 +370,8 @@ PACKAGE: list[Bug] = [
         "pybackprop/cli/_fitting.py",
         (
             "targets-not-in-raw-units",
-            "net.biases[-1] * std + mean)",
-            "net.biases[-1] * std)",
+            "b * std + mean",
+            "b * std",
             "test_cli.py::test_regression_from_table_to_predictions_in_raw_units",
         ),
     ),

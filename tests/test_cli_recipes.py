@@ -85,6 +85,35 @@ def test_classes_folds_metric_and_refit(run: Run, houses: Path, tmp_path: Path) 
     assert run("predict", path, houses)[0] == 0
 
 
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("--ignore", "price"),
+        ("--ignore", "price", "--metric", "accuracy"),
+        ("--ignore", "price", "--patience", 0),
+        ("--ignore", "price", "--refit"),
+        ("--target", "price", "--ignore", "dear"),
+        ("--target", "price", "--ignore", "dear", "--metric", "mae"),
+        ("--target", "price", "--ignore", "dear", "--hidden"),
+    ],
+    ids=str,
+)
+def test_the_saved_model_keeps_the_factors_of_its_inputs(
+    run: Run, houses: Path, tmp_path: Path, options: Any
+) -> None:
+    path = tmp_path / "m.npz"
+    small = () if "--hidden" in options else ("--hidden", 16)
+    train(run, houses, *options, *small, "--recipe", "realmlp-s", "--epochs", 12, "--save", path)
+    net = Network.load(path)
+    assert net.input_scales is not None
+    assert np.abs(net.input_scales - 1.0).max() > 0.01
+    assert net.input_scale_factors == (6.0, 1.0, 1.0)
+    assert np.array(net.lr_factors)[0, 1] == pytest.approx(0.1)
+    n_in = net.widths[0]
+    w = net._net.trained()[n_in : n_in + net.weights[0].size].reshape(net.weights[0].shape)
+    np.testing.assert_array_equal(net.weights[0], w * net.input_scales)
+
+
 def test_options_take_the_place_of_constants(run: Run, houses: Path, tmp_path: Path) -> None:
     path = tmp_path / "m.npz"
     found = train(

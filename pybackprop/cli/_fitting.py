@@ -110,12 +110,15 @@ def _target_scaling(data: Dataset) -> tuple[Any, Any]:
 def in_raw_units(net: Network, data: Dataset) -> Network:
     """Return a network that predicts raw targets: its linear output takes in their scaling.
 
-    The penalty of the training was on the weights for standardised targets, and is left out.
+    It keeps the factors of its inputs and those of its rates. The penalty of the training was on
+    the weights for standardised targets, and is left out.
     """
     from .. import Network
+    from ..settings import FACTORS
 
     if data.class_names is not None:
         return net
+    own = (*FACTORS, "input_scales", "input_scale_factors")
     raw = Network(
         net.widths,
         activation=net.activations[:-1],
@@ -125,12 +128,16 @@ def in_raw_units(net: Network, data: Dataset) -> Network:
         dtype=net.dtype,
         precision=net.precision,
         seed=net.seed,
+        **{name: value for name, value in net._settings().items() if name in own},
     )
-    raw.parameters = net.parameters
     if net.scaling is not None:
         raw.set_scaling(*net.scaling)
     mean, std = _target_scaling(data)
-    raw.set_layer(len(raw.weights) - 1, net.weights[-1] * std[:, None], net.biases[-1] * std + mean)
+    trained = net._net.trained()
+    n_out, n_in = net.weights[-1].shape
+    w, b = trained[-n_out * (n_in + 1) : -n_out].reshape(n_out, n_in), trained[-n_out:]
+    w[:], b[:] = w * std[:, None], b * std + mean
+    raw._set_trained(trained)
     return raw
 
 
@@ -152,16 +159,16 @@ def train(args: argparse.Namespace, data: Dataset, loss: str, plan: Plan) -> Tra
     if from_constant or plan.recipe.ntk:
         _start_from_constant(net, data, plan.recipe, plan.weights)
     untrained = cost_of(net, data, plan.weights)
-    start = net.parameters.copy()
+    start = net._net.trained()
     history, best = _fit(args, data, part, net, plan)
     kept_constant = False
     if from_constant:
         score = _Scorer(data, net, part.x_test, part.y_test, plan)
         reached = score(net)
-        trained = net.parameters.copy()
-        net.parameters = start
+        trained = net._net.trained()
+        net._set_trained(start)
         if score.is_better(reached, score(net)):
-            net.parameters = trained
+            net._set_trained(trained)
         else:
             kept_constant, best = True, 0
     rate = len(history.cost) * part.n_examples / max(sum(history.seconds), 1e-9)
@@ -278,7 +285,7 @@ def _fit(
         **_parallel.arguments(args),
     )
     if keeper is not None:
-        net.parameters = keeper.parameters
+        net._set_trained(keeper.parameters)
         return history, keeper.epoch + 1
     if plan.patience is None or history.best_epoch is None:
         return history, len(history.cost)
@@ -322,7 +329,7 @@ class _Scorer:
 
 
 class _Keeper:
-    """A callback that keeps the parameters of the best epoch, and stops when none is better."""
+    """A callback that keeps what was trained of the best epoch, and stops when none is better."""
 
     def __init__(self, scorer: Callable[[Network], float], patience: int, keeps_last: bool) -> None:
         self._scorer = scorer
@@ -339,7 +346,7 @@ class _Keeper:
         ties = self._keeps_last and score == best
         if best is None or ties or scorer.is_better(score, best):
             self._best, self.epoch = score, end.epoch
-            self.parameters = end.network.parameters.copy()
+            self.parameters = end.network._net.trained()
         return bool(end.epoch - self.epoch >= self._patience)
 
 

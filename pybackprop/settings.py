@@ -289,7 +289,12 @@ class Settings:
     @property
     def _has_factors(self) -> bool:
         """Whether parts of what is trained differ in what the optimizer does to them."""
-        own = (self._lr_factors, self._decay_factors, self._eps_factors, self._scale_factors)
+        return self._layers_have_factors or self._scale_factors is not None
+
+    @property
+    def _layers_have_factors(self) -> bool:
+        """Whether some of these parts are weights or biases."""
+        own = (self._lr_factors, self._decay_factors, self._eps_factors)
         return any(each is not None for each in own)
 
     @property

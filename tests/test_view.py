@@ -338,15 +338,25 @@ def test_bad_arguments_are_named_and_nothing_is_written(tmp_path, options, error
     assert not path.exists()
 
 
-def test_the_page_knows_whether_there_are_factors_of_the_learning_rate() -> None:
-    for factors, expected in ((None, False), ([[1.0, 0.5], [1.0, 2.0]], True)):
-        net = Network([3, 6, 2], lr_factors=factors, seed=2)
-        assert network_data(net, np.ones((4, 3)), np.ones((4, 2)))["rates"] is expected
+OTHER_RATES = [[1.0, 0.5], [1.0, 2.0]]
 
 
-@pytest.mark.parametrize("has_scales", [False, True])
-def test_the_page_knows_whether_inputs_have_trained_factors(has_scales: bool) -> None:
-    net = Network([3, 6, 2], input_scales=has_scales, seed=2)
+@pytest.mark.parametrize(
+    ("settings", "rates", "scales"),
+    [
+        ({}, False, False),
+        ({"lr_factors": OTHER_RATES}, True, False),
+        ({"eps_factors": OTHER_RATES}, True, False),
+        ({"input_scales": True}, False, True),
+        ({"input_scales": True, "input_scale_factors": (6, 1, 1)}, False, True),
+        ({"input_scales": True, "lr_factors": OTHER_RATES}, True, True),
+    ],
+    ids=str,
+)
+def test_the_page_knows_what_training_has_that_it_leaves_out(
+    settings: Any, rates: bool, scales: bool
+) -> None:
+    net = Network([3, 6, 2], **settings, seed=2)
     data = network_data(net, np.ones((4, 3)), np.ones((4, 2)))
-    assert data["scales"] is has_scales
-    assert data["rates"] is False
+    assert data["rates"] is rates
+    assert data["scales"] is scales

@@ -317,10 +317,36 @@ def test_tensors_that_others_read(tmp_path: Path) -> None:
         length = int.from_bytes(file.read(8), "little")
         header = file.read(length)
     kept = json.loads(header)["__metadata__"]
-    tensors["layers.0.weight"] *= 2
-    numpy.save_file(tensors, path, kept)
-    with pytest.raises(ValueError, match="is not raw_weight times input_scales"):
-        bp.Network.load(path)
+    for changed in (tensors["layers.0.weight"] * (1 + 1e-6), tensors["layers.0.weight"] * 2):
+        numpy.save_file({**tensors, "layers.0.weight": changed}, path, kept)
+        with pytest.raises(ValueError, match="is not raw_weight times input_scales"):
+            bp.Network.load(path)
+    # Others may multiply in another precision.
+    near = (tensors["raw_weight"].astype("f8") * tensors["input_scales"]).astype("f4")
+    numpy.save_file({**tensors, "layers.0.weight": near * np.float32(1 + 2e-7)}, path, kept)
+    assert_same(bp.Network.load(path), net)
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize(("size", "doubled"), [(1e30, False), (1e-15, True), (1e-25, False)])
+def test_tensors_of_any_size(tmp_path: Path, size: float, doubled: bool) -> None:
+    """Products that overflow, that are small, and that are 0 in the core."""
+    numpy = pytest.importorskip("safetensors.numpy")
+    net = network()
+    theta = trained(net)
+    theta[:5] = size
+    theta[5:45] *= size
+    net._set_trained(theta)
+    path = tmp_path / "net.safetensors"
+    net.save(path)
+    assert_same(bp.Network.load(path), net)
+    if doubled:
+        with open(path, "rb") as file:
+            kept = json.loads(file.read(int.from_bytes(file.read(8), "little")))["__metadata__"]
+        tensors = numpy.load_file(path)
+        numpy.save_file({**tensors, "layers.0.weight": 2 * net.weights[0]}, path, kept)
+        with pytest.raises(ValueError, match="is not raw_weight times input_scales"):
+            bp.Network.load(path)
 
 
 def test_a_network_without_scales_is_saved_as_before(tmp_path: Path) -> None:

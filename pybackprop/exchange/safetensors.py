@@ -1,9 +1,9 @@
 """Models as .safetensors files, which PyTorch and others read.
 
-Tensors are layers.<i>.weight, (n_out, n_in), and layers.<i>.bias, i from 0; of a network with
-scales of its inputs, also input_scales, (n_in,), and raw_weight, whose product layers.0.weight is;
-where they exist, scaling.shift and scaling.scale (float64) and optimizer.<vector>. The entry
-pybackprop of the file's metadata holds the header of `npz`.
+Tensors are layers.<i>.weight, (n_out, n_in), and layers.<i>.bias, i from 0. A network with scales
+of its inputs also has input_scales, (n_0,), and raw_weight, (n_1, n_0); layers.0.weight is their
+product. Where they exist, there are scaling.shift and scaling.scale (float64) and
+optimizer.<vector>. The entry pybackprop of the file's metadata holds the header of `npz`.
 
 Files are written by the package safetensors and read without it: the package maps a file into
 memory, and a file that is cut short while it is read would then end the process.
@@ -75,8 +75,15 @@ def split(settings: dict[str, Any], trained: Array) -> dict[str, Array]:
     if n_scales:
         raw = tensors["layers.0.weight"]
         tensors.update(input_scales=scales, raw_weight=raw)
-        tensors["layers.0.weight"] = raw * scales[..., np.newaxis, :]
+        tensors["layers.0.weight"] = _product(raw, scales)
     return tensors
+
+
+def _product(raw: Array, scales: Array) -> Array:
+    """Return the weights of the first layer, (…, n_out, n_in), which may overflow."""
+    with np.errstate(all="ignore"):
+        found: Array = raw * scales[..., np.newaxis, :]
+    return found
 
 
 def write_tensors(path: Any, tensors: dict[str, Array], header: str) -> None:
@@ -166,9 +173,10 @@ class Tensors:
     def _read_raw(self, weight: Array, scales: Array) -> Array:
         """Read the weights that have this product with the scales."""
         raw = self.read("raw_weight", weight.dtype, weight.shape)
-        with np.errstate(all="ignore"):
-            product = raw * scales[..., np.newaxis, :]
-        if not np.allclose(product, weight, rtol=1e-5, atol=1e-30, equal_nan=True):
+        limits = np.finfo(weight.dtype)
+        # The core makes 0 of subnormal products.
+        near = {"rtol": 4.0 * float(limits.eps), "atol": float(limits.tiny)}
+        if not np.allclose(_product(raw, scales), weight, **near, equal_nan=True):
             raise ValueError(
                 "layers.0.weight is not raw_weight times input_scales; to use other weights, load "
                 "the network and call set_layer"

@@ -239,8 +239,8 @@ class Model(Derivatives):
         """The trained factors s of the inputs, (n_0,), a read-only view; None if there are none.
 
         They begin as 1, and are contained in ``weights[0]``: everything but training knows the
-        product V = W diag(s) alone. Assigning `parameters`, or `set_layer` for layer 0, makes W the
-        new V, and s 1 again.
+        product V = W diag(s) alone. After `set_scaling`, they act on (x - shift) * scale. Assigning
+        `parameters`, or `set_layer` for layer 0, makes W the new V, and s 1 again.
 
         Examples
         --------

@@ -63,7 +63,8 @@ class Network(Model):
         Factors >= 0 of the learning rate: row l - 1 has that of W_l and that of b_l; by default all
         are 1. They act on the whole step of every optimizer, decoupled weight decay included, like
         the learning rate of a parameter group in PyTorch. A layer with factors of 0 keeps its
-        parameters.
+        parameters; but ``weights[0]`` still changes where `input_scales` are trained: a factor 0 of
+        their rate keeps them, too.
     decay_factors, eps_factors : array_like, (L, 2), optional
         The same for the optimizer's weight_decay, where 0 is no decay, and its eps. So AdamW decays
         W_l by lr * f * weight_decay * d * W_l with factors f of lr and d of decay; all other
@@ -77,11 +78,12 @@ class Network(Model):
         For ``Network([4, 8, 1])`` that is ``lr_factors=[[1 / 2, 1], [1 / 8**0.5, 1]]``.
     input_scales : bool
         Whether the inputs have factors s that are trained: Z_1 = (s * X) W_1^T + b_1, with s = 1 at
-        first (the scaling layer of RealMLP, NeurIPS 2024). They are part of the weights:
-        ``weights[0]``, `parameters` and everything but training have V = W_1 diag(s), also the
-        gradients and the penalties. What the optimizer trains is s, W_1, b_1, W_2, …, with
-        derivatives dC/dW_1 = dC/dV diag(s) and dC/ds_j = sum over i of dC/dV_ij W_ij; `clip_norm`
-        is about the norm of these. `input_scales` of a network returns s.
+        first (the scaling layer of RealMLP, NeurIPS 2024). After `set_scaling`, s acts on
+        (X - shift) * scale. The factors are part of the weights: ``weights[0]``, `parameters` and
+        everything but training have V = W_1 diag(s), also the gradients and the penalties. What the
+        optimizer trains is s, W_1, b_1, W_2, …, with derivatives dC/dW_1 = dC/dV diag(s) and
+        dC/ds_j = sum over i of dC/dV_ij W_ij; `clip_norm` is about the norm of these.
+        `input_scales` of a network returns s.
     input_scale_factors : array_like, (3,), optional
         Factors >= 0 of the learning rate, the weight decay and the eps of s, like those of the
         layers; by default all are 1. RealMLP's is 6 for the rate.

@@ -111,6 +111,12 @@ LANES: list[Bug] = [
             "if (first < 0) return 0;",
             "test_decay_schedules.py::test_networks_that_all_decay_are_trained_in_lanes",
         ),
+        (
+            "lanes-without-scales",
+            "!net->has_factors && net->n_scales == 0 &&",
+            "!net->has_factors &&",
+            "test_input_scales.py::test_members_are_trained_as_alone",
+        ),
         ("lanes-with-penalties", "!(net->l1 > 0.0 || net->l2 > 0.0)", "1", OTHERS),
         ("lanes-with-clipping", "!(s->optimizer->clip_norm > 0.0)", "1", OTHERS),
         (

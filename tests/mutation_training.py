@@ -9,6 +9,12 @@ TRAINING: list[Bug] = [
         "csrc/engine/update.inc.h",
         ("one-rate", "(!net->has_factors)", "(1)", "test_lr_factors.py::test_own_rates"),
         (
+            "states-of-scales-for-the-weights",
+            "state ? state + job->net->n_scales : NULL",
+            "state",
+            "test_input_scales.py::test_the_rules_in_pure_python",
+        ),
+        (
             "biases-of-an-example-not-updated",
             "layer->b, layer->n_out, w->scratch);",
             "layer->b, layer->n_out - 1, w->scratch);",
@@ -131,6 +137,12 @@ TRAINING: list[Bug] = [
     ),
     *of(
         "csrc/engine/replicas.inc.h",
+        (
+            "replicas-without-scales",
+            "return plan->columns && net->n_scales == 0;",
+            "return plan->columns;",
+            "test_input_scales.py::test_any_number_of_threads_and_slices",
+        ),
         (
             "sum-of-replicas-in-a-row",
             "add(count, left, right, room);",

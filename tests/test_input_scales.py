@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import pickle
+import shutil
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from pybackprop import schedules
 from pybackprop._core.ffi import lib, pointer
 from pybackprop.doctor._lines import rebuild
 from pybackprop.doctor._updates import Updates
+from pybackprop.many._checkpoints import ManyCheckpoints
 
 Array = NDArray[Any]
 
@@ -57,6 +59,11 @@ def trained(net: Any) -> Array:
 def assert_same(one: Any, other: Any) -> None:
     np.testing.assert_array_equal(trained(one), trained(other))
     np.testing.assert_array_equal(one.parameters, other.parameters)
+
+
+def assert_all_same(some: Any, others: Any) -> None:
+    for one, other in zip(some, others, strict=True):
+        assert_same(one, other)
 
 
 # ---- the mathematics, in NumPy ----
@@ -393,19 +400,40 @@ def test_resuming_a_rounded_exchange(tmp_path: Path) -> None:
     assert_same(resumed, whole)
 
 
-def test_resuming_many(tmp_path: Path) -> None:
-    path = tmp_path / "run.npz"
-    given = {"batch_size": 9, "validation": 0.2, "patience": 3}
+def fit_three(**arguments: Any) -> list[bp.Network]:
+    """Return networks that are trained together, two of them with scales."""
     plain = {"input_scales": False, "input_scale_factors": None}
-    whole, cut, resumed = (
-        [network(), network((5, 6, 2)), network(seed=2, **plain)] for _ in range(3)
-    )
-    rules = [[make("Adam") for _ in range(3)] for _ in range(3)]
-    bp.fit_many(whole, X, Y, epochs=5, optimizers=rules[0], **given)
-    bp.fit_many(cut, X, Y, epochs=2, optimizers=rules[1], checkpoint=path, **given)
-    bp.fit_many(resumed, X, Y, epochs=5, optimizers=rules[2], resume=path, **given)
-    for one, other in zip(whole, resumed, strict=True):
-        assert_same(one, other)
+    nets = [network(), network((5, 6, 2)), network(seed=2, **plain)]
+    given = {"epochs": 5, "batch_size": 9, "validation": 0.2, "patience": 3, **arguments}
+    bp.fit_many(nets, X, Y, optimizers=[make("Adam") for _ in nets], **given)
+    return nets
+
+
+def test_resuming_many(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """At the end of an epoch, and in the middle of one."""
+    path = tmp_path / "run.npz"
+    whole = fit_three()
+    fit_three(epochs=2, checkpoint=path)
+    files = [path]
+    write = ManyCheckpoints.write
+
+    def write_and_keep(self: Any, run: Any) -> None:
+        write(self, run)
+        files.append(tmp_path / f"{len(files)}.npz")
+        shutil.copy(self.path, files[-1])
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ManyCheckpoints, "write", write_and_keep)
+        often = {"checkpoint_every": "0.000001 s", "_slice_ns": 1}
+        assert_all_same(fit_three(checkpoint=tmp_path / "often.npz", **often), whole)
+    middle = []
+    for at, file in enumerate(files):
+        with np.load(file) as contents:
+            if contents["batch"][:2].any():  # of the members with scales
+                middle.append(at)
+    assert len(middle) > 3
+    for at in (0, *middle[:: len(middle) // 3]):
+        assert_all_same(fit_three(resume=files[at]), whole)
 
 
 def test_the_best_epoch_is_kept_and_the_last_finite_one_restored() -> None:

@@ -61,7 +61,7 @@ def signature(value: Any) -> str:
             for each in part:
                 add(each)
         elif isinstance(part, bp.Network):
-            add([part.parameters, part._net.get_counters(), part.scaling])
+            add([part.parameters, part._net.get_counters(), part.scaling, part.input_scales])
         elif isinstance(part, bp.Networks):
             add([part.parameters])
         elif isinstance(part, bp.Optimizer):
@@ -169,6 +169,7 @@ def networks() -> dict[str, tuple[Callable[[], bp.Network], Any, Any]]:
         "float64": (classifier, X, LABELS),
         "custom loss": (lambda: small(loss=squared), X, Y),
         "wide": (wide, WIDE_X, WIDE_Y),
+        "input scales": (lambda: small(input_scales=True), X, Y),
         "bf16": (lambda: small(precision="bf16"), X, Y),
         "wide bf16x3": (lambda: wide(precision="bf16x3"), WIDE_X, WIDE_Y),
     }

@@ -2,8 +2,9 @@
 
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from chromium import chromium
@@ -40,3 +41,19 @@ def interrupts_are_heard() -> Iterator[None]:
     yield
     if before is signal.SIG_IGN:
         signal.signal(signal.SIGINT, before)
+
+
+@pytest.fixture
+def write_columns(tmp_path: Path) -> Callable[..., Path]:
+    """Return a function that writes a table of columns; `y` counts up if it is not given."""
+
+    def write(columns: dict[str, Any], name: str = "table.csv", separator: str = ",") -> Path:
+        rows = len(next(iter(columns.values())))
+        columns = {**columns, **({} if "y" in columns else {"y": [at / 7 for at in range(rows)]})}
+        lines = [separator.join(columns)]
+        lines += [separator.join(map(str, row)) for row in zip(*columns.values(), strict=True)]
+        path = tmp_path / name
+        path.write_text("\n".join(lines), encoding="utf-8")
+        return path
+
+    return write

@@ -8,21 +8,6 @@ import pytest
 from pybackprop.datasets import Encoding, load_csv
 
 
-@pytest.fixture
-def write(tmp_path):
-    def write_file(columns, name="table.csv", separator=","):
-        """Write a table of columns; `y` counts up if it is not given."""
-        rows = len(next(iter(columns.values())))
-        columns = {**columns, **({} if "y" in columns else {"y": [at / 7 for at in range(rows)]})}
-        lines = [separator.join(columns)]
-        lines += [separator.join(map(str, row)) for row in zip(*columns.values(), strict=True)]
-        path = tmp_path / name
-        path.write_text("\n".join(lines), encoding="utf-8")
-        return path
-
-    return write_file
-
-
 def told(data, name):
     """Return kind, number of inputs and reason of a column."""
     return {row[0]: row[1:] for row in data.encoding.report()}[name]
@@ -33,8 +18,8 @@ def again(encoding):
     return Encoding.from_json(json.loads(json.dumps(encoding.to_json())))
 
 
-def test_missing_numbers_are_filled_with_the_median_and_marked(write):
-    data = load_csv(write({"a": [1, "", 3, "NA", 10, 4, "?"]}))
+def test_missing_numbers_are_filled_with_the_median_and_marked(write_columns):
+    data = load_csv(write_columns({"a": [1, "", 3, "NA", 10, 4, "?"]}))
     assert data.feature_names == ("a", "a=(missing)")
     assert data.x.tolist() == [[1, 0], [3.5, 1], [3, 0], [3.5, 1], [10, 0], [4, 0], [3.5, 1]]
     assert told(data, "a")[2] == "numbers; 3 missing, replaced by the median 3.5 and marked"
@@ -42,17 +27,17 @@ def test_missing_numbers_are_filled_with_the_median_and_marked(write):
     assert (shift[1], scale[1]) == (0, 1)
 
 
-def test_nothing_is_learnt_from_rows_that_are_held_out(write):
+def test_nothing_is_learnt_from_rows_that_are_held_out(write_columns):
     rng = np.random.default_rng(0)
     a = [f"{value:.3f}" if at % 5 else "" for at, value in enumerate(rng.uniform(size=100))]
     kind = [f"k{at % 4}" for at in range(100)]
-    path = write({"a": a, "kind": kind})
+    path = write_columns({"a": a, "kind": kind})
     data = load_csv(path, hold_out=0.2, seed=3)
     held = np.isin(np.arange(100) / 7, data.y_test)
     assert held.sum() == 20
     for at in np.flatnonzero(held):
         a[at], kind[at] = "1e6", "another"
-    other = load_csv(write({"a": a, "kind": kind}), hold_out=0.2, seed=3)
+    other = load_csv(write_columns({"a": a, "kind": kind}), hold_out=0.2, seed=3)
     assert other.encoding == data.encoding
     np.testing.assert_array_equal(other.x, data.x)
     assert (other.x_test[:, 0] == 1e6).all()
@@ -60,7 +45,7 @@ def test_nothing_is_learnt_from_rows_that_are_held_out(write):
 
 
 @pytest.mark.parametrize("scaling", [None, "robust"])
-def test_held_out_values_and_targets_may_be_any_of_their_kind(write, scaling):
+def test_held_out_values_and_targets_may_be_any_of_their_kind(write_columns, scaling):
     rng = np.random.default_rng(0)
     colors, animals = ["red", "green", "blue", "grey"], ["cat", "dog", "cow", "owl", "bee"]
     table = {
@@ -73,7 +58,7 @@ def test_held_out_values_and_targets_may_be_any_of_their_kind(write, scaling):
         "y": [at / 7 for at in range(200)],
     }
     options = {"hold_out": 0.25, "seed": 3, "scaling": scaling}
-    data = load_csv(write(table), **options)
+    data = load_csv(write_columns(table), **options)
     assert [row[1] for row in data.encoding.report()] == [
         "number", "number", "number", "date", "category", "words",
     ]  # fmt: skip
@@ -85,7 +70,7 @@ def test_held_out_values_and_targets_may_be_any_of_their_kind(write, scaling):
         table["money"][at], table["day"][at] = "$1e7", "1815-06-18 12:30"
         table["color"][at], table["words"][at] = "violet", f"unheard of {at}"
         table["y"][at] = target
-    other = load_csv(write(table), **options)
+    other = load_csv(write_columns(table), **options)
     assert other.encoding == data.encoding
     np.testing.assert_array_equal(other.x, data.x)
     np.testing.assert_array_equal(other.y, data.y)
@@ -93,19 +78,19 @@ def test_held_out_values_and_targets_may_be_any_of_their_kind(write, scaling):
     assert not np.array_equal(other.y_test, data.y_test)
 
 
-def test_a_held_out_cell_can_tell_how_others_are_written(write):
+def test_a_held_out_cell_can_tell_how_others_are_written(write_columns):
     table = {"day": [f"{1 + at % 12}/{1 + at % 5}/2023" for at in range(40)]}
-    data = load_csv(write(table), hold_out=0.25, seed=3)
+    data = load_csv(write_columns(table), hold_out=0.25, seed=3)
     assert "the month is taken to come first" in told(data, "day")[2]
     table["day"][int(data.y_test[0] * 7 + 0.5)] = "25/3/2023"
-    other = load_csv(write(table), hold_out=0.25, seed=3)
+    other = load_csv(write_columns(table), hold_out=0.25, seed=3)
     np.testing.assert_array_equal(other.y, data.y)
     assert "month is taken" not in told(other, "day")[2]
     assert not np.array_equal(other.x, data.x)
 
 
-def test_what_stands_for_a_missing_cell_can_be_chosen(write):
-    path = write({"a": [1, 2, -999, 4, 5], "b": ["x", "none", "x", "y", "NA"]})
+def test_what_stands_for_a_missing_cell_can_be_chosen(write_columns):
+    path = write_columns({"a": [1, 2, -999, 4, 5], "b": ["x", "none", "x", "y", "NA"]})
     data = load_csv(path, missing=["-999", "None"])
     assert data.feature_names == ("a", "a=(missing)", "b=NA", "b=x", "b=y", "b=(missing)")
     assert data.x[2, :2].tolist() == [3, 1]
@@ -113,8 +98,8 @@ def test_what_stands_for_a_missing_cell_can_be_chosen(write):
     np.testing.assert_array_equal(x, data.x)
 
 
-def test_a_missing_level_is_a_level_of_its_own(write):
-    data = load_csv(write({"a": ["u", "", "v", "u"]}))
+def test_a_missing_level_is_a_level_of_its_own(write_columns):
+    data = load_csv(write_columns({"a": ["u", "", "v", "u"]}))
     assert data.feature_names == ("a=u", "a=v", "a=(missing)")
     assert data.x.tolist() == [[1, 0, 0], [0, 0, 1], [0, 1, 0], [1, 0, 0]]
 
@@ -130,41 +115,41 @@ def test_a_missing_level_is_a_level_of_its_own(write):
         (["inf"] * 30, "it has no finite number"),
     ],
 )
-def test_columns_that_tell_nothing_are_left_out_with_the_reason(write, cells, why):
-    path = write({"a": cells, "b": range(30)})
+def test_columns_that_tell_nothing_are_left_out_with_the_reason(write_columns, cells, why):
+    path = write_columns({"a": cells, "b": range(30)})
     data = load_csv(path)
     assert data.feature_names == ("b",)
     assert told(data, "a") == ("left out", 0, why)
     # A table without the column is predicted, too.
-    x, _ = again(data.encoding).encode(write({"b": range(30)}, "new.csv"))
+    x, _ = again(data.encoding).encode(write_columns({"b": range(30)}, "new.csv"))
     np.testing.assert_array_equal(x, data.x)
 
 
 @pytest.mark.parametrize("name", ["id", "user_id", "ID", "userId", "rownames", "idx", "case.id"])
-def test_an_index_is_known_by_its_name_and_integers(write, name):
-    data = load_csv(write({name: range(100, 130), "b": [at % 7 for at in range(30)]}))
+def test_an_index_is_known_by_its_name_and_integers(write_columns, name):
+    data = load_csv(write_columns({name: range(100, 130), "b": [at % 7 for at in range(30)]}))
     assert data.feature_names == ("b",)
     assert "numbers the rows" in told(data, name)[2]
-    repeated = load_csv(write({name: [at // 2 for at in range(30)], "b": range(30)}))
+    repeated = load_csv(write_columns({name: [at // 2 for at in range(30)], "b": range(30)}))
     assert repeated.feature_names == (name, "b")
     # Whatever rows are held out.
     for seed in range(20):
-        path = write({name: [*range(29), 0], "b": range(30)})
+        path = write_columns({name: [*range(29), 0], "b": range(30)})
         assert load_csv(path, hold_out=0.2, seed=seed).feature_names == (name, "b")
 
 
 @pytest.mark.parametrize("name", ["", "Unnamed: 0"])
-def test_a_column_without_a_name_that_starts_anew_far_down_is_no_index(write, name):
-    path = write({name: [at % 300 for at in range(600)], "b": range(600)})
+def test_a_column_without_a_name_that_starts_anew_far_down_is_no_index(write_columns, name):
+    path = write_columns({name: [at % 300 for at in range(600)], "b": range(600)})
     assert load_csv(path).feature_names == (name or "x0", "b")
-    path = write({name: range(600), "b": range(600)})
+    path = write_columns({name: range(600), "b": range(600)})
     assert told(load_csv(path), name or "x0") == ("left out", 0, "it numbers the rows")
 
 
 @pytest.mark.parametrize("cell", ["soon", "2023-02-30", "12"])
-def test_cells_that_are_no_dates_are_told_or_refused(write, cell):
+def test_cells_that_are_no_dates_are_told_or_refused(write_columns, cell):
     days = [f"2023-01-{at + 1:02d}" for at in range(28)]
-    path = write({"sold": [cell, *days], "b": range(29)})
+    path = write_columns({"sold": [cell, *days], "b": range(29)})
     data = load_csv(path)
     why = f"dates; 1 missing (1 of them no date, such as '{cell}'), replaced by the median"
     assert told(data, "sold")[2].startswith(why)
@@ -172,16 +157,16 @@ def test_cells_that_are_no_dates_are_told_or_refused(write, cell):
         load_csv(path, refuse=["odd"])
     # Refused as a column of dates, a date is shown.
     with pytest.raises(ValueError, match="column 'sold': '2023-01-01' is a date or time"):
-        load_csv(write({"sold": ["soon", *days], "b": range(29)}), refuse=["date"])
+        load_csv(write_columns({"sold": ["soon", *days], "b": range(29)}), refuse=["date"])
 
 
 @pytest.mark.parametrize("name", ["width", "fluid", "t", "paid"])
-def test_a_column_that_counts_up_under_another_name_is_a_number(write, name):
-    assert load_csv(write({name: range(30), "b": range(30)})).feature_names == (name, "b")
+def test_a_column_that_counts_up_under_another_name_is_a_number(write_columns, name):
+    assert load_csv(write_columns({name: range(30), "b": range(30)})).feature_names == (name, "b")
 
 
-def test_texts_among_numbers_count_as_missing(write):
-    path = write({"a": [*range(40), "rotary"], "b": range(41)})
+def test_texts_among_numbers_count_as_missing(write_columns):
+    path = write_columns({"a": [*range(40), "rotary"], "b": range(41)})
     data = load_csv(path)
     assert data.feature_names == ("a", "a=(missing)", "b")
     assert data.x[40].tolist() == [19.5, 1, 40]
@@ -190,34 +175,36 @@ def test_texts_among_numbers_count_as_missing(write):
         load_csv(path, refuse=["odd"])
 
 
-def test_the_commonest_levels_of_many_are_kept(write):
+def test_the_commonest_levels_of_many_are_kept(write_columns):
     cells = ["rome"] * 200 + ["oslo"] * 100 + [f"town{at}" for at in range(260)]
-    data = load_csv(write({"a": cells}))
+    data = load_csv(write_columns({"a": cells}))
     assert data.feature_names == ("a=oslo", "a=rome", "a=(other)")
     assert data.x.sum(axis=0).tolist() == [100, 200, 260]
-    found = again(data.encoding).read(write({"a": ["rome", "paris", ""]}, "new.csv"))
+    found = again(data.encoding).read(write_columns({"a": ["rome", "paris", ""]}, "new.csv"))
     assert found.x.tolist() == [[0, 1, 0], [0, 0, 1], [0, 0, 0]]
     told = "column 'a': no cell with any of the levels that are known; all count as others"
     assert told not in found.notes
-    found = again(data.encoding).read(write({"a": ["paris", "lyon", ""]}, "new.csv"))
+    found = again(data.encoding).read(write_columns({"a": ["paris", "lyon", ""]}, "new.csv"))
     assert found.x.tolist() == [[0, 0, 1], [0, 0, 1], [0, 0, 0]]
     assert told in found.notes
 
 
-def test_free_text_becomes_its_commonest_words(write):
+def test_free_text_becomes_its_commonest_words(write_columns):
     cells = [f"{('Mr', 'Mrs', 'Miss')[at % 3]}. John{at} Smith{at}" for at in range(90)]
-    data = load_csv(write({"a": cells}))
+    data = load_csv(write_columns({"a": cells}))
     assert data.feature_names == ("a has 'miss'", "a has 'mr'", "a has 'mrs'")
     assert data.x[:3].tolist() == [[0, 1, 0], [0, 0, 1], [1, 0, 0]]
-    found = again(data.encoding).read(write({"a": ["MISS x", "the Mr and Mrs", ""]}, "n.csv"))
+    found = again(data.encoding).read(
+        write_columns({"a": ["MISS x", "the Mr and Mrs", ""]}, "n.csv")
+    )
     assert found.x.tolist() == [[1, 0, 0], [0, 1, 1], [0, 0, 0]]
     assert not found.notes
-    found = again(data.encoding).read(write({"a": ["Dr. x", "the one", ""]}, "n.csv"))
+    found = again(data.encoding).read(write_columns({"a": ["Dr. x", "the one", ""]}, "n.csv"))
     assert found.notes == ["column 'a': no cell has any of the words that are known"]
 
 
-def test_dates_become_day_time_of_the_year_and_weekday(write):
-    path = write({"a": ["2024-01-01", "2024-07-01", "", "2024-12-30", "2024-01-06"]})
+def test_dates_become_day_time_of_the_year_and_weekday(write_columns):
+    path = write_columns({"a": ["2024-01-01", "2024-07-01", "", "2024-12-30", "2024-01-06"]})
     data = load_csv(path)
     weekdays = tuple(f"a={day}" for day in ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"))
     waves = ("a (sine of month)", "a (cosine of month)")
@@ -249,8 +236,8 @@ def test_dates_become_day_time_of_the_year_and_weekday(write):
         (["07:30", "18:45", "12:00"], ["day", "sine of hour", "cosine of hour"]),
     ],
 )
-def test_parts_of_dates_that_do_not_vary_are_left_out(write, cells, names):
-    data = load_csv(write({"a": cells * 10}))
+def test_parts_of_dates_that_do_not_vary_are_left_out(write_columns, cells, names):
+    data = load_csv(write_columns({"a": cells * 10}))
     assert data.feature_names == tuple(f"a ({name})" for name in names)
 
 
@@ -263,8 +250,8 @@ def test_parts_of_dates_that_do_not_vary_are_left_out(write, cells, names):
         (["3.4.2023", "5.6.2023"], "2023-04-03"),
     ],
 )
-def test_the_order_of_day_and_month_is_told_by_the_column(write, cells, first):
-    data = load_csv(write({"a": cells * 10}))
+def test_the_order_of_day_and_month_is_told_by_the_column(write_columns, cells, first):
+    data = load_csv(write_columns({"a": cells * 10}))
     assert data.x[0, 0] == np.datetime64(first).astype("datetime64[D]").astype(int)
 
 
@@ -280,21 +267,21 @@ def test_the_order_of_day_and_month_is_told_by_the_column(write, cells, first):
         (["0,125", "2,345"], "\t", [0.125, 2.345]),
     ],
 )
-def test_what_a_comma_means_is_told_by_the_column(write, cells, separator, values):
-    path = write({"a": cells * 15, "b": range(30)}, separator=separator)
+def test_what_a_comma_means_is_told_by_the_column(write_columns, cells, separator, values):
+    path = write_columns({"a": cells * 15, "b": range(30)}, separator=separator)
     data = load_csv(path)
     assert data.x[:2, 0].tolist() == values
     x, _ = again(data.encoding).encode(path)
     np.testing.assert_array_equal(x, data.x)
 
 
-def test_booleans_are_categories(write):
-    data = load_csv(write({"a": ["true", "false"] * 10, "b": ["yes", "no"] * 10}))
+def test_booleans_are_categories(write_columns):
+    data = load_csv(write_columns({"a": ["true", "false"] * 10, "b": ["yes", "no"] * 10}))
     assert data.feature_names == ("a=false", "a=true", "b=no", "b=yes")
 
 
-def test_all_faults_are_told_in_one_message(write):
-    path = write(
+def test_all_faults_are_told_in_one_message(write_columns):
+    path = write_columns(
         {
             "a": ["1", "", "3"] * 10,
             "day": ["2024-01-01", "2024-01-02", "2024-01-03"] * 10,
@@ -314,13 +301,13 @@ def test_all_faults_are_told_in_one_message(write):
         load_csv(ragged)
 
 
-def test_refuse_takes_known_words(write):
+def test_refuse_takes_known_words(write_columns):
     with pytest.raises(ValueError, match="refuse must be of missing, date, notation, odd, many"):
-        load_csv(write({"a": [1, 2]}), refuse=["dates"])
+        load_csv(write_columns({"a": [1, 2]}), refuse=["dates"])
 
 
-def test_a_text_is_a_sequence_of_one(write):
-    path = write({"abc": [1, 2, -999, 4, 9] * 4, "m": [0, 9] * 10, "b": [""] + ["x"] * 19})
+def test_a_text_is_a_sequence_of_one(write_columns):
+    path = write_columns({"abc": [1, 2, -999, 4, 9] * 4, "m": [0, 9] * 10, "b": [""] + ["x"] * 19})
     assert load_csv(path, missing="-999", ignore="m").x[2].tolist() == [3, 1, 1, 0]
     assert load_csv(path, ignore="abc").feature_names == ("m", "b=x", "b=(missing)")
     assert load_csv(path, categorical="m").feature_names[1:3] == ("m=0", "m=9")
@@ -351,13 +338,13 @@ def test_a_text_is_a_sequence_of_one(write):
         ({"target": ["a"]}, TypeError, r"target must be the name or the position .* got \['a'\]"),
     ],
 )
-def test_arguments_of_another_kind_are_named(write, arguments, error, message):
+def test_arguments_of_another_kind_are_named(write_columns, arguments, error, message):
     with pytest.raises(error, match=message):
-        load_csv(write({"a": range(20)}), **arguments)
+        load_csv(write_columns({"a": range(20)}), **arguments)
 
 
-def test_a_part_and_a_target_may_come_from_numpy(write):
-    path = write({"a": range(20), "b": [at % 7 for at in range(20)]})
+def test_a_part_and_a_target_may_come_from_numpy(write_columns):
+    path = write_columns({"a": range(20), "b": [at % 7 for at in range(20)]})
     assert load_csv(path, np.int64(0)).encoding.target == "a"
     assert load_csv(path, np.int64(-1)).encoding.target == "y"
     assert len(load_csv(path, hold_out=[0, 5]).x_test) == 4
@@ -365,10 +352,10 @@ def test_a_part_and_a_target_may_come_from_numpy(write):
     assert len(load_csv(path).split([1, np.int64(4)]).x_test) == 5
 
 
-def test_every_row_is_predicted_and_the_notes_say_how(write):
+def test_every_row_is_predicted_and_the_notes_say_how(write_columns):
     rows = 40
     data = load_csv(
-        write(
+        write_columns(
             {
                 "size": [at + 0.5 for at in range(rows)],
                 "kind": ["u", "v"] * (rows // 2),
@@ -377,7 +364,7 @@ def test_every_row_is_predicted_and_the_notes_say_how(write):
             }
         )
     )
-    new = write(
+    new = write_columns(
         {
             "extra": ["?", "!"] * 2,
             "day": ["2024-01-05", "", "soon", "2024-01-07"],
@@ -412,23 +399,27 @@ OLD = {
 }
 
 
-def test_encodings_of_earlier_versions_read_as_before(write):
+def test_encodings_of_earlier_versions_read_as_before(write_columns):
     encoding = Encoding.from_json(OLD)
-    x, y = encoding.encode(write({"age": [3, 4], "colour": ["red", "blue"], "sex": ["m", "f"]}))
+    x, y = encoding.encode(
+        write_columns({"age": [3, 4], "colour": ["red", "blue"], "sex": ["m", "f"]})
+    )
     assert x.tolist() == [[3, 0, 1], [4, 1, 0]]
     assert y.tolist() == [1, 0]
     assert encoding.feature_names == ("age", "colour=blue", "colour=red")
-    found = encoding.read(write({"age": [3], "colour": ["green"], "sex": ["m"]}))
+    found = encoding.read(write_columns({"age": [3], "colour": ["green"], "sex": ["m"]}))
     assert found.x.tolist() == [[3, 0, 0]]
     # No median is known to take the place of a missing number.
     with pytest.raises(ValueError, match=r"line 3, column 'age': missing value; the model was sav"):
-        encoding.encode(write({"age": [3, "", ""], "colour": ["red"] * 3, "sex": ["m"] * 3}))
+        encoding.encode(
+            write_columns({"age": [3, "", ""], "colour": ["red"] * 3, "sex": ["m"] * 3})
+        )
     assert again(encoding).to_json() == encoding.to_json()
 
 
-def test_parts_held_out_in_turn_cover_all_rows_once(write):
+def test_parts_held_out_in_turn_cover_all_rows_once(write_columns):
     kinds = [f"c{at % 3 if at < 90 else 3}" for at in range(97)]
-    path = write({"a": range(97), "y": kinds})
+    path = write_columns({"a": range(97), "y": kinds})
     parts = [load_csv(path, hold_out=(fold, 5)) for fold in range(5)]
     held = [set(data.x_test[:, 0].tolist()) for data in parts]
     assert sum(map(len, held)) == 97
@@ -449,8 +440,10 @@ def test_parts_held_out_in_turn_cover_all_rows_once(write):
         (["1", "x"], ["1.0", "X"], [None, None]),
     ],
 )
-def test_integers_and_truth_values_are_known_in_another_spelling(write, levels, cells, codes):
-    data = load_csv(write({"a": levels * 20}), categorical=["a"])
+def test_integers_and_truth_values_are_known_in_another_spelling(
+    write_columns, levels, cells, codes
+):
+    data = load_csv(write_columns({"a": levels * 20}), categorical=["a"])
     assert data.feature_names == tuple(f"a={level}" for level in levels)
-    x = data.encoding.encode(write({"a": cells}))[0]
+    x = data.encoding.encode(write_columns({"a": cells}))[0]
     assert x.tolist() == [[float(at == code) for at in range(2)] for code in codes]

@@ -282,9 +282,9 @@ STEPS = _FLOAT32_STEPS + tuple(
     if each.name in ("tab", "mnist", "wide-1024", "wide-2048")
 )
 
-# Few batches, except where steps are short: a repeat goes through them with all nets.
+# Few batches: a repeat goes through them with all nets.
 MANY = (
-    Members("xor", (2, 8, 1), 4, "tanh", "mse", lr=0.02, n_batches=1000),
+    Members("xor", (2, 8, 1), 4, "tanh", "mse", lr=0.02),
     Members("rl-64", (17, 64, 64, 6), 64, "tanh", "mse", lr=0.02, n_batches=16),
     Members("sk", (64, 100, 10), 200, "relu", "cross_entropy", lr=0.02, n_batches=8),
 )

@@ -26,7 +26,7 @@ static int trains_replicas(const bp_net *net, const bp_plan *plan) {
 
 /* Entries of the second set of gradients. */
 static int64_t second_gradients(const bp_net *net, const bp_workspace *ws) {
-    return bp_round_up(ws->n_parts * net->n_parameters, BP_ALIGNMENT);
+    return ws->n_parts * gradient_stride(net);
 }
 
 /* Sums that are pending while a tree of gradients is added up. */

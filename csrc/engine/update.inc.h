@@ -12,7 +12,7 @@ static real *gradient_of(const bp_job *job, real *gradient, int l) {
 
 /* The gradient of a part, from an entry on. */
 static real *gradient_of_part(const bp_job *job, int part, int64_t first) {
-    return (part == 0 ? job->gradient : job->gradients + part * job->net->n_parameters) + first;
+    return (part == 0 ? job->gradient : job->gradients + part * gradient_stride(job->net)) + first;
 }
 
 /* Adds up the gradients of all parts, over a range of parameters, in that of the first: pairs of

@@ -105,12 +105,19 @@ static int64_t fused_entries(const bp_net *net, const bp_plan *plan, const bp_la
     return size.rows ? tile_room(size) * members : layer->b + layer->n_out - layer->w;
 }
 
+/* Entries from the gradient of a part to the next one's: whole cache lines, so that no line belongs
+ * to two members, and products store whole lines where a row is a multiple of one. */
+static int64_t gradient_stride(const bp_net *net) {
+    return bp_round_up(net->n_parameters, BP_ALIGNMENT);
+}
+
 /* Entries of the gradients that a plan needs with up to so many members; -1 if their count
  * overflows. */
 static int64_t gradient_entries(const bp_net *net, const bp_plan *plan, int members, int flags) {
     int64_t entries = 0;
     if (flags == BP_PASS_FORWARD) return 0;
-    if (!plan->fused) return bp_mul_size(net->n_parameters, plan->parts, &entries) ? entries : -1;
+    if (!plan->fused)
+        return bp_mul_size(gradient_stride(net), plan->parts, &entries) ? entries : -1;
     for (int l = 0; l < net->n_layers; l++) {
         const int64_t count = fused_entries(net, plan, &net->layers[l], members);
         entries = entries > count ? entries : count;

@@ -155,8 +155,9 @@ def matmul_plan(
     """Return how `matmul` would form a product with one thread.
 
     The plan depends on the arguments, on the instruction set and on the geometry of the caches
-    (`cpu_info`). The rows of the factors are taken to be contiguous. The plan does not affect the
-    bits of the product. Products in bf16, bf16x2 and bf16x3 are formed in another way.
+    (`cpu_info`). The rows of the factors are taken to be contiguous, and b to begin at a cache
+    line: if it does not, it is packed more often. The plan does not affect the bits of the product.
+    Products in bf16, bf16x2 and bf16x3 are formed in another way.
 
     Parameters
     ----------

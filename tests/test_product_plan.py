@@ -59,7 +59,9 @@ MACHINES = {
 }
 
 
-def plan(machine: Machine, m: int, n: int, k: int, form: str = "nn", pad: int = 0) -> Plan:
+def plan(
+    machine: Machine, m: int, n: int, k: int, form: str = "nn", pad: int = 0, shifted: bool = False
+) -> Plan:
     """Return the plan of c (m x n) = a (m x k) b (k x n).
 
     Parameters
@@ -70,11 +72,14 @@ def plan(machine: Machine, m: int, n: int, k: int, form: str = "nn", pad: int = 
         "n" or "t" for a, then "n", "t" or "p" (packed) for b, as in the names of BLAS.
     pad : int
         Elements between the rows of an operand.
+    shifted : bool
+        Whether the first row of b begins within a cache line.
     """
     lda, ldb = (m if form[0] == "t" else k) + pad, (k if form[1] == "t" else n) + pad
     a = (1, lda) if form[0] == "t" else (lda, 1)
     b = (1, ldb) if form[1] == "t" else (ldb, 1)
-    numbers = [*machine[:3], *machine.l1, *machine.l2, m, n, k, *a, *b, int(form[1] == "p")]
+    numbers = [*machine[:3], *machine.l1, *machine.l2, m, n, k, *a, *b]
+    numbers += [int(form[1] == "p"), int(shifted)]
     out = run("show_product_plan.c", *map(str, numbers), sources=("engine/product_plan.c",))
     return Plan(*map(int, out.split()))
 
@@ -102,6 +107,13 @@ def ways_needed(level: Cache, lines: int, stride: int) -> float:
 def test_large_cache_keeps_b_in_half_its_ways(m: int, n: int, pack_b: int, kc: int) -> None:
     made = plan(GRANITE_RAPIDS, m, n, 1024)
     assert (made.pack_b, made.kc) == (pack_b, kc)
+
+
+def test_rows_that_begin_within_a_line_are_packed_sooner() -> None:
+    """Arrays of NumPy begin 16 bytes after the start of a line, for example."""
+    assert not plan(GRANITE_RAPIDS, 256, 256, 256).pack_b
+    assert plan(GRANITE_RAPIDS, 256, 256, 256, shifted=True).pack_b
+    assert not plan(GRANITE_RAPIDS, 128, 256, 256, shifted=True).pack_b  # too few rows to pay
 
 
 @pytest.mark.parametrize("machine", [ZEN_5, ZEN_4])

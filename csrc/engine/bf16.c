@@ -135,16 +135,16 @@ typedef struct {
     int64_t mc, nc, kb, kc;
 } bf16_blocking;
 
-/* The block of B, all planes, fills half of the second-level cache. */
+/* The block of B, all planes, fills its share of the second-level cache. */
 static bf16_blocking blocking_of(const bp_bf16_kernels *kernels, const bp_bf16_product *p,
                                  int64_t m, int64_t n) {
     const int64_t band = kernels->bf16->band, column = 2 * p->planes,
-                  half = bp_l2_bytes(bp_cpu_get()) / 2;
+                  share = bp_l2_bytes(bp_cpu_get()) / kernels->bf16->b_share;
     const int64_t depth = bp_max_i64(bp_round_up(p->k, BLOCK), BLOCK);
     bf16_blocking b;
-    b.kb = part_size(depth, bp_max_i64(half / (column * COLUMNS_MIN) / BLOCK, 1) * BLOCK);
+    b.kb = part_size(depth, bp_max_i64(share / (column * COLUMNS_MIN) / BLOCK, 1) * BLOCK);
     b.kc = part_size(b.kb, kernels->bf16->kc / (p->planes > 1 ? 2 : 1));
-    const int64_t cols = bp_min_i64(half / (column * b.kb), COLUMNS_MAX);
+    const int64_t cols = bp_min_i64(share / (column * b.kb), COLUMNS_MAX);
     b.nc = part_size(n, bp_max_i64(cols / BLOCK, 1) * BLOCK);
     b.mc = p->planes > 1 ? part_size(m, bp_max_i64(block_entries() / b.nc / band, 1) * band) : m;
     return b;

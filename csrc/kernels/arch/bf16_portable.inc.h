@@ -97,6 +97,7 @@ static void bpk_bf16_init__portable(bp_kernels_bf16 *k) {
     k->name = "emulation";
     k->band = 128;
     k->kc = 512;
+    k->b_share = 2;
     k->begin = bpk_bf16_begin__portable;
     k->end = bpk_bf16_end__portable;
     k->run = bpk_bf16_run_4x8__portable;

@@ -25,13 +25,13 @@ static int64_t clamp(int64_t x, int64_t low, int64_t high) {
     return x < low ? low : x > high ? high : x;
 }
 
-/* Rows whose activations, deltas and inputs fill BLOCK_BYTES. */
-static int64_t rows_in_cache(const bp_net *net) {
+/* Rows, in whole units, whose activations, deltas and inputs fill BLOCK_BYTES. */
+static int64_t rows_in_cache(const bp_net *net, int64_t unit) {
     int64_t width = net->layers[0].n_in;
     for (int l = 0; l < net->n_layers; l++)
         width += 2 * net->layers[l].n_out;
     int64_t size = (int64_t)bp_element_size(net->dtype);
-    return clamp(BLOCK_BYTES / (width * size) / 16 * 16, 16, 256);
+    return clamp(BLOCK_BYTES / (width * size) / unit * unit, 16, 256);
 }
 
 /* No output depends on another row, so the parts may depend on the threads: two for each thread,
@@ -66,7 +66,7 @@ static bp_plan plan_parts(const bp_net *net, int64_t rows, int64_t largest) {
         .columns = columns,
         .parts =
             columns ? parts_of_columns(rows) : (int)clamp(rows / ROWS_PER_PART, 1, BP_MAX_PARTS),
-        .block = rows_in_cache(net),
+        .block = rows_in_cache(net, columns ? BP_COLUMNS_UNIT : 16),
     };
 }
 
@@ -89,7 +89,12 @@ static bp_plan make_plan(const bp_net *net, int64_t rows, int64_t largest, bp_wa
         plan = (bp_plan){.shared = 1, .parts = 1, .block = SHARED_BLOCK};
     }
     int64_t part_rows = (rows + plan.parts - 1) / plan.parts;
-    if (plan.columns) part_rows = bp_round_up(part_rows, BP_COLUMNS_UNIT);
+    if (plan.columns) {
+        part_rows = bp_round_up(part_rows, BP_COLUMNS_UNIT);
+        /* Blocks of nearly equal size: a few rows take as long as a whole vector of them. */
+        const int64_t blocks = bp_max_i64(bp_ceil_div(part_rows, plan.block), 1);
+        plan.block = bp_round_up(bp_ceil_div(part_rows, blocks), 2 * BP_COLUMNS_UNIT);
+    }
     if (plan.block > part_rows) plan.block = part_rows > 0 ? part_rows : 1;
     plan.flops = flops;
     plan.threads = bp_threads_for(flops, plan.shared);

@@ -72,37 +72,49 @@ def test_fork_while_another_thread_trains() -> None:
     """The child has all networks but the one that was in use, and says so."""
     out = run("""
         wanted = train(make())
-        busy, stop = make(), threading.Event()
+        busy, started, stop = make(), threading.Event(), threading.Event()
+
+        def goes_on(_):
+            started.set()
+            return stop.is_set()
+
+        def child_does():
+            if train(make()) != wanted:
+                return 1
+            for call in (
+                lambda: busy.predict(x),
+                lambda: busy.predict(x.astype("f4")),
+                lambda: busy.fit(x, y),
+                lambda: busy.copy(),
+            ):
+                try:
+                    call()
+                except RuntimeError as error:
+                    if "when the process forked" not in str(error):
+                        return 2
+                else:
+                    return 3
+            return 0
+
         thread = threading.Thread(
-            target=lambda: busy.fit(x, y, epochs=10**6, callbacks=lambda _: stop.is_set())
+            target=lambda: busy.fit(x, y, epochs=10**6, callbacks=goes_on)
         )
         thread.start()
-        for number in range(20):
-            time.sleep(0.002)
-            child = os.fork()
-            if child == 0:
-                code = 1
-                try:
-                    code = 2 if train(make()) != wanted else 3
-                    for call in (
-                        lambda: busy.predict(x),
-                        lambda: busy.predict(x.astype("f4")),
-                        lambda: busy.fit(x, y),
-                        lambda: busy.copy(),
-                    ):
-                        try:
-                            call()
-                        except RuntimeError as error:
-                            if "when the process forked" not in str(error):
-                                code = 4
-                        else:
-                            code = 5
-                    code = 0 if code == 3 else code
-                finally:
-                    os._exit(code)
-            assert ended_well(child), number
-        stop.set()
-        thread.join()
+        started.wait()
+        try:
+            for number in range(20):
+                time.sleep(0.002)
+                child = os.fork()
+                if child == 0:
+                    code = 4
+                    try:
+                        code = child_does()
+                    finally:
+                        os._exit(code)
+                assert ended_well(child), number
+        finally:
+            stop.set()
+            thread.join()
         assert train(make()) == wanted
         print("done")
     """)

@@ -423,7 +423,7 @@ int bp_matmul(int32_t dtype, int32_t precision, int64_t m, int64_t n, int64_t k,
 /* How bp_matmul forms a product of contiguous rows in float32 or float64 with one thread: the rows
  * and columns of the largest tile, the rows, sums and columns of a block, and whether op(a) and
  * op(b) are packed first. The transpose of a narrow result is formed, in pieces, in place of it;
- * then nothing but the tile is set. */
+ * then nothing but the tile is set. Of b, only its place within a cache line matters. */
 typedef struct {
     int64_t tile_rows, tile_cols;
     int64_t block_rows, block_sums, block_cols;
@@ -431,7 +431,7 @@ typedef struct {
 } bp_matmul_plan;
 
 int bp_plan_matmul(int32_t dtype, int64_t m, int64_t n, int64_t k, int transpose_a, int transpose_b,
-                   bp_matmul_plan *plan);
+                   const void *b, bp_matmul_plan *plan);
 
 /* y = act(x W^T + b): x (rows, n_in), w (n_out, n_in), b (n_out) or NULL, z and y (rows, n_out),
  * all C-contiguous; z, the pre-activation, may be NULL. */

@@ -151,13 +151,13 @@ def matmul_plan(
     dtype: str = "float32",
     transpose_a: bool = False,
     transpose_b: bool = False,
+    b_offset: int = 0,
 ) -> dict[str, Any]:
     """Return how `matmul` would form a product with one thread.
 
     The plan depends on the arguments, on the instruction set and on the geometry of the caches
-    (`cpu_info`). The rows of the factors are taken to be contiguous, and b to begin at a cache
-    line: if it does not, it is packed more often. The plan does not affect the bits of the product.
-    Products in bf16, bf16x2 and bf16x3 are formed in another way.
+    (`cpu_info`). The rows of the factors are taken to be contiguous. The plan does not affect the
+    bits of the product. Products in bf16, bf16x2 and bf16x3 are formed in another way.
 
     Parameters
     ----------
@@ -167,6 +167,9 @@ def matmul_plan(
         `float32` or `float64`.
     transpose_a, transpose_b : bool
         As in `matmul`.
+    b_offset : int
+        Bytes from the beginning of a cache line to that of b, at most 63. NumPy's arrays often
+        begin at 16; b is then packed more often.
 
     Returns
     -------
@@ -195,7 +198,8 @@ def matmul_plan(
     )
     as_choice(dtype, "dtype", ("float32", "float64"))
     flip_a, flip_b = as_flag(transpose_a, "transpose_a"), as_flag(transpose_b, "transpose_b")
-    return _core.plan_matmul(np.dtype(dtype), rows, cols, sums, flip_a, flip_b)
+    offset = as_count(b_offset, "b_offset", 0, 63)
+    return _core.plan_matmul(np.dtype(dtype), rows, cols, sums, flip_a, flip_b, offset)
 
 
 def dense_forward(

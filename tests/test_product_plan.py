@@ -188,6 +188,10 @@ def test_matmul_plan_is_that_of_this_machine() -> None:
             assert found["block"] == (wanted.mc, wanted.kc, wanted.nc)
             assert (found["packs_a"], found["packs_b"]) == (wanted.pack_a, wanted.pack_b)
             assert not found["narrow"]
+        rows, is_shifted = 64 * tile[0], info["isa"] != "portable"  # which has vectors of one
+        wanted = plan(machine, rows, 256, 256, shifted=is_shifted)
+        found = bp.kernels.matmul_plan(rows, 256, 256, dtype, b_offset=size)
+        assert found["packs_b"] == wanted.pack_b
         narrow = bp.kernels.matmul_plan(64, 9, 2, dtype)
         assert narrow["narrow"]
         assert (narrow["tile"], narrow["block"]) == (tile, (0, 0, 0))
@@ -200,6 +204,7 @@ def test_matmul_plan_is_that_of_this_machine() -> None:
         ((1, 2.0, 1), "k must be an integer"),
         ((1, 1, 1, "int8"), "dtype"),
         ((1, 1, 1, "float32", 2), "transpose_a"),
+        ((1, 1, 1, "float32", False, False, 64), "b_offset must be in"),
     ],
 )
 def test_refused_plans(arguments: tuple[object, ...], message: str) -> None:

@@ -108,11 +108,11 @@ int bp_matmul(int32_t dtype, int32_t precision, int64_t m, int64_t n, int64_t k,
 }
 
 int bp_plan_matmul(int32_t dtype, int64_t m, int64_t n, int64_t k, int transpose_a, int transpose_b,
-                   bp_matmul_plan *plan) {
+                   const void *b, bp_matmul_plan *plan) {
     if (!is_real(dtype) || m < 1 || n < 1 || k < 1) return BP_ERR_ARGUMENT;
     const bp_matmul_shape shape = {
         m, n, k, transpose_a ? m : k, transpose_b ? k : n, n, transpose_a, transpose_b};
-    *plan = bp_engine_of(dtype)->plan_matmul(&shape);
+    *plan = bp_engine_of(dtype)->plan_matmul(&shape, b);
     return BP_OK;
 }
 

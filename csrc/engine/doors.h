@@ -74,7 +74,7 @@ typedef struct {
     void (*update_vector)(const bp_kernels *kernels, int64_t n, void *parameters,
                           const void *gradient, const bp_optimizer *optimizer);
 
-    bp_matmul_plan (*plan_matmul)(const bp_matmul_shape *shape);
+    bp_matmul_plan (*plan_matmul)(const bp_matmul_shape *shape, const void *b);
     int (*matmul)(const bp_matmul_shape *shape, const void *a, const void *b, void *c);
     int (*dense_forward)(const bp_layer_shape *shape, const void *x, const void *w, const void *b,
                          void *z, void *y);

@@ -27,6 +27,7 @@ static int64_t product_scratch(const real_kernels *kernels) {
 static bp_product_plan plan_product(const real_kernels *kernels, const bp_product *p, int64_t m,
                                     int64_t n) {
     const bp_product_machine machine = machine_of(kernels);
+    const int vector = kernels->lanes.count * (int)sizeof(real);
     const bp_product_shape shape = {.m = m,
                                     .n = n,
                                     .k = p->k,
@@ -35,7 +36,7 @@ static bp_product_plan plan_product(const real_kernels *kernels, const bp_produc
                                     .b_rs = p->b_rs,
                                     .b_cs = p->b_cs,
                                     .b_packed = !!p->b_packed,
-                                    .b_shifted = (uintptr_t)p->b % BP_CACHE_LINE != 0};
+                                    .b_shifted = (uintptr_t)p->b % (uintptr_t)vector != 0};
     return bp_product_plan_for(&machine, &shape);
 }
 

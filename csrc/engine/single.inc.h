@@ -38,9 +38,9 @@ static bp_product product_of(const bp_matmul_shape *s, const real *a, const real
     };
 }
 
-static bp_matmul_plan plan_matmul(const bp_matmul_shape *s) {
+static bp_matmul_plan plan_matmul(const bp_matmul_shape *s, const void *b) {
     const real_kernels *kernels = kernel_table();
-    const bp_product product = product_of(s, NULL, NULL, NULL);
+    const bp_product product = product_of(s, NULL, b, NULL);
     bp_matmul_plan found = {.tile_rows = kernels->gemm.mr, .tile_cols = kernels->gemm.nr};
     found.is_narrow = is_narrow(kernels, &product);
     if (found.is_narrow) return found;

@@ -64,11 +64,18 @@ def round_bf16(x: Array, errors: Array) -> None:
 
 
 def plan_matmul(
-    dtype: np.dtype[Any], m: int, n: int, k: int, transpose_a: bool, transpose_b: bool
+    dtype: np.dtype[Any],
+    m: int,
+    n: int,
+    k: int,
+    transpose_a: bool,
+    transpose_b: bool,
+    b_offset: int,
 ) -> dict[str, Any]:
     """Return how a product of contiguous rows is formed with one thread."""
     plan = ffi.new("bp_matmul_plan *")
-    check(lib.bp_plan_matmul(DTYPES[dtype], m, n, k, transpose_a, transpose_b, plan))
+    b = ffi.cast("void *", b_offset)
+    check(lib.bp_plan_matmul(DTYPES[dtype], m, n, k, transpose_a, transpose_b, b, plan))
     return {
         "tile": (int(plan.tile_rows), int(plan.tile_cols)),
         "block": (int(plan.block_rows), int(plan.block_sums), int(plan.block_cols)),

@@ -14,6 +14,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 from .contenders import Task, make_task
 from .workloads import from_json
 
@@ -85,11 +87,12 @@ class Worker:
 
         return {"bytes": bandwidth(int(size), self.threads)}
 
-    def plan(self, **product: Any) -> dict[str, Any]:
-        """Return how the core forms a product."""
+    def plan(self, m: int, k: int, n: int, dtype: str) -> dict[str, Any]:
+        """Return how the core forms a product whose factors lie where NumPy puts them."""
         from ..kernels import matmul_plan
 
-        return matmul_plan(**product)
+        b = np.empty((k, n), dtype)
+        return matmul_plan(m, k, n, dtype, b_offset=b.ctypes.data % 64)
 
 
 def main(library: str, threads: str) -> None:

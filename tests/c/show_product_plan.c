@@ -1,7 +1,6 @@
 /* Prints the plan of a product on any machine: mc kc nc nb pack_a pack_b. Arguments: bytes of an
  * element, rows and columns of the tile; bytes, ways and sets of the first cache, and of the
- * second, 0 where the machine does not say; m n k a_rs a_cs b_rs b_cs b_packed
- * b_shifted. */
+ * second, 0 where the machine does not say; m n k a_rs a_cs b_rs b_cs b_packed b_shifted. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>

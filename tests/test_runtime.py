@@ -42,6 +42,39 @@ def test_kernels_by_their_formulas(dtype: str) -> None:
     assert bp.kernels.matmul(np.zeros((0, 2)), np.zeros((2, 3))).shape == (0, 3)
 
 
+LAYOUTS: dict[str, Any] = {
+    "contiguous": lambda z: z,
+    "transposed": lambda z: z.T,
+    "every other column": lambda z: z[:, ::2],
+    "backwards": lambda z: z[::-1],
+    "a row": lambda z: z[1],
+    "a number": lambda z: z[1, 2, ...],
+    "nothing": lambda z: z[:0],
+    "repeated": lambda z: np.broadcast_to(z[0], z.shape),
+    "misaligned": lambda z: np.frombuffer(b"." + z.tobytes(), np.uint8)[1:].view(z.dtype),
+}
+
+
+@pytest.mark.parametrize("layout", LAYOUTS.values(), ids=LAYOUTS.keys())
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_activations_read_any_layout_and_change_nothing(layout: Any, dtype: str) -> None:
+    whole = RNG.normal(size=(5, 6)).astype(dtype)
+    before = whole.copy()
+    whole.flags.writeable = False
+    z = layout(whole)
+    for name in ("relu", "tanh", "softmax"):
+        if name == "softmax" and z.ndim == 0:
+            continue
+        a = bp.kernels.activation(name, z)
+        assert (a.shape, a.dtype, a.flags.writeable) == (z.shape, z.dtype, True)
+        np.testing.assert_array_equal(a, bp.kernels.activation(name, np.array(z)))
+        if name != "softmax":
+            slope = bp.kernels.activation_derivative(name, z)
+            np.testing.assert_array_equal(slope, bp.kernels.activation_derivative(name, z.copy()))
+    np.testing.assert_allclose(bp.kernels.activation("relu", z), np.maximum(z, 0))
+    np.testing.assert_array_equal(whole, before)
+
+
 def test_factors_stored_by_columns_are_not_copied() -> None:
     a, b = RNG.normal(size=(200, 900)), RNG.normal(size=(900, 10))
     out = np.empty((200, 10))

@@ -173,6 +173,26 @@ def test_training_starts_from_what_prediction_computes() -> None:
         assert net.backprop(x[:40], y[:40]).cost == net.cost(x[:40], y[:40])
 
 
+@pytest.mark.parametrize(
+    "widths", [(24, *10 * [40], 3), (17, 300, 30, 300, 6), (64, 100, 10)], ids=str
+)
+def test_blocks_of_a_part_are_nearly_equal(widths: tuple[int, ...]) -> None:
+    """No block has a few rows left over, and none is cut short of a whole vector in between."""
+    bytes_a_row = 4 * (widths[0] + 2 * sum(widths[1:]))
+    fits = min(192 * 1024 // bytes_a_row // 8 * 8, 256)
+    for line in run("show_plan.c", "2000", *map(str, widths)).splitlines():
+        rows, columns, block, *parts = map(int, line.split())
+        assert sum(parts) == rows
+        if not columns:
+            continue
+        largest = max(parts)
+        assert block <= fits + 8
+        blocks = -(-largest // block)
+        assert blocks <= -(-(largest + 7) // fits)  # as few as can be
+        assert block % 16 == 0 or blocks == 1
+        assert largest - (blocks - 1) * block > block - 16 * blocks  # what the last one has
+
+
 def test_members_wait_for_each_other_once_a_step() -> None:
     counting = replace(NATIVE, link=(*NATIVE.link, "-Wl,--wrap=bp_team_barrier"))
     lines = run("count_barriers.c", toolchain=counting).splitlines()

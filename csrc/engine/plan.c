@@ -9,9 +9,10 @@ enum {
     ROWS_PER_PART = 32,  /* fewer rows are not worth a gradient of their own */
     FORWARD_BLOCK = 256, /* rows of a pass whose weights are packed already, at most */
     FORWARD_BLOCK_MIN = 32,
-    WEIGHT_ROWS = 4,    /* whose products take as long as reading the weights for them */
-    COST_BLOCK = 128,   /* the same where losses are summed, so by shape alone */
-    SHARED_BLOCK = 4096 /* rows of a pass that all members share */
+    WEIGHT_ROWS = 4,     /* whose products take as long as reading the weights for them */
+    COST_BLOCK = 128,    /* the same where losses are summed, so by shape alone */
+    SHARED_BLOCK = 4096, /* rows of a pass that all members share */
+    LONGEST_VECTOR = 16  /* numbers of float32 in AVX-512 */
 };
 
 /* Networks up to this many bytes of parameters are trained in parts: weights and gradients stay in
@@ -66,7 +67,7 @@ static bp_plan plan_parts(const bp_net *net, int64_t rows, int64_t largest) {
         .columns = columns,
         .parts =
             columns ? parts_of_columns(rows) : (int)clamp(rows / ROWS_PER_PART, 1, BP_MAX_PARTS),
-        .block = rows_in_cache(net, columns ? BP_COLUMNS_UNIT : 16),
+        .block = rows_in_cache(net, columns ? BP_COLUMNS_UNIT : LONGEST_VECTOR),
     };
 }
 
@@ -91,9 +92,10 @@ static bp_plan make_plan(const bp_net *net, int64_t rows, int64_t largest, bp_wa
     int64_t part_rows = (rows + plan.parts - 1) / plan.parts;
     if (plan.columns) {
         part_rows = bp_round_up(part_rows, BP_COLUMNS_UNIT);
-        /* Blocks of nearly equal size: a few rows take as long as a whole vector of them. */
-        const int64_t blocks = bp_max_i64(bp_ceil_div(part_rows, plan.block), 1);
-        plan.block = bp_round_up(bp_ceil_div(part_rows, blocks), 2 * BP_COLUMNS_UNIT);
+        /* As few blocks as fit, then equal ones, because a few rows take as long as a whole vector
+         * of them. Rounding up to the longest vector makes a block 8 rows larger at most. */
+        const int64_t blocks = bp_ceil_div(part_rows, plan.block);
+        plan.block = bp_round_up(bp_ceil_div(part_rows, blocks), LONGEST_VECTOR);
     }
     if (plan.block > part_rows) plan.block = part_rows > 0 ? part_rows : 1;
     plan.flops = flops;

@@ -61,7 +61,8 @@ typedef struct {
                       int64_t ldd);
 
     /* z (rows x cols) += bias (cols) unless bias is NULL, then a = act(z).
-     * a may be z itself with the same stride; otherwise z keeps the biased pre-activation.
+     * a may be z itself with the same stride; otherwise z keeps the biased pre-activation. Without
+     * a bias and with another a, z is only read.
      * Not for BP_ACT_SOFTMAX, whose slot is NULL. */
     void (*act_fwd[BP_ACT_COUNT])(int64_t rows, int64_t cols, real *z, int64_t ldz,
                                   const real *bias, real *a, int64_t lda);

@@ -74,7 +74,7 @@ def test_fork_while_another_thread_trains() -> None:
         wanted = train(make())
         busy, started, stop = make(), threading.Event(), threading.Event()
 
-        def goes_on(_):
+        def is_over(_):
             started.set()
             return stop.is_set()
 
@@ -97,11 +97,11 @@ def test_fork_while_another_thread_trains() -> None:
             return 0
 
         thread = threading.Thread(
-            target=lambda: busy.fit(x, y, epochs=10**6, callbacks=goes_on)
+            target=lambda: busy.fit(x, y, epochs=10**6, callbacks=is_over)
         )
         thread.start()
-        started.wait()
         try:
+            assert started.wait(100)
             for number in range(20):
                 time.sleep(0.002)
                 child = os.fork()

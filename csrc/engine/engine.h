@@ -330,7 +330,7 @@ typedef struct {
     bp_want want;
     bp_batch batch;
     real *gradient;  /* of the first part, and in the end of the whole batch */
-    real *gradients; /* of the others: that of part p is p strides further on */
+    real *gradients; /* of the others: that of part p is p * gradient_stride entries on */
     double *costs;   /* of the parts */
     int user_status; /* of the user's loss */
     atomic_int next; /* the next part that no member has taken, where there are several members */

@@ -105,8 +105,8 @@ static int64_t fused_entries(const bp_net *net, const bp_plan *plan, const bp_la
     return size.rows ? tile_room(size) * members : layer->b + layer->n_out - layer->w;
 }
 
-/* Entries from the gradient of a part to the next one's: whole cache lines, so that no line belongs
- * to two members, and products store whole lines where a row is a multiple of one. */
+/* Entries from the gradient of one part to that of the next: whole cache lines, so that no line is
+ * written by two members. */
 static int64_t gradient_stride(const bp_net *net) {
     return bp_round_up(net->n_parameters, BP_ALIGNMENT);
 }

@@ -128,7 +128,7 @@ typedef struct {
     const char *name; /* what multiplies: "amx", "avx512_bf16" or "emulation" */
     int64_t band;     /* rows that should pass a block of b together, a multiple of 32 */
     int64_t kc; /* k of a block of one plane, at most: the rows of a tile fit the nearest cache */
-    int64_t b_share; /* a block of b fills at most one part in so many of the second-level cache */
+    int64_t b_share; /* a block of b fills at most 1 / b_share of the second-level cache */
 
     /* Brackets for any number of calls of `run` on one thread: they take the state that it needs
      * and give it back. They do not nest. */

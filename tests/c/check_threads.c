@@ -65,7 +65,8 @@ enum { MOST_CPUS = CPU_SETSIZE };
 #    endif
 
 /* Another CPU, and all may be used as before. The system may move a thread back at any time, and
- * does so more often the busier the machine is; on its own it hardly moves one. */
+ * does so more often the busier the machine is. Without bp_place_avoid, it hardly ever moves one.
+ */
 static void check_place(void) {
     static atomic_int taken[MOST_CPUS];
     cpus before, after;

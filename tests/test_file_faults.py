@@ -375,8 +375,10 @@ def kill_again_and_again(path: Path, run: str, times: int, start: Start, monkeyp
     """
     rng = random.Random(times)
     seen: dict[int, dict[str, Any]] = {}
-    unfinished, longest = 0, 0.2
+    unfinished, longest, in_vain = 0, 0.2, 0
     for _ in range(times):
+        if in_vain == 3:  # lives are too short, as where others have the CPUs
+            longest, in_vain = 2 * longest, 0
         pid = start(path, run)
         time.sleep(rng.uniform(0.0, longest))
         os.kill(pid, signal.SIGKILL)
@@ -387,12 +389,11 @@ def kill_again_and_again(path: Path, run: str, times: int, start: Start, monkeyp
         unfinished += len(left)
         if not path.exists():
             assert not seen
-            longest *= 2  # others have the CPUs
+            in_vain += 1
             continue
         net, optimizer = bp.Network.load(path), bp.Optimizer.load(path)
         assert not seen or optimizer.steps >= max(seen)
-        if optimizer.steps in seen:
-            longest *= 2
+        in_vain = in_vain + 1 if optimizer.steps in seen else 0
         seen[optimizer.steps] = signature(npz.load(path), net, optimizer)
     print(f"{run}: {times} kills, {unfinished} inside a write, files of {len(seen)} steps")
     assert len(seen) > times / 10

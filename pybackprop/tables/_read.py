@@ -307,40 +307,36 @@ class _NumberCells:
         return Numbers(without(values, self._missing))
 
 
+class _Codes(dict[str, int]):
+    """The code of each text; a new one gets the next, or that of the same one among blanks."""
+
+    def __init__(self, missing: frozenset[str]) -> None:
+        super().__init__()
+        self.levels: dict[str, int] = {}
+        self._missing = missing
+
+    def __missing__(self, cell: str) -> int:
+        text, levels = cell.strip(), self.levels
+        is_blank = is_missing(text, self._missing)
+        code = self[cell] = MISSING_CODE if is_blank else levels.setdefault(text, len(levels))
+        return code
+
+
 class _TextCells:
     """Collects the texts of a column."""
 
     def __init__(self, missing: frozenset[str]) -> None:
-        self.index: dict[str, int] = {}
-        self._levels: dict[str, int] = {}
+        self.index = _Codes(missing)
         self._codes = array("i")
-        self._missing = missing
 
     def extend(self, cells: Sequence[str]) -> None:
         """Take the cells of a piece of rows."""
-        index = self.index
-        try:
-            self._codes.extend([index[cell] for cell in cells])
-            return
-        except KeyError:
-            pass
-        for cell in cells:
-            if cell not in index:
-                self._add(cell)
-        self._codes.extend([index[cell] for cell in cells])
-
-    def _add(self, cell: str) -> None:
-        """Give a text its code, which it shares with the same one among blanks."""
-        text = cell.strip()
-        if is_missing(text, self._missing):
-            self.index[cell] = MISSING_CODE
-        else:
-            self.index[cell] = self._levels.setdefault(text, len(self._levels))
+        self._codes.extend(map(self.index.__getitem__, cells))
 
     def column(self) -> Texts:
         """Return the column."""
         codes = np.frombuffer(self._codes, dtype=np.int32) if self._codes else np.empty(0, np.int32)
-        return Texts(list(self._levels), codes)
+        return Texts(list(self.index.levels), codes)
 
 
 def _is_large(column: Column) -> bool:

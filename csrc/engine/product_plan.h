@@ -21,7 +21,7 @@ typedef struct {
     int64_t m, n, k;
     int64_t a_rs, a_cs, b_rs, b_cs;
     int b_packed;  /* b lies in panels already, and b_rs and b_cs mean nothing */
-    int b_shifted; /* b does not begin at a multiple of a vector */
+    int b_shifted; /* the address of b is no multiple of the size of a vector */
 } bp_product_shape;
 
 /* Rows, sums and columns of a block, and columns of a strip of it. */
